@@ -1,0 +1,46 @@
+# Two habits: `make run` and `make test`; `make check` before a commit, `make bench` for figures.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
+TESTS := $(VENV)/.tests
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check bench lock clean
+
+run: $(RUNS)
+	$(BIN)/pantau up
+
+test: $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(TESTS)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/deptry .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q -p no:randomly tests/guards
+
+bench: $(TESTS)
+	$(BIN)/python benchmarks/agent.py
+
+# A virtual environment with the versions of requirements.txt (hashes, no addresses); made again when they change.
+$(RUNS): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Pantau needs Python 3.11: set PYTHON to it, e.g. make PYTHON=python3 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements.txt
+	$(PIP) --no-deps --editable .
+	@touch $(RUNS)
+
+$(TESTS): $(RUNS) requirements-dev.txt
+	$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $(TESTS)
+
+# After a change of dependencies in pyproject.toml (needs uv).
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --group dev pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

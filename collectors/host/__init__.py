@@ -1,0 +1,42 @@
+"""Collectors of this host: one file each, found by name in ``COLLECTORS`` and imported only when configured."""
+
+from typing import Final, Protocol
+
+import msgspec
+
+from collectors.point import Point
+
+
+class Roots(msgspec.Struct, frozen=True):
+    """Where the kernel's file systems are; tests put recorded trees here."""
+
+    proc: str = "/proc"
+    sys: str = "/sys"
+    etc: str = "/etc"
+
+
+class Collector(Protocol):
+    """Reads one part of this host. Built with ``(options: Options, roots: Roots)``; building reads nothing.
+
+    A class has its settings beside it as ``Options`` (a frozen msgspec Struct that forbids unknown fields).
+    """
+
+    async def collect(self, now: int) -> list[Point]:
+        """Return the points of this instant (``now``: ns since epoch), without the ``host`` tag.
+
+        Counters that need an earlier reading give nothing the first time. Raises OSError when the host lacks what is read.
+        """
+        ...
+
+
+COLLECTORS: Final[dict[str, str]] = {
+    "cpu": "collectors.host.cpu:Cpu",
+    "mem": "collectors.host.mem:Mem",
+    "swap": "collectors.host.swap:Swap",
+    "disk": "collectors.host.disk:Disk",
+    "diskio": "collectors.host.diskio:DiskIo",
+    "net": "collectors.host.net:Net",
+    "system": "collectors.host.system:System",
+    "processes": "collectors.host.processes:Processes",
+    "kernel": "collectors.host.kernel:Kernel",
+}

@@ -1,0 +1,66 @@
+"""Result: what one look at one subject showed; everything that can go wrong reaches the judge in this shape."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """What a look showed. UNKNOWN means that nobody could tell; it is neither up nor down."""
+
+    UP = "up"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a look showed what it showed: the layer that failed. ``alerts.words`` tells each in plain words."""
+
+    OK = "ok"
+    NAME_NOT_FOUND = "name_not_found"  # DNS has no such name
+    RESOLVER_FAILED = "resolver_failed"  # DNS did not answer, or refused
+    UNREACHABLE = "unreachable"  # no route, no reply to connect or ping
+    REFUSED = "refused"  # the host lives, nothing listens
+    TIMEOUT = "timeout"  # connected, then no answer in time
+    CONNECTION_LOST = "connection_lost"  # reset or closed in the middle
+    TLS_EXPIRED = "tls_expired"
+    TLS_EXPIRING = "tls_expiring"
+    TLS_NAME = "tls_name"  # certificate is for another name
+    TLS_UNTRUSTED = "tls_untrusted"  # self-signed, unknown issuer, chain incomplete
+    TLS_FAILED = "tls_failed"  # handshake failed otherwise
+    BLOCKED = "blocked"  # 401, 403, 429 or a firewall's page where a visitor should get in
+    HTTP_STATUS = "http_status"  # another status than expected
+    HTTP_ERROR = "http_error"  # 5xx: the application failed
+    CONTENT = "content"  # answered, but not what it should say
+    PROTOCOL = "protocol"  # answered something that is not the protocol
+    SLOW = "slow"
+    LOSS = "loss"  # some packets lost
+    DNS_ANSWER = "dns_answer"  # answered, but not the expected records
+    THRESHOLD = "threshold"  # a rule over stored numbers was broken
+    SILENT = "silent"  # expected data do not come
+    SNMP_SILENT = "snmp_silent"  # the device does not answer SNMP
+    SNMP_AUTH = "snmp_auth"  # wrong user, key or community
+    STORE_UNREADABLE = "store_unreadable"  # the database of points cannot be read
+    BUG = "bug"  # Pantau itself failed; never held against the subject
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What one run of one check (or rule) showed of one subject.
+
+    ``check`` is the stable id of the check or rule, ``subject`` is ``kind/id`` with an optional part
+    (``service/simpus``, ``device/sw-12``, ``host/srv-1``, ``host/srv-1/path=/var``); together they are the identity of a state and of its incident.
+    ``at`` is the start of the look in milliseconds since the Unix epoch, UTC; ``took`` and ``phases`` are seconds;
+    ``detail`` is one technical line for the sysadmin; ``facts`` are further findings (status code, address, days left).
+    """
+
+    check: str
+    subject: str
+    status: Status
+    reason: Reason
+    at: int
+    detail: str = ""
+    took: float | None = None
+    phases: Mapping[str, float] = {}
+    facts: Mapping[str, str | int | float | bool] = {}

@@ -1,0 +1,188 @@
+"""Read settings: TOML into frozen msgspec Structs, in two phases, with errors that say where.
+
+Phase one parses the outer file and keeps the tables of plug-ins raw; phase two lets the class that a table's ``type`` picked
+parse the rest of its own table (``Source.parse(Options, table, at)``). Unknown keys are refused everywhere.
+"""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from configs.secret import Secret
+from configs.units import Duration, Size
+
+T = TypeVar("T")
+Table = dict[str, Any]
+Place = tuple[str | int, ...]
+
+_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
+_KEY: Final = re.compile(r"""\s*([A-Za-z0-9_\-."' ]+?)\s*=""")
+_MSGSPEC_AT: Final = re.compile(r"(?s)(.*?)(?: - at (?:the key in )?`\$(.*)`)?")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
+_EXPECTED: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`")
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+_TOML_WORDS: Final = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names file, line, table and what was expected."""
+
+
+class Source:
+    """One TOML file that was read: its tables, and where each key stands."""
+
+    def __init__(self, text: str, file: Path) -> None:
+        self.file = file
+        try:
+            self.tree: Table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+            line = f":{where[1]}" if where else ""
+            what = re.sub(r"\s*\(at .*\)$", "", str(error))
+            raise SettingsError(f"{file.name}{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
+        self._lines = _positions(text)
+
+    @classmethod
+    def read(cls, file: Path | str) -> "Source":
+        """Read a file; SettingsError when it is missing, unreadable, not UTF-8 or not TOML."""
+        path = Path(file)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            line = path.read_bytes()[: error.start].count(b"\n") + 1
+            raise SettingsError(f"{path.name}:{line}: not UTF-8 text") from error
+        except OSError as error:
+            raise SettingsError(f"{path}: {error.strerror}") from error
+        return cls(text, path)
+
+    def parse(self, shape: type[T], table: object = None, at: Place = ()) -> T:
+        """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
+
+        Knows Duration, Size and Secret. Raises SettingsError naming file, line, table and what was expected.
+        """
+        try:
+            return msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
+        except msgspec.ValidationError as error:
+            raise self._explain(str(error), shape, at) from error
+
+    def error(self, at: Place, message: str) -> SettingsError:
+        """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
+        line = self._line(at)
+        return SettingsError(f"{self.file.name}{f':{line}' if line else ''}: {message}")
+
+    def _decode(self, kind: type, value: object) -> object:
+        if kind is Duration:
+            return Duration.parse(value)
+        if kind is Size:
+            return Size.parse(value)
+        if kind is Secret:
+            return Secret.parse(value, self.file.parent)
+        raise NotImplementedError(kind)
+
+    def _explain(self, text: str, shape: Any, at: Place) -> SettingsError:
+        matched = _MSGSPEC_AT.fullmatch(text)
+        message, steps = (matched[1], matched[2] or "") if matched else (text, "")
+        inside: Place = tuple(key or (int(index) if index.isdigit() else "*") for key, index in _STEP.findall(steps))
+        if unknown := _UNKNOWN.fullmatch(message):
+            name, where = unknown[1], at + inside
+            close = difflib.get_close_matches(name, _fields(shape, inside), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
+        if missing := _MISSING.fullmatch(message):
+            return self.error(at + inside, f"{missing[1]!r} is missing in {_table(at + inside)}")
+        where = at + inside
+        if expected := _EXPECTED.fullmatch(message):
+            wanted = " or ".join(_TOML_WORDS.get(word, word) for word in expected[1].split(" | ") if word != "null")
+            message = f"expected {wanted}, got {_TOML_WORDS.get(expected[2], expected[2])}"
+        key = where[-1] if where else "the file"
+        return self.error(where, f"{key!r} in {_table(where[:-1])}: {message[:1].lower()}{message[1:]}")
+
+    def _line(self, at: Place) -> int | None:
+        while at:
+            if at in self._lines:
+                return self._lines[at]
+            at = at[:-1]
+        return None
+
+
+def _table(at: Place) -> str:
+    """Name a table as its file does: ``[agent]``, ``[[check]] #3``, ``the top level``."""
+    if not at:
+        return "the top level"
+    name = ".".join(str(step) for step in at if not isinstance(step, int))
+    last = next((step for step in reversed(at) if isinstance(step, int)), None)
+    return f"[{name}]" if last is None else f"[[{name}]] #{last + 1}"
+
+
+def _fields(shape: Any, inside: Place) -> list[str]:
+    """List the settings' names of the Struct that ``inside`` leads to from ``shape``."""
+    kind: Any = msgspec.inspect.type_info(shape)
+    for step in inside:
+        kind = _step(kind, step)
+    for option in getattr(kind, "types", (kind,)):
+        if isinstance(option, msgspec.inspect.StructType):
+            return [field.encode_name for field in option.fields]
+    return []
+
+
+def _step(kind: Any, step: str | int) -> Any:
+    for option in getattr(kind, "types", (kind,)):
+        if isinstance(option, msgspec.inspect.StructType):
+            for field in option.fields:
+                if field.encode_name == step:
+                    return field.type
+        if isinstance(option, msgspec.inspect.DictType):
+            return option.value_type
+        if isinstance(option, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)):
+            return option.item_type
+    return None
+
+
+def _positions(text: str) -> dict[Place, int]:
+    """Map each key's place to its line, by reading headers and ``key =`` lines; good enough to point with."""
+    lines: dict[Place, int] = {}
+    counts: dict[Place, int] = {}
+    table: Place = ()
+    fence = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if fence:
+            fence = "" if fence in line else fence
+            continue
+        if header := _HEADER.fullmatch(line):
+            table = _resolve(_names(header[2]), counts, new=header[1] == "[[")
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            place = table + _names(key[1])
+            lines.setdefault(place, number)
+            fence = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
+    return lines
+
+
+def _resolve(names: Place, counts: dict[Place, int], *, new: bool) -> Place:
+    """Add to a header's names the index of each list of tables on the way."""
+    place: Place = ()
+    for position, name in enumerate(names):
+        place = (*place, name)
+        last = position == len(names) - 1
+        if last and new:
+            counts[place] = counts.get(place, -1) + 1
+        if place in counts:
+            place = (*place, counts[place])
+    return place
+
+
+def _names(dotted: str) -> Place:
+    return tuple(part.strip().strip("\"'") for part in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^."']+)\s*""", dotted))

@@ -1,0 +1,135 @@
+"""The register: agencies (OPD) and the services, hosts and devices that are theirs; ``id`` is stable, ``name`` is free."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from configs.read import Source
+from server.hours import Profile
+
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+Criticality = Literal[1, 3, 5]
+
+ALWAYS: Final = "24x7"
+
+
+class Agency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agency of the government (perangkat daerah, OPD)."""
+
+    id: Id
+    name: str
+    contact: str = ""
+
+
+class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A digital service (layanan) and what was promised for it.
+
+    ``criticality`` is 5 (kritis), 3 (penting) or 1 (pendukung); ``hours`` is "24x7" or a profile's name; ``registered`` and
+    ``retired`` bound its life; ``target`` is the availability aimed at in percent; ``public`` shows it on the public page.
+    """
+
+    id: Id
+    name: str
+    agency: Id
+    url: str = ""
+    criticality: Criticality = 3
+    hours: str = ALWAYS
+    registered: dt.date | None = None
+    retired: dt.date | None = None
+    depends_on: tuple[str, ...] = ()
+    target: float = 99.5
+    public: bool = True
+    impact: str = ""
+    runbook: str = ""
+
+    @property
+    def subject(self) -> str:
+        """How results, incidents and spans name this service."""
+        return f"service/{self.id}"
+
+
+class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A server; ``id`` is the host name that its agent writes."""
+
+    id: str
+    agency: Id
+    name: str = ""
+    criticality: Criticality = 3
+
+
+class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file ``services.toml``."""
+
+    agency: tuple[Agency, ...] = ()
+    service: tuple[Service, ...] = ()
+    host: tuple[Host, ...] = ()
+    hours: dict[str, Profile] = {}
+
+
+class Register(msgspec.Struct, frozen=True):
+    """Everything registered, by id, in the order of the file."""
+
+    agencies: Mapping[str, Agency]
+    services: Mapping[str, Service]
+    hosts: Mapping[str, Host]
+    hours: Mapping[str, Profile]
+
+    def agency_of(self, subject: str) -> Agency | None:
+        """Return the agency that a subject (``service/x``, ``host/y``, with or without a part) belongs to, if registered."""
+        entry = self.entry(subject)
+        return self.agencies.get(entry.agency) if entry else None
+
+    def entry(self, subject: str) -> Service | Host | None:
+        """Return the registered service or host that a subject names."""
+        kind, _, rest = subject.partition("/")
+        known: Mapping[str, Service | Host] = {"service": self.services, "host": self.hosts}.get(kind, {})  # type: ignore[assignment]
+        return known.get(rest.partition("/")[0])
+
+
+def read(source: Source) -> Register:
+    """Read a register; SettingsError names what is doubled, unknown or impossible."""
+    outer = source.parse(Outer)
+    agencies = _by_id(source, "agency", outer.agency)
+    services = _by_id(source, "service", outer.service)
+    hosts = _by_id(source, "host", outer.host)
+    for kind, entries in (("service", outer.service), ("host", outer.host)):
+        for position, entry in enumerate(entries):
+            _known(source, (kind, position, "agency"), entry.agency, agencies)
+    for position, service in enumerate(outer.service):
+        _check_service(source, position, service, services, outer.hours)
+    return Register(agencies=agencies, services=services, hosts=hosts, hours=outer.hours)
+
+
+def _check_service(
+    source: Source, position: int, service: Service, services: Mapping[str, Service], hours: Mapping[str, Profile]
+) -> None:
+    at = ("service", position)
+    for other in service.depends_on:
+        _known(source, (*at, "depends_on"), other, services)
+        if other == service.id:
+            raise source.error((*at, "depends_on"), f"service {service.id!r} cannot depend on itself")
+    if service.hours != ALWAYS:
+        _known(source, (*at, "hours"), service.hours, {ALWAYS: None, **hours})
+    if not 0 < service.target <= 100:  # noqa: PLR2004 - percent
+        raise source.error((*at, "target"), f"target of {service.id!r}: expected percent above 0 and up to 100")
+    if service.url and not re.match(r"https?://[^/]", service.url):
+        raise source.error((*at, "url"), f"url of {service.id!r}: expected http:// or https://, got {service.url!r}")
+    if service.registered and service.retired and service.retired <= service.registered:
+        raise source.error((*at, "retired"), f"service {service.id!r} cannot be retired before it is registered")
+
+
+def _by_id(source: Source, kind: str, entries: Iterable[Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for position, entry in enumerate(entries):
+        if entry.id in known:
+            raise source.error((kind, position, "id"), f"{kind} id {entry.id!r} is used twice")
+        known[entry.id] = entry
+    return known
+
+
+def _known(source: Source, at: tuple[str | int, ...], name: str, known: Mapping[str, Any]) -> None:
+    if name not in known:
+        raise source.error(at, f"unknown {at[-1]} {name!r}; known: {', '.join(known) or 'none'}")

@@ -1,0 +1,131 @@
+"""The store of points: one protocol, one file per database; the one in use is picked by ``[store] type``.
+
+Nobody outside this folder knows which database it is. Times are nanoseconds since the Unix epoch, UTC; ranges are half-open.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+
+from collectors.point import Point, Value
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached or read now; try again. Never to be read as "no data"."""
+
+
+class Aggregate(StrEnum):
+    """What becomes of the values of one step. RATE is the non-negative change per second of a counter (a reset gives no value)."""
+
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
+    SUM = "sum"
+    COUNT = "count"
+    RATE = "rate"
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One field that was not written, and why, in InfluxDB's words (``field type conflict: input field ...``)."""
+
+    measurement: str
+    field: str
+    why: str
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a write: how many points went in, and the fields that did not (the rest of their points did)."""
+
+    points: int
+    rejected: Sequence[Rejected] = ()
+
+
+class Latest(msgspec.Struct, frozen=True):
+    """The newest value of each asked field of one series; ``time`` is the newest among them."""
+
+    tags: Mapping[str, str]
+    fields: Mapping[str, Value]
+    time: int
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A question for one field over time.
+
+    ``where`` keeps series with exactly these tag values; ``by`` groups by tags (several series of a group are merged);
+    ``step`` is nanoseconds, its windows start at whole multiples of it since the epoch.
+    """
+
+    measurement: str
+    field: str
+    start: int
+    end: int
+    step: int
+    aggregate: Aggregate = Aggregate.MEAN
+    where: Mapping[str, str] = {}
+    by: Sequence[str] = ()
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One group's answer: window starts, ascending, and their values; a window without data is not there."""
+
+    tags: Mapping[str, str]
+    times: Sequence[int]
+    values: Sequence[float]
+
+
+class Store(Protocol):
+    """A database of points. Every call is safe beside the others and keeps the event loop free."""
+
+    async def open(self) -> None:
+        """Connect, or create what is missing. StoreUnavailable when it cannot; calls may be made later all the same."""
+        ...
+
+    async def write(self, points: Sequence[Point]) -> Written:
+        """Write points; returns only when they survive a crash of this process. StoreUnavailable when they may not be there.
+
+        Same series and time: the last write wins, field by field.
+        """
+        ...
+
+    async def latest(
+        self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
+    ) -> list[Latest]:
+        """Return the newest value of ``fields`` of every series that has one at or after ``since``."""
+        ...
+
+    async def range(self, query: Range) -> list[Series]:
+        """Answer a question over time; groups without data are not there, order is by tags."""
+        ...
+
+    async def measurements(self) -> list[str]:
+        """Name every measurement, sorted."""
+        ...
+
+    async def fields(self, measurement: str) -> dict[str, str]:
+        """Name every field of a measurement with its type: float, integer, unsigned, boolean or string."""
+        ...
+
+    async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
+        """Return every value of a tag, sorted."""
+        ...
+
+    async def drop_before(self, time: int) -> None:
+        """Forget points older than ``time``."""
+        ...
+
+    async def health(self) -> str:
+        """Return "" when reading and writing work, else one line that says what does not."""
+        ...
+
+    async def close(self) -> None:
+        """Write out what is held and let go."""
+        ...
+
+
+STORES: Final[dict[str, str]] = {
+    "embedded": "server.store.embedded:Embedded",
+    "influx": "server.store.influx:Influx",
+}

@@ -1,0 +1,151 @@
+"""Real parts for tests: servers and device daemons on free ports of 127.0.0.1, or a visible skip that says how to get them."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def require(binary: str, package: str) -> str:
+    """Return the path of a program, or skip with the command that installs it."""
+    path = shutil.which(binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{binary} is missing: apt-get install {package}")
+    return path
+
+
+def require_env(name: str, what: str) -> str:
+    """Return the path of a program that an environment variable names, or skip and say so."""
+    path = os.environ.get(name, "")
+    if not path or not Path(path).exists():
+        pytest.skip(f"{what} is missing: set {name} to its path")
+    return path
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """Return a port of 127.0.0.1 that nothing listened on a moment ago."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(happened, seconds: float = 10.0, what: str = "it"):
+    """Wait until ``happened()`` is truthy and return that; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while True:
+        if value := happened():
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not happen within {seconds} s")
+        time.sleep(0.05)
+
+
+async def wait_until(happened, seconds: float = 10.0, what: str = "it"):
+    """Like ``wait_for`` on an event loop; ``happened`` may be async."""
+    end = time.monotonic() + seconds
+    while True:
+        value = happened()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not happen within {seconds} s")
+        await asyncio.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    """Tell whether a TCP server accepts on 127.0.0.1:port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def daemon(
+    command: Sequence[str],
+    *,
+    port: int | None = None,
+    log: Path,
+    env: dict[str, str] | None = None,
+    seconds: float = 20,
+) -> Iterator[subprocess.Popen]:
+    """Run a program until the block ends (SIGTERM, then SIGKILL to its whole group); wait until it listens on ``port``."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + seconds
+        while port is not None and not listens(port):
+            if process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.05)
+        yield process
+    finally:
+        for kill in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, kill)
+                process.wait(10)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+            break
+        process.wait(10)
+
+
+@contextmanager
+def nginx(folder: Path, config: str, port: int) -> Iterator[subprocess.Popen]:
+    """Run nginx with ``config`` as the inside of its ``http { }`` block."""
+    binary = require("nginx", "nginx-light")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        (folder / name).mkdir(exist_ok=True)
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"""daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+        events {{ worker_connections 512; }}
+        http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+        fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+        {config} }}"""
+    )
+    with daemon([binary, "-p", folder, "-c", file], port=port, log=folder / "out.log") as process:
+        yield process
+
+
+@contextmanager
+def influxdb1(folder: Path) -> Iterator[str]:
+    """Run InfluxDB 1.6.7 with empty data; yields its base URL."""
+    binary = require("influxd", "influxdb")
+    port, rpc = free_port(), free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "influxdb.conf"
+    file.write_text(
+        f"""reporting-disabled = true
+        bind-address = "127.0.0.1:{rpc}"
+        [meta]
+        dir = "{folder}/meta"
+        [data]
+        dir = "{folder}/data"
+        wal-dir = "{folder}/wal"
+        [http]
+        bind-address = "127.0.0.1:{port}"
+        log-enabled = false
+        [monitor]
+        store-enabled = false
+        """
+    )
+    with daemon([binary, "-config", file], port=port, log=folder / "out.log"):
+        yield f"http://127.0.0.1:{port}"
