@@ -50,7 +50,7 @@ class Result(msgspec.Struct, frozen=True):
     """What one run of one check (or rule) showed of one subject.
 
     ``check`` is the stable id of the check or rule, ``subject`` is ``kind/id`` with an optional part
-    (``service/simpus``, ``device/sw-12``, ``host/srv-1``, ``host/srv-1/path=/var``); together they are the identity of a state and of its incident.
+    (``service/simpus``, ``device/sw-12``, ``host/srv-1/path=/var``); together they are the identity of a state and of its incident.
     ``at`` is the start of the look in milliseconds since the Unix epoch, UTC; ``took`` and ``phases`` are seconds;
     ``detail`` is one technical line for the sysadmin; ``facts`` are further findings (status code, address, days left).
     """

@@ -85,8 +85,10 @@ class Register(msgspec.Struct, frozen=True):
     def entry(self, subject: str) -> Service | Host | None:
         """Return the registered service or host that a subject names."""
         kind, _, rest = subject.partition("/")
-        known: Mapping[str, Service | Host] = {"service": self.services, "host": self.hosts}.get(kind, {})  # type: ignore[assignment]
-        return known.get(rest.partition("/")[0])
+        name = rest.partition("/")[0]
+        if kind == "service":
+            return self.services.get(name)
+        return self.hosts.get(name) if kind == "host" else None
 
 
 def read(source: Source) -> Register:
@@ -95,9 +97,10 @@ def read(source: Source) -> Register:
     agencies = _by_id(source, "agency", outer.agency)
     services = _by_id(source, "service", outer.service)
     hosts = _by_id(source, "host", outer.host)
-    for kind, entries in (("service", outer.service), ("host", outer.host)):
-        for position, entry in enumerate(entries):
-            _known(source, (kind, position, "agency"), entry.agency, agencies)
+    owners = [("service", at, entry.agency) for at, entry in enumerate(outer.service)]
+    owners += [("host", at, entry.agency) for at, entry in enumerate(outer.host)]
+    for kind, position, agency in owners:
+        _known(source, (kind, position, "agency"), agency, agencies)
     for position, service in enumerate(outer.service):
         _check_service(source, position, service, services, outer.hours)
     return Register(agencies=agencies, services=services, hosts=hosts, hours=outer.hours)

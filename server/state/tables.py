@@ -25,6 +25,7 @@ span: Final = Table(
     Column("start_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger, nullable=False),  # the last look that said so
     Column("end_ms", BigInteger, nullable=False),  # until when that look vouches: last + interval, or the next look
+    Column("counts", Boolean, nullable=False, default=True),  # whether the check speaks for availability
     Column("looks", Integer, nullable=False, server_default="1"),
     Index("ix_span_subject", "subject", "start_ms"),
     Index("ix_span_check", "check_id", "subject", "start_ms"),
