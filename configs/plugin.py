@@ -1,22 +1,24 @@
-"""Find a plug-in's class by the name that settings give."""
+"""Find a plug-in's class, and the settings that stand beside it, by the name that settings give."""
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 
-def find(kind: str, name: str, known: Mapping[str, str]) -> Any:
-    """Return the class for ``name``: one of ``known`` (name -> ``module:Class``) or a dotted path ``package.module:Class``.
+def find(kind: str, name: str, known: Mapping[str, str]) -> tuple[Any, Any]:
+    """Return the class for ``name`` and its ``Options``: one of ``known`` (name -> ``module:Class``) or a dotted path.
 
-    Raises ValueError that lists what is known. Only the module of the class that was asked for is imported.
+    A third party's plug-in is named ``package.module:Class``. Only the module of the class that was asked for is imported.
+    Raises ValueError that lists what is known, or says which package is missing.
     """
     path = known.get(name, name)
     module, colon, attribute = path.partition(":")
     if not colon:
-        raise ValueError(
-            f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}, or a class as 'package.module:Class'"
-        )
+        names = ", ".join(sorted(known))
+        raise ValueError(f"unknown {kind} {name!r}; known: {names}, or a class as 'package.module:Class'")
     try:
-        return getattr(import_module(module), attribute)
+        plugin = getattr(import_module(module), attribute)
+        return plugin, sys.modules[plugin.__module__].Options  # type: ignore[attr-defined,unused-ignore]
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{kind} {name!r} cannot be loaded: {error}") from error

@@ -7,6 +7,7 @@ parse the rest of its own table (``Source.parse(Options, table, at)``). Unknown 
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -68,15 +69,15 @@ class Source:
             raise SettingsError(f"{path}: {error.strerror}") from error
         return cls(text, path)
 
-    def parse(self, shape: type[T], table: object = None, at: Place = ()) -> T:
+    def parse(self, shape: type[T], table: object = None, at: Place = (), also: Iterable[str] = ()) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
 
-        Knows Duration, Size and Secret. Raises SettingsError naming file, line, table and what was expected.
+        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret. Raises SettingsError naming file, line, table and what was expected.
         """
         try:
             return msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
         except msgspec.ValidationError as error:
-            raise self._explain(str(error), shape, at) from error
+            raise self._explain(str(error), shape, at, also) from error
 
     def error(self, at: Place, message: str) -> SettingsError:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
@@ -92,13 +93,13 @@ class Source:
             return Secret.parse(value, self.file.parent)
         raise NotImplementedError(kind)
 
-    def _explain(self, text: str, shape: Any, at: Place) -> SettingsError:
+    def _explain(self, text: str, shape: Any, at: Place, also: Iterable[str]) -> SettingsError:
         matched = _MSGSPEC_AT.fullmatch(text)
         message, steps = (matched[1], matched[2] or "") if matched else (text, "")
         inside: Place = tuple(key or (int(index) if index.isdigit() else "*") for key, index in _STEP.findall(steps))
         if unknown := _UNKNOWN.fullmatch(message):
             name, where = unknown[1], at + inside
-            close = difflib.get_close_matches(name, _fields(shape, inside), n=1)
+            close = difflib.get_close_matches(name, [*_fields(shape, inside), *also], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
         if missing := _MISSING.fullmatch(message):
