@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+from collectors.point import Point, Value
+
+MEASUREMENT: Final = "pantau_check"
 
 
 class Status(StrEnum):
@@ -64,3 +69,19 @@ class Result(msgspec.Struct, frozen=True):
     took: float | None = None
     phases: Mapping[str, float] = {}
     facts: Mapping[str, str | int | float | bool] = {}
+
+
+def to_point(result: Result, kind: str) -> Point:
+    """Write a Result as a Point, for charts: measurement ``pantau_check``, tags check, subject, type (``kind``).
+
+    Fields: ``up`` (1 for up or degraded, 0 for down, absent when unknown), ``status`` and ``reason`` as text, ``took`` and
+    ``phase_NAME`` in seconds.
+    """
+    fields: dict[str, Value] = {"status": result.status.value, "reason": result.reason.value}
+    if result.status is not Status.UNKNOWN:
+        fields["up"] = int(result.status is not Status.DOWN)
+    if result.took is not None:
+        fields["took"] = result.took
+    fields |= {f"phase_{name}": seconds for name, seconds in result.phases.items()}
+    tags = {"check": result.check, "subject": result.subject, "type": kind}
+    return Point(MEASUREMENT, tags, fields, result.at * 1_000_000)
