@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -100,9 +100,9 @@ class Schedule:
         """Look once more soon, beside the due times; a re-check that already waits is moved."""
         if job_id not in self._jobs:
             return
-        at = datetime.fromtimestamp(self._clock() / 1000, UTC) + timedelta(seconds=seconds)
+        at = datetime.fromtimestamp(self._clock() / 1000 + seconds, UTC)
         self._scheduler.add_job(
-            self._again, DateTrigger(at), args=[job_id], id=f"{job_id} again", replace_existing=True
+            self._again, DateTrigger(at, UTC), args=[job_id], id=f"{job_id} again", replace_existing=True
         )
 
     def start(self, *, now: bool = False) -> None:

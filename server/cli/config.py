@@ -1,0 +1,64 @@
+"""``pantau config``: check settings before they are used; print the reference of every setting."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from configs.read import SettingsError, Source
+from server import register, settings
+from server.reference import reference
+
+_AGENT_KEYS = frozenset({"agent", "output", "spool", "collectors", "tags"})
+_REGISTER_KEYS = frozenset({"agency", "service", "host", "hours"})
+
+
+def add(commands: Any) -> None:
+    """Add ``config check`` and ``config reference``."""
+    group = commands.add_parser("config", help="check settings, print the reference of every setting")
+    verbs = group.add_subparsers(metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="say what is wrong in settings files; exit 2 when something is")
+    check.add_argument("files", nargs="+", metavar="FILE", help="a server.toml, services.toml or agent.toml")
+    check.set_defaults(run=_check)
+    verbs.add_parser("reference", help="print every setting as Markdown").set_defaults(run=_reference)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    worst = 0
+    for name in arguments.files:
+        try:
+            kind = check_file(Path(name))
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            worst = 2
+        else:
+            print(f"{name}: good {kind} settings")
+    return worst
+
+
+def check_file(file: Path) -> str:
+    """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong."""
+    source = Source.read(file)
+    keys = source.tree.keys()
+    if keys & _AGENT_KEYS and not keys & {"server", "store"}:
+        _ask_the_agent(file)
+        return "agent"
+    if keys & _REGISTER_KEYS and not keys - _REGISTER_KEYS:
+        register.read(source)
+        return "register"
+    settings.read(file)
+    return "server"
+
+
+def _ask_the_agent(file: Path) -> None:
+    # the centre and the agent do not know each other: the agent itself judges its settings
+    command = [sys.executable, "-m", "agent.cli", "--check", "--settings", str(file)]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    if asked.returncode:
+        raise SettingsError(asked.stderr.strip().removeprefix("pantau-agent: "))
+
+
+def _reference(_arguments: argparse.Namespace) -> int:
+    print(reference(), end="")
+    return 0

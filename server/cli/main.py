@@ -1,0 +1,37 @@
+"""The command ``pantau``: everything but the agent."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Final
+
+from configs.read import SettingsError
+from configs.secret import SecretUnreadable
+
+# Each has `add(commands)`; imported in this order for --help, which is the order in which a newcomer needs them.
+_COMMANDS: Final = ("up", "server", "config", "user", "report", "maintenance")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; 0 is well, 1 is a finding, 2 is bad input, told in one line."""
+    parser = argparse.ArgumentParser(
+        prog="pantau", description="Keep watch over services, servers and network devices."
+    )
+    parser.add_argument("--version", action="version", version=f"pantau {version('pantau')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in _COMMANDS:
+        import_module(f"server.cli.{name}").add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (SettingsError, SecretUnreadable) as error:
+        print(f"pantau: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

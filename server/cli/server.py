@@ -1,0 +1,25 @@
+"""``pantau server``: run the centre."""
+
+import argparse
+import asyncio
+import logging
+from typing import Any
+
+from server.settings import read
+
+DEFAULT_SETTINGS = "server.toml"
+
+
+def add(commands: Any) -> None:
+    """Add ``server``."""
+    command = commands.add_parser("server", help="run the centre: ingest, checks, alerts, web")
+    command.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="FILE", help="default: %(default)s")
+    command.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from server.app import serve  # noqa: PLC0415 - loads every library of the centre; the other commands do without
+
+    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return asyncio.run(serve(read(arguments.settings)))

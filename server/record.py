@@ -1,0 +1,58 @@
+"""Recorder: writes what the centre itself measured (check results, SNMP points) to the store, in batches, holding up nobody."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from collectors.point import Point
+from server.store import Store, StoreUnavailable
+
+_log: Final = logging.getLogger("pantau.record")
+_EVERY: Final = 1.0  # seconds between writes
+_HELD: Final = 200_000  # points kept in memory while the store is away; beyond it the oldest go, counted
+
+
+class Recorder:
+    """Takes points at once, writes them soon; while the store is away they wait, bounded."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: deque[Point] = deque()
+        self._away = False
+        self.dropped = 0
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Take points to be written within a second or so."""
+        self._held.extend(points)
+        while len(self._held) > _HELD:
+            self._held.popleft()
+            self.dropped += 1
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is held; keeps it when the store is away."""
+        batch = list(self._held)
+        if not batch:
+            return
+        try:
+            written = await self._store.write(batch)
+        except StoreUnavailable as error:
+            if not self._away:
+                _log.warning("the store is away (%s); results wait in memory", error)
+            self._away = True
+            return
+        # only what was written goes: points may have come, or the oldest been dropped, while the store worked
+        done = set(map(id, batch))
+        self._held = deque(point for point in self._held if id(point) not in done)
+        if self._away:
+            _log.info("the store is back")
+        self._away = False
+        for rejected in written.rejected:
+            _log.warning("a field of our own was rejected: %s", rejected.why)

@@ -1,0 +1,159 @@
+import asyncio
+import time
+
+import pytest
+
+from collectors.result import Reason, Result, Status
+from parts import wait_until
+from server.schedule import Job, Limits, Schedule, phase
+
+
+def clock():
+    return time.time_ns() // 1_000_000
+
+
+def good(check, at):
+    return Result(check=check, subject="service/a", status=Status.UP, reason=Reason.OK, at=at)
+
+
+@pytest.fixture
+async def schedule(request):
+    told = []
+
+    async def tell(result):
+        told.append(result)
+
+    made = Schedule(clock=clock, tell=tell, limits=getattr(request, "param", Limits()))
+    made.told = told
+    yield made
+    await made.stop()
+
+
+def job(look, *, name="a", interval=0.2, timeout=5.0, target=""):
+    return Job(id=name, subject="service/a", interval=interval, timeout=timeout, look=look, target=target)
+
+
+async def test_due_times_lie_on_the_phase_of_the_id_and_do_not_drift(schedule):
+    async def look(at):
+        await asyncio.sleep(0.05)
+        return [good("a", at)]
+
+    schedule.add(job(look))
+    schedule.start()
+    await wait_until(lambda: len(schedule.told) >= 5)
+    offsets = [(result.at / 1000 - phase("a", 0.2)) % 0.2 for result in schedule.told]
+    assert all(offset < 0.1 for offset in offsets)
+    assert schedule.lateness["a"].runs >= 5
+
+
+def test_phases_are_spread_evenly_and_stable():
+    phases = sorted(phase(f"check-{number}", 60.0) for number in range(600))
+    assert phase("check-1", 60.0) == phase("check-1", 60.0)
+    for tenth in range(10):
+        assert 30 < sum(tenth * 6 <= value < tenth * 6 + 6 for value in phases) < 95
+
+
+async def test_one_run_is_in_flight_and_skipped_slots_are_counted(schedule):
+    running, most = 0, 0
+
+    async def look(at):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.5)
+        running -= 1
+        return [good("a", at)]
+
+    schedule.add(job(look, interval=0.1))
+    schedule.start()
+    await wait_until(lambda: schedule.lateness["a"].skipped >= 3)
+    schedule.recheck("a", 0)
+    await wait_until(lambda: len(schedule.told) >= 2)
+    assert most == 1
+
+
+async def test_a_bug_in_a_check_is_unknown_and_the_next_look_goes_on(schedule):
+    looks = 0
+
+    async def look(at):
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise ZeroDivisionError("oops")
+        return [good("a", at)]
+
+    schedule.add(job(look))
+    schedule.start()
+    await wait_until(lambda: len(schedule.told) >= 2)
+    first, second = schedule.told[:2]
+    assert (first.status, first.reason, first.detail) == (Status.UNKNOWN, Reason.BUG, "ZeroDivisionError: oops")
+    assert second.status is Status.UP
+
+
+async def test_a_look_that_overstays_is_cut_off_and_others_are_not_disturbed(schedule, monkeypatch):
+    monkeypatch.setattr("server.schedule._GRACE", 0.1)
+
+    async def hang(at):
+        await asyncio.sleep(60)
+
+    async def look(at):
+        return [good("b", at)]
+
+    schedule.add(job(hang, name="a", interval=5, timeout=0.1))
+    schedule.add(job(look, name="b", interval=0.1))
+    schedule.start(now=True)
+    await wait_until(lambda: any(result.check == "a" for result in schedule.told))
+    cut = next(result for result in schedule.told if result.check == "a")
+    assert (cut.status, cut.reason) == (Status.UNKNOWN, Reason.BUG)
+    await wait_until(lambda: sum(result.check == "b" for result in schedule.told) >= 5)
+
+
+@pytest.mark.parametrize("schedule", [Limits(per_type=64, per_target=1)], indirect=True)
+async def test_waiting_for_a_slot_of_the_target_is_recorded_and_is_not_response_time(schedule):
+    async def look(at):
+        await asyncio.sleep(0.3)
+        return [Result(check="x", subject="service/a", status=Status.UP, reason=Reason.OK, at=at)]
+
+    for name in ("a", "b", "c"):
+        schedule.add(job(look, name=name, interval=30, target="one.example"))
+    schedule.start()
+    for name in ("a", "b", "c"):
+        schedule.recheck(name, 0)
+    await wait_until(lambda: len(schedule.told) == 3)
+    waited = sorted(late.waited_ms for late in schedule.lateness.values())
+    assert waited[0] < 200 < waited[1] < waited[2]
+    assert all(late.took_ms < 450 for late in schedule.lateness.values())
+    starts = sorted(result.at for result in schedule.told)
+    assert starts[1] - starts[0] >= 290
+
+
+async def test_a_slow_tell_holds_no_slot(schedule):
+    async def slow_tell(result):
+        await asyncio.sleep(30)
+
+    schedule._tell = slow_tell
+    looked = []
+
+    async def look(at):
+        looked.append(at)
+        return [good("a", at)]
+
+    schedule.add(job(look, interval=0.2))
+    schedule.start()
+    schedule.recheck("a", 0)
+    await wait_until(lambda: len(looked) == 1)
+    assert not schedule._types[""].locked()
+    schedule.recheck("a", 0)
+    await wait_until(lambda: len(looked) >= 2)
+
+
+async def test_a_recheck_comes_soon_and_moves_no_due_time(schedule):
+    async def look(at):
+        return [good("a", at)]
+
+    schedule.add(job(look, interval=3600))
+    schedule.start()
+    due = schedule._scheduler.get_job("a").next_run_time
+    schedule.recheck("a", 0.1)
+    await wait_until(lambda: schedule.told, 5)
+    assert schedule._scheduler.get_job("a").next_run_time == due
