@@ -6,7 +6,22 @@
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    or_,
+    text,
+)
 
 T = TypeVar("T")
 
@@ -21,6 +36,12 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` beside writers; it sees one consistent state and must not write."""
         ...
+
+
+def within(column: ColumnElement[str], subject: str) -> ColumnElement[bool]:
+    """Say in SQL that ``column`` names a subject or one of its parts (``host/srv-1``, ``host/srv-1/path=/var``)."""
+    prefix = f"{subject}/"
+    return or_(column == subject, func.substr(column, 1, len(prefix)) == prefix)
 
 
 def _big_id() -> Column[Any]:
