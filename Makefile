@@ -6,7 +6,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench lock clean
+.PHONY: run test check bench docs lock clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -24,6 +24,10 @@ check: $(TESTS)
 
 bench: $(TESTS)
 	$(BIN)/python benchmarks/agent.py
+
+# The reference of every setting, from the settings' own classes; a guard is red when it is old.
+docs: $(TESTS)
+	$(BIN)/python tests/guards/reference.py > docs/settings.md
 
 # A virtual environment with the versions of requirements.txt (hashes, no addresses); made again when they change.
 $(RUNS): requirements.txt pyproject.toml

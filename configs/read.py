@@ -51,9 +51,9 @@ class Source:
             self.tree: Table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-            line = f":{where[1]}" if where else ""
+            line = where[1] if where else len(text.splitlines())
             what = re.sub(r"\s*\(at .*\)$", "", str(error))
-            raise SettingsError(f"{file.name}{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
+            raise SettingsError(f"{file.name}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
         self._lines = _positions(text)
 
     @classmethod
@@ -77,7 +77,30 @@ class Source:
         try:
             return msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
         except msgspec.ValidationError as error:
-            raise self._explain(str(error), shape, at, also) from error
+            inner, place = self._narrow(self.tree if table is None else table, shape, str(error))
+            raise self._explain(inner, shape, at, place, also) from error
+
+    def _narrow(self, table: Any, shape: Any, text: str) -> tuple[str, Place]:
+        """Split msgspec's message into what and where; it hides keys of free names (``[collectors.cpu]``), found again here."""
+        matched = _MSGSPEC_AT.fullmatch(text)
+        message, steps = (matched[1], matched[2] or "") if matched else (text, "")
+        place: Place = ()
+        kind: Any = msgspec.inspect.type_info(shape)
+        for key, index in _STEP.findall(steps):
+            step = key or (int(index) if index.isdigit() else "...")
+            kind = _step(kind, step)
+            if step == "...":
+                step = next((name for name, value in table.items() if self._refuses(value, kind)), step)
+            place = (*place, step)
+            table = table[step] if step != "..." else None
+        return message, place
+
+    def _refuses(self, value: object, kind: Any) -> bool:
+        try:
+            msgspec.convert(value, getattr(kind, "cls", Any), dec_hook=self._decode)
+        except msgspec.ValidationError:
+            return True
+        return False
 
     def error(self, at: Place, message: str) -> SettingsError:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
@@ -93,10 +116,7 @@ class Source:
             return Secret.parse(value, self.file.parent)
         raise NotImplementedError(kind)
 
-    def _explain(self, text: str, shape: Any, at: Place, also: Iterable[str]) -> SettingsError:
-        matched = _MSGSPEC_AT.fullmatch(text)
-        message, steps = (matched[1], matched[2] or "") if matched else (text, "")
-        inside: Place = tuple(key or (int(index) if index.isdigit() else "*") for key, index in _STEP.findall(steps))
+    def _explain(self, message: str, shape: Any, at: Place, inside: Place, also: Iterable[str]) -> SettingsError:
         if unknown := _UNKNOWN.fullmatch(message):
             name, where = unknown[1], at + inside
             close = difflib.get_close_matches(name, [*_fields(shape, inside), *also], n=1)

@@ -1,4 +1,4 @@
-"""``pantau config``: check settings before they are used; print the reference of every setting."""
+"""``pantau config``: check settings before they are used."""
 
 import argparse
 import subprocess
@@ -8,20 +8,18 @@ from typing import Any
 
 from configs.read import SettingsError, Source
 from server import register, settings
-from server.reference import reference
 
 _AGENT_KEYS = frozenset({"agent", "output", "spool", "collectors", "tags"})
 _REGISTER_KEYS = frozenset({"agency", "service", "host", "hours"})
 
 
 def add(commands: Any) -> None:
-    """Add ``config check`` and ``config reference``."""
-    group = commands.add_parser("config", help="check settings, print the reference of every setting")
+    """Add ``config check``."""
+    group = commands.add_parser("config", help="check settings")
     verbs = group.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser("check", help="say what is wrong in settings files; exit 2 when something is")
     check.add_argument("files", nargs="+", metavar="FILE", help="a server.toml, services.toml or agent.toml")
     check.set_defaults(run=_check)
-    verbs.add_parser("reference", help="print every setting as Markdown").set_defaults(run=_reference)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -57,8 +55,3 @@ def _ask_the_agent(file: Path) -> None:
     asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if asked.returncode:
         raise SettingsError(asked.stderr.strip().removeprefix("pantau-agent: "))
-
-
-def _reference(_arguments: argparse.Namespace) -> int:
-    print(reference(), end="")
-    return 0
