@@ -13,6 +13,7 @@ class Roots(msgspec.Struct, frozen=True):
     proc: str = "/proc"
     sys: str = "/sys"
     etc: str = "/etc"
+    run: str = "/run"
 
 
 class Collector(Protocol):

@@ -1,0 +1,112 @@
+"""Ask file systems how full they are without ever waiting for one that hangs."""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+_GLANCE: Final = 0.05
+
+Answer = os.statvfs_result | OSError
+
+
+class Prober:
+    """Calls ``statvfs`` in daemon threads of its own, at most ``threads`` of them; normally one asks all paths in turn.
+
+    A path whose call hangs costs the thread that it hangs in: another thread goes on with the other paths, and the path is
+    not asked again before its call has returned.
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        *,
+        threads: int = 4,
+        statvfs: Callable[[str], os.statvfs_result] = os.statvfs,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._timeout = timeout
+        self._limit = threads
+        self._statvfs = statvfs
+        self._elapsed = elapsed
+        self._threads: list[threading.Thread] = []
+        self._asked: dict[str, float] = {}
+
+    def hanging(self) -> set[str]:
+        """Return the paths whose call has not returned, those given up earlier included."""
+        return set(self._asked.copy())
+
+    async def ask(self, paths: Iterable[str]) -> dict[str, Answer]:
+        """Return what each path answered; those that hang longer than ``timeout`` seconds, or found no thread, are missing."""
+        batch = _Batch(paths, self.hanging())
+        try:
+            while self._goes_on(batch):
+                await batch.news(_GLANCE)
+        finally:
+            batch.todo.clear()
+        return batch.answers.copy()
+
+    def _goes_on(self, batch: "_Batch") -> bool:
+        """Start a thread when none gets ahead; tell whether waiting can still bring an answer."""
+        now = self._elapsed()
+        ages = [now - since for path, since in self._asked.copy().items() if path in batch.paths]
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        moving = batch.workers - sum(age > _GLANCE for age in ages)
+        if batch.todo and moving <= 0 and len(self._threads) < self._limit:
+            self._start(batch)
+            return True
+        return moving > 0 or any(age < self._timeout for age in ages)
+
+    def _start(self, batch: "_Batch") -> None:
+        thread = threading.Thread(target=self._work, args=(batch,), name="statvfs", daemon=True)
+        self._threads.append(thread)
+        batch.workers += 1
+        thread.start()
+
+    def _work(self, batch: "_Batch") -> None:
+        while True:
+            try:
+                path = batch.todo.popleft()
+            except IndexError:
+                break
+            self._asked[path] = self._elapsed()
+            try:
+                batch.answers[path] = self._statvfs(path)
+            except OSError as error:
+                batch.answers[path] = error
+            finally:
+                del self._asked[path]
+        batch.leave()
+
+
+class _Batch:
+    """One round of questions: what its workers share with the event loop."""
+
+    def __init__(self, paths: Iterable[str], hanging: set[str]) -> None:
+        self.paths = {path for path in paths if path not in hanging}
+        self.todo = deque(self.paths)
+        self.answers: dict[str, Answer] = {}
+        self.workers = 0
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+
+    async def news(self, seconds: float) -> None:
+        """Wait until a worker leaves, or a while."""
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            return
+        self._news.clear()
+
+    def leave(self) -> None:
+        """Say, from a worker's thread, that it ends; the loop may have ended before it."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._left)
+
+    def _left(self) -> None:
+        self.workers -= 1
+        self._news.set()
