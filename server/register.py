@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from configs.read import Source
-from server.hours import Profile
+from server.hours import BadHours, Calendar, Profile, calendar
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
 Criticality = Literal[1, 3, 5]
@@ -70,12 +70,13 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Register(msgspec.Struct, frozen=True):
-    """Everything registered, by id, in the order of the file."""
+    """Everything registered, by id, in the order of the file; ``calendars`` are the profiles of ``hours``, read."""
 
     agencies: Mapping[str, Agency]
     services: Mapping[str, Service]
     hosts: Mapping[str, Host]
     hours: Mapping[str, Profile]
+    calendars: Mapping[str, Calendar] = {}
 
     def agency_of(self, subject: str) -> Agency | None:
         """Return the agency that a subject (``service/x``, ``host/y``, with or without a part) belongs to, if registered."""
@@ -103,7 +104,15 @@ def read(source: Source) -> Register:
         _known(source, (kind, position, "agency"), agency, agencies)
     for position, service in enumerate(outer.service):
         _check_service(source, position, service, services, outer.hours)
-    return Register(agencies=agencies, services=services, hosts=hosts, hours=outer.hours)
+    calendars = {name: _calendar(source, name, profile) for name, profile in outer.hours.items()}
+    return Register(agencies=agencies, services=services, hosts=hosts, hours=outer.hours, calendars=calendars)
+
+
+def _calendar(source: Source, name: str, profile: Profile) -> Calendar:
+    try:
+        return calendar(profile, source.file.parent)
+    except BadHours as error:
+        raise source.error(("hours", name, error.key), f"{error.key!r} in [hours.{name}]: {error}") from error
 
 
 def _check_service(
