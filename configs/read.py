@@ -72,7 +72,8 @@ class Source:
     def parse(self, shape: type[T], table: object = None, at: Place = (), also: Iterable[str] = ()) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
 
-        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret. Raises SettingsError naming file, line, table and what was expected.
+        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret.
+        Raises SettingsError naming file, line, table and what was expected.
         """
         try:
             return msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)

@@ -241,9 +241,7 @@ def _plan(
         interval=common.interval,
         timeout=common.timeout,
         recheck=common.recheck,
-        policy=Policy(
-            interval=common.interval, confirm=common.confirm, recover=common.recover, counts=common.counts
-        ),
+        policy=Policy(interval=common.interval, confirm=common.confirm, recover=common.recover, counts=common.counts),
         host=getattr(options, "host", "") or urlsplit(getattr(options, "url", "")).hostname or "",
         build=_maker(source, at, lambda: plugin(target, options)),
     )
@@ -258,9 +256,7 @@ def _maker(source: Source, at: tuple[str | int, ...], build: Callable[[], Any]) 
     return build
 
 
-def _routes(
-    source: Source, tables: Sequence[Table], contacts: Sequence[Contact], known: Register
-) -> list[Route]:
+def _routes(source: Source, tables: Sequence[Table], contacts: Sequence[Contact], known: Register) -> list[Route]:
     routes = [source.parse(Route, table, ("route", at)) for at, table in enumerate(tables)]
     names: dict[str, set[str]] = {
         "contacts": {contact.id for contact in contacts},
