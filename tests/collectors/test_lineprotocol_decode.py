@@ -1,0 +1,220 @@
+"""Reading line protocol: what InfluxDB accepts, and why the rest is refused."""
+
+import json
+import time
+import tomllib
+from pathlib import Path
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import parts
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.lineprotocol import LineError, decode, encode
+from collectors.point import Point, UInt
+
+CASES = Path(__file__).parents[1] / "cases" / "lineprotocol"
+ACCEPTED = tomllib.loads((CASES / "accepted.toml").read_text(encoding="utf-8"))["case"]
+REFUSED = tomllib.loads((CASES / "refused.toml").read_text(encoding="utf-8"))["case"]
+NOW = 1_700_000_000_123_456_789
+
+
+def meant(case, now=NOW):
+    return Point(case["measurement"], case.get("tags", {}), case["fields"], case.get("time", now))
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case["line"])
+def test_it_reads(case):
+    read = decode(case["line"].encode(), now=NOW)
+    assert read.errors == []
+    assert read.points == [meant(case)]
+    assert [type(value) for value in read.points[0].fields.values()] == [
+        type(value) for value in case["fields"].values()
+    ]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case["line"])
+def test_it_refuses_and_says_why_and_where(case):
+    body = f"good f=1 1\n\n{case['line']}\n".encode()
+    read = decode(body, now=NOW)
+    assert read.points[0] == Point("good", {}, {"f": 1.0}, 1)
+    # an open quote swallows the line end that follows, as it does in InfluxDB
+    assert read.errors == [
+        LineError(3, case["column"], case["why"], case["line"] + "\n" * (case["why"] == "unbalanced quotes"))
+    ]
+
+
+def test_one_bad_line_costs_no_other():
+    read = decode(b"a f=1 1\nb f=x 2\nc f=3 3\n", now=0)
+    assert [point.measurement for point in read.points] == ["a", "c"]
+    assert read.errors == [LineError(2, 5, "invalid boolean", "b f=x 2")]
+
+
+def test_blank_lines_and_comments_are_nothing():
+    assert decode(b"", now=0) == decode(b"\n\n  \n\t\n# a f=1\n   # b,\n\r\n#\\\n", now=0)
+    assert decode(b"#\n", now=0).errors == []
+
+
+def test_carriage_returns_end_lines_too():
+    read = decode(b'a f=1 1\r\nb f="x"\r\n\r\nc f=2', now=7)
+    assert read.points == [Point("a", {}, {"f": 1.0}, 1), Point("b", {}, {"f": "x"}, 7), Point("c", {}, {"f": 2.0}, 7)]
+
+
+def test_lines_are_counted_through_strings_of_several_lines():
+    read = decode(b'a f="1\n2\n3" 1\nb f=\nc f=1 1', now=0)
+    assert [error.line for error in read.errors] == [4]
+    assert len(read.points) == 2
+
+
+def test_unsigned_values_stay_unsigned():
+    value = decode(b"m f=18446744073709551615u", now=0).points[0].fields["f"]
+    assert (value, type(value)) == (2**64 - 1, UInt)
+
+
+@pytest.mark.parametrize(
+    ("precision", "unit"),
+    [("ns", 1), ("us", 10**3), ("ms", 10**6), ("s", 10**9), ("m", 60 * 10**9), ("h", 3600 * 10**9)],
+)
+def test_times_are_read_in_their_precision(precision, unit):
+    read = decode(b"m f=1 -3\nm f=1 0005\nm f=1", precision=precision, now=NOW)
+    assert [point.time for point in read.points] == [-3 * unit, 5 * unit, NOW - NOW % unit]
+
+
+def test_a_time_too_far_away_for_its_precision_is_refused():
+    assert decode(b"m f=1 9223372037", precision="s", now=0).errors[0].why.startswith("time outside range")
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_body():
+    read = decode(b'm,t=\xff f="\xfe" 1\nn f=1 1', now=0)
+    assert [point.fields for point in read.points] == [{"f": "\ufffd"}, {"f": 1.0}]
+
+
+def test_text_that_influxdb_would_store_mangled_is_refused():
+    read = decode(b'm f="a"b\nm f="a""b"\nm \t=1\nm f\\\\=1,g=2', now=0)
+    assert [error.why for error in read.errors] == [
+        "invalid field format",
+        "invalid field format",
+        "missing field key",
+        "invalid field format",
+    ]
+
+
+@pytest.mark.parametrize("tags", [1, 4])
+def test_a_key_is_not_longer_than_influxdb_allows(tags):
+    value = "x" * ((65535 - 4 - 1 - 1) // tags - 3)
+    line = "m" + "".join(f",{tag}={value}" for tag in range(tags)) + " f=1 1"
+    room = 65535 - 4 - 1 - len(line.split(" ", maxsplit=1)[0])
+    assert not decode((line.replace("m,", f"m{'y' * room},")).encode(), now=0).errors
+    refused = decode((line.replace("m,", f"m{'y' * (room + 1)},")).encode(), now=0).errors[0]
+    assert refused.why == "max key length exceeded: 65536 > 65535"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'm f="' + b"x" * 300_000,
+        b"m f=\\\n" * 50_000,
+        b'm f="\n' * 50_001,
+        b"m," * 100_000,
+        b"m f=" + b"9" * 300_000 + b"i",
+    ],
+)
+def test_hostile_bodies_are_read_in_linear_time(body):
+    start = time.perf_counter()
+    read = decode(body, now=0)
+    assert time.perf_counter() - start < 3
+    assert read.errors
+
+
+@given(st.text('mf1= ,\\"\n#i.-t', max_size=30))
+def test_it_reads_or_refuses_any_text(text):
+    read = decode(text.encode(), now=5)
+    again = decode(encode(read.points), now=0)
+    assert again.errors == []
+    assert len(again.points) == len(read.points)
+    assert all(0 < error.line <= text.count("\n") + 1 and error.column > 0 for error in read.errors)
+
+
+def test_a_million_common_fields_take_about_a_second():
+    tags = [{"host": f"srv-{number:03}"} for number in range(200)]
+    names = ("usage_user", "usage_system", "usage_idle", "usage_iowait", "usage_irq")
+    points = [
+        Point("cpu", tags[n % 200], {name: n / 7 + k for k, name in enumerate(names)}, NOW + n) for n in range(4000)
+    ]
+    body = encode(points)
+    best = min(_seconds(body) for _ in range(3))
+    assert best * 50 < 5, (
+        f"{best * 50:.1f} s for a million fields"
+    )  # loose: the machine is shared; benchmarks have the figure
+
+
+def _seconds(body):
+    start = time.perf_counter()
+    decode(body, now=0)
+    return time.perf_counter() - start
+
+
+@pytest.fixture(scope="module")
+def influxdb(tmp_path_factory):
+    with parts.influxdb1(tmp_path_factory.mktemp("influxdb")) as base:
+        ask(base, "CREATE DATABASE d")
+        yield base
+
+
+def ask(base, query):
+    with urlopen(Request(f"{base}/query?db=d&epoch=ns&q={quote(query)}", method="POST")) as answer:
+        return json.load(answer)["results"][0].get("series", [])
+
+
+@pytest.mark.real
+def test_it_means_what_a_real_influxdb_stores(influxdb):
+    cases = [{**case, "measurement": f"{number}{case['measurement']}"} for number, case in enumerate(ACCEPTED)]
+    lines = [f"{number}{case['line'].lstrip()}" for number, case in enumerate(ACCEPTED)]
+    urlopen(Request(f"{influxdb}/write?db=d", data="\n".join(lines).encode())).close()
+    for case in cases:
+        name = case["measurement"].replace("\\", "\\\\").replace('"', '\\"')
+        (series,) = ask(influxdb, f'SELECT * FROM "{name}" GROUP BY *')
+        row = dict(zip(series["columns"], series["values"][0], strict=True))
+        assert series.get("tags", {}) == case.get("tags", {})
+        assert row.pop("time") == case.get("time", row.get("time", 0)) or "time" not in case
+        assert row == case["fields"]
+
+
+@pytest.mark.real
+def test_it_refuses_what_a_real_influxdb_2_refuses(tmp_path):
+    binary = parts.require_env("PANTAU_TEST_INFLUXD2", "InfluxDB 2.7")
+    port = parts.free_port()
+    paths = [
+        "--bolt-path",
+        tmp_path / "bolt",
+        "--engine-path",
+        tmp_path / "engine",
+        "--sqlite-path",
+        tmp_path / "sqlite",
+    ]
+    command = [binary, "--http-bind-address", f"127.0.0.1:{port}", *paths, "--reporting-disabled"]
+    with parts.daemon(command, port=port, log=tmp_path / "log"):
+        base = f"http://127.0.0.1:{port}/api/v2"
+        owner = {"username": "u", "password": "password", "org": "o", "bucket": "b", "token": "t"}
+        urlopen(Request(f"{base}/setup", data=json.dumps(owner).encode())).close()
+        write = Request(f"{base}/write?org=o&bucket=b", headers={"Authorization": "Token t"})
+        for case in ACCEPTED:
+            write.data = case["line"].encode()
+            urlopen(write).close()
+        for case in REFUSED:
+            write.data = case["line"].encode()
+            status, message = _refusal(write)
+            assert (case["line"], status) == (case["line"], 400)
+            assert message.startswith("unable to parse")
+            assert message.split(": ")[-1] == case["why"].split(": ")[-1]
+
+
+def _refusal(request):
+    try:
+        with urlopen(request) as answer:
+            return answer.status, ""
+    except OSError as error:
+        with error:
+            return error.code, json.load(error)["message"]

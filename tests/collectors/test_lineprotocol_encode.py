@@ -1,0 +1,138 @@
+"""Writing line protocol: against the reference client, and back through the reader."""
+
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from influxdb_client import Point as Reference
+
+from collectors.lineprotocol import decode, encode
+from collectors.point import Point, UInt
+
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+AWKWARD = st.text('abe=, "\\\n\r\t\0#é\udce9', min_size=1, max_size=8)
+VALUES = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.booleans()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+)
+TIMES = st.integers(-(2**62), 2**62)
+
+
+def line(measurement="m", tags=None, fields=None, time=1, **options):
+    return encode([Point(measurement, tags or {}, fields or {"f": 1}, time)], **options).decode()
+
+
+def test_it_sorts_tags_and_ends_each_line():
+    points = [
+        Point("cpu", {"host": "a", "cpu": "cpu0"}, {"usage_idle": 1.5, "n": 3}, 5),
+        Point("mem", {}, {"x": True}, 6),
+    ]
+    assert encode(points) == b"cpu,cpu=cpu0,host=a usage_idle=1.5,n=3i 5\nmem x=true 6\n"
+
+
+def test_nothing_gives_no_bytes():
+    assert encode([]) == b""
+
+
+@pytest.mark.parametrize("value", [nan, inf, -inf])
+def test_numbers_that_are_not_finite_are_left_out(value):
+    assert line(fields={"bad": value, "good": 1.0}) == "m good=1.0 1\n"
+    assert line(fields={"bad": value}) == ""
+
+
+def test_empty_names_and_tags_are_left_out():
+    assert line(tags={"": "x", "t": "", "u": "y"}, fields={"": 1, "f": 2}) == "m,u=y f=2i 1\n"
+    assert line(measurement="") == ""
+    assert line(fields={"": 1}) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2**63, "9223372036854775807i"),
+        (-(2**70), "-9223372036854775808i"),
+        (UInt(2**64 - 1), "9223372036854775807i"),
+        (1e22, "1e+22"),
+        (-0.0, "-0.0"),
+        (5e-324, "5e-324"),
+    ],
+)
+def test_numbers_fit_their_type(value, text):
+    assert line(fields={"f": value}) == f"m f={text} 1\n"
+
+
+def test_unsigned_is_written_only_when_asked():
+    assert line(fields={"f": UInt(7)}) == "m f=7i 1\n"
+    assert line(fields={"f": UInt(2**64), "g": UInt(-1), "h": 7}, unsigned=True) == f"m f={2**64 - 1}u,g=0u,h=7i 1\n"
+
+
+def test_what_the_protocol_cannot_say_is_changed_as_little_as_possible():
+    assert line(tags={"path": "C:\\"}) == "m,path=C:/ f=1i 1\n"
+    assert line(tags={"t": "a\\ b\\,c\\\\"}) == "m,t=a/\\ b/\\,c// f=1i 1\n"
+    assert line(tags={"t": "a\nb"}, fields={"f\tg": 1}) == "m,t=a\\nb f\\tg=1i 1\n"
+    assert line(tags={"t": "caf\udce9"}, fields={"f": "caf\udce9"}) == 'm,t=caf\\udce9 f="caf\\udce9" 1\n'
+    assert line(measurement="#m") == "_m f=1i 1\n"
+    assert line(tags={"a\0": "b"}) == "m,a\ufffd=b f=1i 1\n"
+    assert line(tags={"path": "\\\\server\\share"}) == "m,path=\\\\server\\share f=1i 1\n"
+
+
+def test_a_string_keeps_quotes_backslashes_and_line_ends():
+    text = 'a "b" \\ c\\\n\td\r\n'
+    assert line(fields={"f": text}) == 'm f="a \\"b\\" \\\\ c\\\\\n\td\r\n" 1\n'
+    assert decode(line(fields={"f": text}).encode(), now=0).points[0].fields == {"f": text}
+
+
+def test_a_value_of_another_type_is_a_bug():
+    with pytest.raises(TypeError, match="field 'f' holds a NoneType"):
+        line(fields={"f": None})
+
+
+def test_64_kilobytes_in_one_tag_stay_one_line():
+    assert line(tags={"t": "x" * 64_000}).count("\n") == 1
+
+
+@given(NAMES, st.dictionaries(NAMES, NAMES, max_size=3), st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), TIMES)
+def test_it_writes_what_the_reference_client_writes(measurement, tags, fields, time):
+    if measurement[0] == "#" or "\\" in "".join([measurement, *tags, *tags.values(), *fields]):
+        return  # the reference client makes comments and broken escapes of these
+    reference = Reference(measurement).time(time)
+    for key, value in tags.items():
+        reference.tag(key, value)
+    for key, value in fields.items():
+        reference.field(key, value)
+    ours = decode(encode([Point(measurement, tags, fields, time)]), now=0)
+    theirs = decode(reference.to_line_protocol().encode(), now=0)
+    if not any("\0" in text for text in (measurement, *tags, *fields)) and "time" not in tags:
+        assert (ours.points, ours.errors) == (theirs.points, theirs.errors)
+
+
+def test_it_writes_the_very_bytes_of_the_reference_client_for_common_points():
+    reference = (
+        Reference("disk").tag("path", "/srv/data 1,2=3").tag("host", "srv").field("used", 5).field("mode", 'r"w')
+    )
+    reference.field("used_percent", 12.5).field("ok", False).time(1700000000000000000)
+    fields = {"mode": 'r"w', "ok": False, "used": 5, "used_percent": 12.5}
+    point = Point("disk", {"path": "/srv/data 1,2=3", "host": "srv"}, fields, 1700000000000000000)
+    assert encode([point]).decode().strip() == reference.to_line_protocol()
+
+
+@given(NAMES, st.dictionaries(NAMES, NAMES, max_size=3), st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), TIMES)
+def test_what_is_written_is_read_back(measurement, tags, fields, time):
+    point = Point(measurement, tags, fields, time)
+    if measurement[0] == "#" or "\\" in "".join([measurement, *tags, *tags.values(), *fields]) or "time" in tags:
+        return
+    assert decode(encode([point]), now=0).points == [point]
+
+
+@given(st.lists(st.tuples(AWKWARD, AWKWARD, AWKWARD, AWKWARD, AWKWARD), min_size=1, max_size=4))
+def test_awkward_text_never_spoils_a_line(rows):
+    points = [Point(name, {key: value, "z": "1"}, {field: text, "y": 1}, 9) for name, key, value, field, text in rows]
+    read = decode(encode(points), now=0)
+    assert not read.errors
+    assert len(read.points) == len(points)
+    for point in read.points:
+        assert point.time == 9
+        assert point.fields["y"] == 1
