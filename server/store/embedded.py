@@ -1,0 +1,182 @@
+"""The embedded store: columns in one DuckDB file, for a centre that has no database of its own.
+
+Writes that come together are one transaction of one thread; readers have threads and a view of their own beside it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from collectors.point import Point
+from configs.units import Duration, Size
+from server.store import Latest, Range, Series, StoreUnavailable, Written
+from server.store.embedded_columns import Chunk, chunk, last_writes
+from server.store.embedded_tables import Tables
+
+T = TypeVar("T")
+
+_READERS: Final = 4
+_FULL: Final = 5000
+_PAUSE: Final = 1.0
+_log = logging.getLogger("pantau.store")
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the embedded store.
+
+    ``memory`` is what the database may take. ``window`` is how long a write may wait for others to share its transaction;
+    it is not waited for when 5,000 points are there.
+    """
+
+    memory: Size = Size(512_000_000)
+    window: Duration = Duration(0.05)
+
+
+class Embedded:
+    """Points in ``folder / "points.duckdb"``; one process at a time. Implements ``Store``."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._file = folder / "points.duckdb"
+        self._tables: Tables | None = None
+        self._waiting: list[tuple[Sequence[Point], asyncio.Future[Written]]] = []
+        self._full = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+        self._trouble = ""
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="points-write")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="points-read")
+
+    async def open(self) -> None:
+        """Open or create the file. StoreUnavailable says why not: in use by another process, not writable, damaged."""
+        await self._in(self._writer, self._opened)
+
+    async def write(self, points: Sequence[Point]) -> Written:
+        """Write points; on disk when this returns. See ``Store.write``."""
+        answer: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        self._waiting.append((points, answer))
+        if sum(len(waiting) for waiting, _ in self._waiting) >= _FULL:
+            self._full.set()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_waiting())
+        return await answer
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            await self._gather()
+            taken, self._waiting = self._waiting, []
+            try:
+                results = await self._in(self._writer, self._write, [points for points, _ in taken])
+            except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
+                results = [error] * len(taken)
+            for (_, answer), result in zip(taken, results, strict=True):
+                if answer.done():
+                    continue
+                if isinstance(result, Written):
+                    answer.set_result(result)
+                else:
+                    answer.set_exception(result)
+            self._note(next((str(result) for result in results if isinstance(result, StoreUnavailable)), ""))
+            if self._trouble:
+                await asyncio.sleep(_PAUSE)  # opening a broken file again and again would cost a whole core
+
+    async def _gather(self) -> None:
+        """Wait a moment for more to write."""
+        self._full.clear()
+        if sum(len(waiting) for waiting, _ in self._waiting) < _FULL:
+            try:
+                await asyncio.wait_for(self._full.wait(), self._options.window)
+            except TimeoutError:
+                return
+
+    def _write(self, waiting: Sequence[Sequence[Point]]) -> list[Written | Exception]:
+        """Write batches in one transaction; a batch that cannot be read costs no other batch."""
+        tables = self._opened()
+        results: list[Written | Exception] = []
+        columns: dict[str, list[Chunk]] = {}
+        for points in waiting:
+            try:
+                batch = tables.dictionary.encode(points)
+            except TypeError as error:
+                results.append(error)
+                continue
+            for kind, column in batch.columns.items():
+                if column.keys:
+                    columns.setdefault(kind, []).append(chunk(kind, column))
+            results.append(batch.written)
+        rows = {kind: last_writes(chunks) for kind, chunks in columns.items()}
+        tables.write({kind: one for kind, one in rows.items() if len(one.key)})
+        return results
+
+    def _note(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            _log.error("the store does not take points: %s", trouble)
+        elif self._trouble and not trouble:
+            _log.info("the store takes points again")
+        self._trouble = trouble
+
+    async def latest(
+        self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
+    ) -> list[Latest]:
+        """Return the newest values; sorted by tags. See ``Store.latest``."""
+        return await self._read(lambda tables: tables.latest(measurement, fields, since, where or {}))
+
+    async def range(self, query: Range) -> list[Series]:
+        """Answer a question over time. ValueError when the aggregate has no meaning for the field's type."""
+        return await self._read(lambda tables: tables.range(query))
+
+    async def measurements(self) -> list[str]:
+        """Name every measurement, sorted."""
+        return await self._read(lambda tables: tables.dictionary.measurements())
+
+    async def fields(self, measurement: str) -> dict[str, str]:
+        """Name every field of a measurement with its type."""
+        return await self._read(lambda tables: tables.dictionary.fields(measurement))
+
+    async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
+        """Return every value of a tag, sorted."""
+        return await self._read(lambda tables: tables.tag_values(measurement, tag, where or {}))
+
+    async def drop_before(self, time: int) -> None:
+        """Forget points older than ``time`` (ns); their series stay known."""
+        await self._in(self._writer, lambda: self._opened().drop_before(time))
+
+    async def health(self) -> str:
+        """Return "" when the file is open and the last write went well, else what is wrong."""
+        try:
+            await self._read(lambda tables: tables.dictionary.measurements())
+        except StoreUnavailable as error:
+            return str(error)
+        return self._trouble
+
+    async def close(self) -> None:
+        """Write out what waits and close the file."""
+        if self._writing is not None:
+            await self._writing
+        if self._tables is not None:
+            await self._in(self._writer, self._tables.close)
+            self._tables = None
+        self._writer.shutdown(wait=False)
+        self._readers.shutdown(wait=False)
+
+    async def _read(self, work: Callable[[Tables], T]) -> T:
+        tables = self._tables
+        if tables is None or tables.broken:
+            tables = await self._in(self._writer, self._opened)
+        return await self._in(self._readers, work, tables)
+
+    def _opened(self) -> Tables:
+        """Open the file unless it is open and sound; in the writing thread."""
+        if self._tables is not None and self._tables.broken:
+            self._tables.close()
+            self._tables = None
+        if self._tables is None:
+            self._tables = Tables(self._file, memory=self._options.memory)
+        return self._tables
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

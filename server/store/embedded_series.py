@@ -1,0 +1,243 @@
+"""The embedded store's dictionary: series (measurement and tags), fields and their types, and a number for each pair, its key.
+
+It lives in memory and is written with the points that need it. The writing thread alone changes it; others may read it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import itemgetter, methodcaller
+from typing import Any, Final, NamedTuple
+
+from collectors.lineprotocol import decode, encode
+from collectors.point import Point, Value
+from server.store import Rejected, Written
+from server.store.kinds import KINDS, conflict, kind_of
+
+_ALIASES_MAX: Final = 2_000_000
+
+
+class Column:
+    """The values of one type in a batch: ``keys`` and ``values`` in step, ``stamps[i]`` is the time of the next ``counts[i]``."""
+
+    __slots__ = ("counts", "keys", "stamps", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.values: list[Any] = []
+        self.stamps: list[int] = []
+        self.counts: list[int] = []
+
+
+class Part(NamedTuple):
+    """The fields of one type in a shape of point: their keys, and how to take their values out."""
+
+    kind: str
+    keys: list[int]
+    pick: Callable[[Mapping[str, Value]], Iterable[Value]]
+
+
+class Plan(NamedTuple):
+    """Where the fields of one shape of point (names and types) go, and those that go nowhere."""
+
+    parts: list[Part]
+    rejected: tuple[Rejected, ...]
+
+
+class Series:
+    """One measurement with one set of tags; ``keys`` gives the number of each of its fields."""
+
+    __slots__ = ("id", "keys", "measurement", "plans", "tags")
+
+    def __init__(self, number: int, measurement: str, tags: Mapping[str, str]) -> None:
+        self.id = number
+        self.measurement = measurement
+        self.tags = tags
+        self.keys: dict[str, int] = {}
+        self.plans: dict[tuple[object, ...], Plan] = {}
+
+    def has(self, where: Mapping[str, str]) -> bool:
+        """Tell whether the series has exactly these tag values; "" asks for a tag to be absent."""
+        return all(self.tags.get(tag, "") == value for tag, value in where.items())
+
+
+class Field(NamedTuple):
+    """One field of a measurement; its type is fixed by its first write."""
+
+    id: int
+    measurement: str
+    name: str
+    kind: str
+
+
+class Fresh(NamedTuple):
+    """What the dictionary learned since it was last saved."""
+
+    series: list[Series]
+    fields: list[Field]
+    keys: list[tuple[int, int, int]]  # key, series, field
+
+
+class Batch(NamedTuple):
+    """Points, sorted into columns by type."""
+
+    columns: dict[str, Column]
+    written: Written
+
+
+class Dictionary:
+    """All series, fields and keys."""
+
+    def __init__(self) -> None:
+        self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
+        self._known: dict[tuple[object, ...], Series] = {}
+        self._series: dict[str, list[Series]] = {}
+        self._fields: dict[str, dict[str, Field]] = {}
+        self._field_count = 0
+        self.key_count = 0
+        self.fresh = Fresh([], [], [])
+
+    # --- filling -----------------------------------------------------------------------------------------------------
+
+    def load(
+        self,
+        series: Iterable[tuple[int, str, Mapping[str, str]]],
+        fields: Iterable[tuple[int, str, str, str]],
+        keys: Iterable[tuple[int, int, int]],
+    ) -> None:
+        """Take in what was saved before."""
+        by_id = {}
+        for number, measurement, tags in series:
+            by_id[number] = self._remember(Series(number, measurement, tags))
+        names = {}
+        for row in fields:
+            field = Field(*row)
+            names[field.id] = field.name
+            self._fields.setdefault(field.measurement, {})[field.name] = field
+        self._field_count = len(names)
+        for key, number, field_id in keys:
+            by_id[number].keys[names[field_id]] = key
+            self.key_count = max(self.key_count, key + 1)
+
+    def saved(self) -> None:
+        """Note that everything fresh is on disk."""
+        self.fresh = Fresh([], [], [])
+
+    def encode(self, points: Sequence[Point]) -> Batch:
+        """Sort points into columns; TypeError when a field holds something else than a Value."""
+        columns = {kind: Column() for kind in KINDS.values()}
+        # a dict, as a set that keeps its order
+        rejected: dict[Rejected, None] = {}
+        written = 0
+        for point in points:
+            fields = point.fields
+            alias = (point.measurement, *point.tags.items())
+            series = self._aliases.get(alias)
+            if series is None:
+                series = self._find(alias, point)
+            if not isinstance(series, Series):
+                rejected.update((Rejected(series.measurement, name, series.why), None) for name in fields if series)
+                continue
+            shape = (*fields, *map(type, fields.values()))
+            plan = series.plans.get(shape)
+            if plan is None:
+                plan = series.plans[shape] = self._plan(series, fields)
+            for kind, keys, pick in plan.parts:
+                column = columns[kind]
+                column.keys += keys
+                column.values += pick(fields)
+                column.stamps.append(point.time)
+                column.counts.append(len(keys))
+            if plan.rejected:
+                rejected.update(dict.fromkeys(plan.rejected))
+            written += bool(plan.parts)
+        return Batch(columns, Written(written, tuple(rejected)))
+
+    def _find(self, alias: tuple[object, ...], point: Point) -> Series | Rejected | None:
+        """Find or make the series of a point; None when line protocol leaves such a point out."""
+        if len(self._aliases) > _ALIASES_MAX:
+            self._aliases.clear()
+        # the way through line protocol gives names the form that every other database would see
+        there = decode(encode([Point(point.measurement, point.tags, {"f": True}, 0)]), now=0)
+        found: Series | Rejected | None = None
+        if there.errors:
+            found = Rejected(point.measurement, "", there.errors[0].why)
+        for clean in there.points:
+            tags = dict(sorted(clean.tags.items()))
+            found = self._known.get((clean.measurement, *tags.items()))
+            if found is None:
+                found = self._remember(Series(len(self._known), clean.measurement, tags))
+                self.fresh.series.append(found)
+        self._aliases[alias] = found
+        return found
+
+    def _remember(self, series: Series) -> Series:
+        self._known[series.measurement, *series.tags.items()] = series
+        self._series.setdefault(series.measurement, []).append(series)
+        return series
+
+    def _plan(self, series: Series, fields: Mapping[str, Value]) -> Plan:
+        taken: dict[str, list[str]] = {}
+        keys: dict[str, list[int]] = {}
+        rejected = []
+        for raw, value in fields.items():
+            kind = kind_of(raw, value)
+            there = decode(encode([Point("m", {}, {raw: True}, 0)]), now=0)
+            for name in (name for clean in there.points for name in clean.fields):
+                field = self._field(series.measurement, name, kind)
+                if field.kind != kind:
+                    rejected.append(conflict(series.measurement, name, kind, field.kind))
+                    continue
+                taken.setdefault(kind, []).append(raw)
+                keys.setdefault(kind, []).append(self._key(series, field))
+        parts = [Part(kind, keys[kind], _picker(names, fields)) for kind, names in taken.items()]
+        return Plan(parts, tuple(rejected))
+
+    def _field(self, measurement: str, name: str, kind: str) -> Field:
+        known = self._fields.setdefault(measurement, {})
+        if name not in known:
+            known[name] = Field(self._field_count, measurement, name, kind)
+            self._field_count += 1
+            self.fresh.fields.append(known[name])
+        return known[name]
+
+    def _key(self, series: Series, field: Field) -> int:
+        key = series.keys.get(field.name)
+        if key is None:
+            key = series.keys[field.name] = self.key_count
+            self.key_count += 1
+            self.fresh.keys.append((key, series.id, field.id))
+        return key
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    def measurements(self) -> list[str]:
+        """Name every measurement, sorted."""
+        return sorted(self._series)
+
+    def fields(self, measurement: str) -> dict[str, str]:
+        """Name every field of a measurement with its type, sorted."""
+        return {name: field.kind for name, field in sorted(self._fields.get(measurement, {}).items())}
+
+    def series(self, measurement: str, where: Mapping[str, str]) -> list[Series]:
+        """Return the series of a measurement that have these tag values."""
+        return [series for series in list(self._series.get(measurement, ())) if series.has(where)]
+
+    def groups(
+        self, measurement: str, field: str, where: Mapping[str, str], by: Sequence[str]
+    ) -> dict[tuple[str, ...], list[int]]:
+        """Group the keys of a field by the values of tags ("" for an absent tag); sorted by those values."""
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for series in self.series(measurement, where):
+            key = series.keys.get(field)
+            if key is not None:
+                groups.setdefault(tuple(series.tags.get(tag, "") for tag in by), []).append(key)
+        return dict(sorted(groups.items()))
+
+
+def _picker(names: Sequence[str], fields: Collection[str]) -> Callable[[Mapping[str, Value]], Iterable[Value]]:
+    """Return the quickest way to take the values of ``names`` out of a mapping with the names ``fields``, in order."""
+    if len(names) == len(fields):
+        return methodcaller("values")
+    if len(names) == 1:
+        # itemgetter of one name gives the bare value
+        return lambda values: (values[names[0]],)
+    return itemgetter(*names)

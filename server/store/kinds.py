@@ -1,0 +1,41 @@
+"""The five types of a field value, by InfluxDB's names and rules."""
+
+from typing import Final
+
+from collectors.point import UInt, Value
+from server.store import Aggregate, Range, Rejected
+
+KINDS: Final[dict[type, str]] = {float: "float", int: "integer", UInt: "unsigned", bool: "boolean", str: "string"}
+
+_AGGREGATES: Final = {
+    "boolean": frozenset({Aggregate.COUNT, Aggregate.LAST}),
+    "string": frozenset({Aggregate.COUNT}),
+}
+
+
+def kind_of(field: str, value: Value) -> str:
+    """Name the type of a value, e.g. ``unsigned``; TypeError names a field that holds something else."""
+    # bool and UInt are ints too, so they are asked for first
+    for kind in (bool, UInt, int, float, str):
+        if isinstance(value, kind):
+            return KINDS[kind]
+    raise TypeError(f"field {field!r} holds a {type(value).__name__}, not a float, int, bool or str")
+
+
+def conflict(measurement: str, field: str, kind: str, fixed: str) -> Rejected:
+    """Refuse a field of type ``kind``, because its first write made it ``fixed``; the words are InfluxDB's."""
+    return Rejected(
+        measurement,
+        field,
+        f'field type conflict: input field "{field}" on measurement "{measurement}" is type {kind},'
+        f" already exists as type {fixed}",
+    )
+
+
+def require_suited(query: Range, kind: str) -> None:
+    """Raise ValueError when the aggregate has no meaning for the field's type (numbers take all of them)."""
+    allowed = _AGGREGATES.get(kind)
+    if allowed is not None and query.aggregate not in allowed:
+        raise ValueError(
+            f'no {query.aggregate} of field "{query.field}" of measurement "{query.measurement}": its type is {kind}'
+        )
