@@ -85,6 +85,10 @@ def _until(tx: Connection, seen: Seen) -> int:
 
 
 def _correct(tx: Connection, seen: Seen) -> None:
+    first = tx.execute(select(func.min(span.c.start_ms)).where(*_same_eyes(seen))).scalar()
+    if first is not None and seen.since < first < seen.at:
+        # the first look ever began the change, so it was told as nothing
+        _insert(tx, seen, seen.since, first, last=seen.since)
     wrong = tx.execute(
         select(span).where(
             *_same_eyes(seen),

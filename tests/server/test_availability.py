@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_the_pieces_of_a_period_pooled_are_the_whole(timeline, cuts):
                 **fixed,
             )
         )
-        for low, high in zip(marks, marks[1:], strict=False)
+        for low, high in pairwise(marks)
     ]
     assert pool((piece, 1) for piece in pieces) == figures(timeline)
 

@@ -11,7 +11,7 @@ from server.availability import Timeline, figures, show3
 from server.hours import BadHours, Profile, calendar
 from server.stretches import total
 
-OFFICE = {day: "08:00-16:00" for day in ("mon", "tue", "wed", "thu", "fri")}
+OFFICE = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), "08:00-16:00")
 HOUR = 3_600_000
 
 
