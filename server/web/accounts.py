@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, insert, select, update
 
-from alerts.tables import audit
+from alerts import audit
 from server.state.tables import session, user
 
 Role = Literal["viewer", "operator", "evaluator", "admin"]
@@ -99,25 +99,19 @@ def add(tx: Connection, *, name: str, password: str, role: Role, at: int, by: st
     if find(tx, name):
         raise AccountError(f"there is a user {name!r} already")
     tx.execute(insert(user).values(name=name, password=password, role=role, created_ms=at, disabled=False))
-    note(tx, at=at, actor=by, action="user_added", subject=f"user/{name}", role=role)
+    audit.note(tx, at=at, actor=by, action="user.add", subject=f"user/{name}", detail={"role": role})
 
 
 def disable(tx: Connection, *, name: str, at: int, by: str) -> None:
     """Shut a user out at once, sessions included. AccountError when there is none."""
     _change(tx, name, disabled=True)
-    note(tx, at=at, actor=by, action="user_disabled", subject=f"user/{name}")
+    audit.note(tx, at=at, actor=by, action="user.disable", subject=f"user/{name}", detail={})
 
 
 def set_password(tx: Connection, *, name: str, password: str, at: int, by: str) -> None:
     """Give a user a new password (a hash) and end its sessions. AccountError when there is none."""
     _change(tx, name, password=password)
-    note(tx, at=at, actor=by, action="user_password", subject=f"user/{name}")
-
-
-def note(tx: Connection, *, at: int, actor: str, action: str, subject: str = "", **detail: str) -> None:
-    """Write who did what into the audit trail."""
-    row = {"at_ms": at, "actor": actor, "action": action, "subject": subject}
-    tx.execute(insert(audit).values(**row, detail=msgspec.json.encode(detail).decode()))
+    audit.note(tx, at=at, actor=by, action="user.password", subject=f"user/{name}", detail={})
 
 
 def _change(tx: Connection, name: str, **values: object) -> None:

@@ -1,0 +1,72 @@
+"""What to show of a subject whose checks have each their own state. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from alerts.state import State
+from collectors.result import Reason, Status
+
+# the worst first: a known fault outranks blindness, blindness outranks a good look of another check
+ORDER: Final = (Status.DOWN, Status.DEGRADED, Status.UNKNOWN, Status.UP)
+_MISSED_LOOKS: Final = 3
+_GRACE: Final = 30_000
+
+
+class Watch(Protocol):
+    """What is asked of a check: its interval in seconds, and whether it speaks for its subject."""
+
+    @property
+    def interval(self) -> float: ...  # noqa: D102
+    @property
+    def counts(self) -> bool: ...  # noqa: D102
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A subject as it looks now; times are ms since epoch, ``took`` is ms; ``at`` is the last look, None before the first."""
+
+    status: Status = Status.UNKNOWN
+    reason: Reason | None = None
+    detail: str = ""
+    since: int | None = None
+    at: int | None = None
+    took: int | None = None
+    pending: bool = False
+    check: str = ""
+
+
+def of_check(state: State, watch: Watch | None, now: int) -> Condition:
+    """Tell what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
+    status, since = state.status, state.since
+    if state.blind_since is not None:
+        status, since = Status.UNKNOWN, state.blind_since
+    elif watch and now - state.last_at > _MISSED_LOOKS * watch.interval * 1000 + _GRACE:
+        status, since = Status.UNKNOWN, state.last_at
+    blind = status is Status.UNKNOWN
+    return Condition(
+        status=status,
+        reason=state.last_reason if blind else state.reason,
+        detail=state.last_detail if blind else state.detail,
+        since=since,
+        at=state.last_at,
+        took=state.last_took,
+        pending=state.pending_status is not None,
+        check=state.check,
+    )
+
+
+def of_subject(states: Iterable[State], checks: Mapping[str, Watch], now: int) -> Condition:
+    """Tell the worst of what the checks say that speak for the subject; of all checks when none of them does."""
+    every = list(states)
+    speaking = [state for state in every if _speaks(checks.get(state.check))] or every
+    seen = [of_check(state, checks.get(state.check), now) for state in speaking]
+    if not seen:
+        return Condition()
+    worst = min(seen, key=lambda one: (ORDER.index(one.status), one.since or 0))
+    took = worst.took if worst.took is not None else next((one.took for one in seen if one.took is not None), None)
+    return msgspec.structs.replace(worst, took=took, pending=any(one.pending for one in seen))
+
+
+def _speaks(watch: Watch | None) -> bool:
+    return watch is None or watch.counts

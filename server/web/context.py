@@ -1,0 +1,114 @@
+"""What every page has at hand: the parts of the centre, the renderer, and what is known of this request."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import hdrs, web
+
+from alerts.tables import Database
+from server.feed import Feed
+from server.overview import Overview
+from server.register import Register
+from server.store import Store
+from server.web.accounts import Passwords, allows
+from server.web.language import CODES, Language
+from server.web.render import Renderer
+from server.web.sessions import Session
+
+
+_HASHES_AT_ONCE: Final = 2  # each takes 64 MB
+
+
+class Device(Protocol):
+    """A network device as the pages name it."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def agency(self) -> str: ...  # noqa: D102
+    @property
+    def address(self) -> str: ...  # noqa: D102
+
+
+class Check(Protocol):
+    """A check as the pages name it; ``interval`` is seconds, ``counts`` whether it speaks for availability."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def type(self) -> str: ...  # noqa: D102
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def interval(self) -> float: ...  # noqa: D102
+    @property
+    def counts(self) -> bool: ...  # noqa: D102
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """Everything of the centre that the web needs. ``clock`` gives ms since epoch; ``trusted_proxies`` are addresses of
+    reverse proxies whose ``X-Forwarded-For`` is believed.
+    """  # noqa: D205 - one sentence on two lines
+
+    database: Database
+    store: Store
+    register: Register
+    devices: Mapping[str, Device]
+    checks: Mapping[str, Check]
+    feed: Feed
+    clock: Callable[[], int]
+    zone: str = "Asia/Jakarta"
+    language: str = "id"
+    title: str = "Pantau"
+    public_url: str = ""
+    secure_cookies: bool = True
+    trusted_proxies: Sequence[str] = ()
+
+
+class Web:
+    """The web of one centre while it runs."""
+
+    def __init__(self, parts: Parts, renderer: Renderer, overview: Overview) -> None:
+        self.parts = parts
+        self.renderer = renderer
+        self.overview = overview
+        self.passwords = Passwords()
+        self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+
+    def language(self, request: web.Request) -> Language:
+        """Return the language of the visitor: by the switch, else the centre's own."""
+        chosen = request.cookies.get("lang", "")
+        return self.renderer.languages[chosen if chosen in CODES else self.parts.language]
+
+    async def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
+        """Answer with a page."""
+        stay: Session | None = request.get("session")
+        spoken = self.language(request)
+        theme = request.cookies.get("theme", "")
+        known = {
+            "title": self.parts.title,
+            "stay": stay,
+            "csrf": stay.csrf if stay else "",
+            "may": (lambda needed: bool(stay) and allows(stay.role, needed)) if stay else (lambda _needed: False),
+            "theme": theme if theme in {"light", "dark"} else "auto",
+            "here": request.path_qs if request.method == hdrs.METH_GET else "/",
+            "area": request.path.split("/")[1],
+            "now": self.parts.clock(),
+            "freshness": await self.overview.freshness() if stay else None,
+        }
+        html = self.renderer.render(template, spoken.code, known | context)
+        headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": spoken.code}
+        return web.Response(text=html, status=status, content_type="text/html", headers=headers)
+
+    def address(self, request: web.Request) -> str:
+        """Return the visitor's address, as far as it can be believed."""
+        peer = request.remote or ""
+        told = request.headers.get(hdrs.X_FORWARDED_FOR, "")
+        return told.rpartition(",")[2].strip()[:64] if told and peer in self.parts.trusted_proxies else peer
+
+
+WEB: Final = web.AppKey("web", Web)

@@ -1,0 +1,129 @@
+"""Numbers for charts: as JSON for the browser's own drawing, as a picture where there is no script."""
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import hdrs, web
+
+from server import charts
+from server.charts import SPANS, Chart, Drawn
+from server.store import Aggregate, StoreUnavailable
+from server.web.context import WEB
+from server.web.figure import svg
+from server.web.language import Language
+
+_TAG = "tag."
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Which series the series page was asked for."""
+
+    measurement: str
+    field: str
+    aggregate: Aggregate
+    where: dict[str, str]
+
+    @property
+    def query(self) -> str:
+        """The same question as a query string."""
+        pairs = [("measurement", self.measurement), ("field", self.field), ("aggregate", self.aggregate.value)]
+        return urlencode(pairs + [(_TAG + tag, value) for tag, value in self.where.items()])
+
+
+def span_of(request: web.Request) -> str:
+    """Return how far back a page looks."""
+    asked = request.query.get("span", "")
+    return asked if asked in SPANS else charts.DEFAULT_SPAN
+
+
+def asked_of(request: web.Request) -> Asked:
+    """Read the question of the series page; what makes no sense becomes its default."""
+    aggregate = request.query.get("aggregate", "")
+    return Asked(
+        measurement=request.query.get("measurement", ""),
+        field=request.query.get("field", ""),
+        aggregate=Aggregate(aggregate) if aggregate in set(Aggregate) else Aggregate.MEAN,
+        where={key.removeprefix(_TAG): value for key, value in request.query.items() if key.startswith(_TAG) and value},
+    )
+
+
+async def subject_json(request: web.Request) -> web.StreamResponse:
+    """Answer with a chart of a service, host or device: ``?subject=host/web-1&chart=cpu&span=24h``."""
+    return await _json(request, _chart_of(request))
+
+
+async def subject_svg(request: web.Request) -> web.StreamResponse:
+    """Answer with the same chart as a picture."""
+    return await _svg(request, _chart_of(request))
+
+
+async def series_json(request: web.Request) -> web.StreamResponse:
+    """Answer with any series: ``?measurement=cpu&field=usage_user&tag.host=web-1&aggregate=mean&span=24h``."""
+    return await _json(request, await _series_of(request))
+
+
+async def series_svg(request: web.Request) -> web.StreamResponse:
+    """Answer with the same series as a picture."""
+    return await _svg(request, await _series_of(request))
+
+
+def _chart_of(request: web.Request) -> Chart:
+    kind, _, identity = request.query.get("subject", "").partition("/")
+    match kind:
+        case "service":
+            known: Sequence[Chart] = charts.of_service(identity)
+        case "host":
+            known = charts.of_host(identity)
+        case "device":
+            known = charts.of_device(identity, request.query.get("port", ""))
+        case _:
+            known = ()
+    found = next((one for one in known if one.id == request.query.get("chart")), None)
+    if found is None:
+        raise web.HTTPNotFound
+    return found
+
+
+async def _series_of(request: web.Request) -> Chart:
+    asked = asked_of(request)
+    if not asked.measurement or not asked.field:
+        raise web.HTTPNotFound
+    context = request.app[WEB]
+    try:
+        tags = await charts.tags(context.parts.store, asked.measurement, asked.field, context.parts.clock())
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable from error
+    by = [tag for tag, values in tags.items() if len(values) > 1 and tag not in asked.where]
+    return charts.of_series(asked.measurement, asked.field, asked.where, by, asked.aggregate)
+
+
+async def _draw(request: web.Request, chart: Chart) -> Drawn:
+    context = request.app[WEB]
+    try:
+        return await charts.draw(context.parts.store, chart, span_of(request), context.parts.clock())
+    except StoreUnavailable as error:
+        raise web.HTTPServiceUnavailable from error
+
+
+async def _json(request: web.Request, chart: Chart) -> web.Response:
+    drawn = _spoken(await _draw(request, chart), request.app[WEB].language(request))
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    return web.Response(body=msgspec.json.encode(drawn), content_type="application/json", headers=headers)
+
+
+async def _svg(request: web.Request, chart: Chart) -> web.Response:
+    context = request.app[WEB]
+    spoken = context.language(request)
+    drawn = _spoken(await _draw(request, chart), spoken)
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    text = svg(drawn, unit=chart.unit, top=chart.top, spoken=spoken, now=context.parts.clock())
+    return web.Response(text=text, content_type="image/svg+xml", headers=headers)
+
+
+def _spoken(drawn: Drawn, spoken: Language) -> Drawn:
+    named = [
+        msgspec.structs.replace(line, label=" · ".join(part for part in (line.group, spoken.text(line.label)) if part))
+        for line in drawn.lines
+    ]
+    return msgspec.structs.replace(drawn, lines=named)

@@ -1,0 +1,58 @@
+"""Incidents: the list, the story of one, and taking care of it."""
+
+from typing import Final
+
+from aiohttp import web
+
+from alerts import incident
+from server.register import Service
+from server.web.auth import safe_next, session_of
+from server.web.context import WEB
+
+_PAGE: Final = 50
+_LONGEST_NOTE: Final = 1000
+_BIGGEST_ID: Final = 2**63 - 1
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    """Show what is open, and all incidents page by page."""
+    context = request.app[WEB]
+    before = _number(request.query["before"]) if "before" in request.query else None
+    opened, recent = await context.overview.incidents(limit=_PAGE + 1, before=before)
+    older = recent[_PAGE - 1].incident.id if len(recent) > _PAGE else None
+    return await context.page(
+        request, "incidents.html", opened=opened, recent=recent[:_PAGE], before=before, older=older
+    )
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """Show what happened, to whom, who was told and who takes care."""
+    context = request.app[WEB]
+    story = await context.overview.story(_number(request.match_info["id"]))
+    if story is None:
+        raise web.HTTPNotFound
+    entry = context.parts.register.entry(story.problem.name.subject)
+    impact = entry.impact if isinstance(entry, Service) else ""
+    return await context.page(request, "incident.html", story=story, impact=impact)
+
+
+async def acknowledge(request: web.Request) -> web.StreamResponse:
+    """Mark an incident as taken care of by this user."""
+    context = request.app[WEB]
+    identity = _number(request.match_info["id"])
+    form = await request.post()
+    note = str(form.get("note", "")).strip()[:_LONGEST_NOTE]
+    who, now = session_of(request).user, context.parts.clock()
+    known = await context.overview.story(identity)
+    if known is None:
+        raise web.HTTPNotFound
+    await context.parts.database.write(lambda tx: incident.acknowledge(tx, identity, by=who, note=note, at=now))
+    context.parts.feed.publish("incident", {"incident": identity, "subject": known.problem.name.subject})
+    wanted = form.get("next")
+    raise web.HTTPSeeOther(safe_next(wanted) if isinstance(wanted, str) else f"/incidents/{identity}")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > _BIGGEST_ID:
+        raise web.HTTPNotFound
+    return int(text)

@@ -1,0 +1,29 @@
+"""What anybody may see: the public status, and the switches of language and light."""
+
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from server.web.auth import recall, safe_next, set_cookie
+from server.web.context import WEB
+from server.web.language import CODES
+
+_YEAR: Final = 365 * 86400
+_CHOICES: Final = {"lang": CODES, "theme": ("auto", "light", "dark")}
+
+
+async def status(request: web.Request) -> web.StreamResponse:
+    """Show how the public services are, without anything internal."""
+    context = request.app[WEB]
+    await recall(request)
+    return await context.page(request, "status.html", status=await context.overview.public())
+
+
+async def preferences(request: web.Request) -> web.StreamResponse:
+    """Remember a language or a theme in a cookie and go back; it changes nothing but how pages look."""
+    response = web.Response(status=303, headers={hdrs.LOCATION: safe_next(request.query.get("next"))})
+    for name, allowed in _CHOICES.items():
+        value = request.query.get(name)
+        if value in allowed:
+            set_cookie(request.app[WEB], response, name, value, seconds=_YEAR)
+    return response

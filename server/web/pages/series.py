@@ -1,0 +1,48 @@
+"""The series browser: any number in the store as a chart."""
+
+import msgspec
+from aiohttp import web
+
+from server import charts
+from server.store import StoreUnavailable
+from server.web.context import WEB, Web
+from server.web.pages.chart import Asked, asked_of, span_of
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What can be chosen, given what was."""
+
+    asked: Asked
+    measurements: list[str]
+    fields: list[str]
+    tags: dict[str, list[str]]
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """Show what there is, and the chart of what was chosen."""
+    context = request.app[WEB]
+    asked = asked_of(request)
+    try:
+        known = await _choices(context, asked)
+    except StoreUnavailable:
+        known = Choice(asked, [], [], {})
+        return await context.page(request, "series.html", unreadable=True, span=span_of(request), **_named(known))
+    return await context.page(request, "series.html", unreadable=False, span=span_of(request), **_named(known))
+
+
+def _named(known: Choice) -> dict[str, object]:
+    return {name: getattr(known, name) for name in known.__struct_fields__}
+
+
+async def _choices(context: Web, asked: Asked) -> Choice:
+    store = context.parts.store
+    measurements = await store.measurements()
+    if asked.measurement not in measurements:
+        return Choice(msgspec.structs.replace(asked, measurement="", field=""), measurements, [], {})
+    kinds = await store.fields(asked.measurement)
+    fields = sorted(name for name, kind in kinds.items() if kind != "string")
+    if asked.field not in fields:
+        asked = msgspec.structs.replace(asked, field=fields[0] if fields else "", where={})
+    tags = await charts.tags(store, asked.measurement, asked.field, context.parts.clock()) if asked.field else {}
+    where = {tag: value for tag, value in asked.where.items() if tag in tags}
+    return Choice(msgspec.structs.replace(asked, where=where), measurements, fields, tags)

@@ -1,0 +1,53 @@
+"""Making pages out of templates: one Jinja environment a language, read once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+
+from server.web import assets, bars, language
+from server.web.assets import Asset
+from server.web.language import Language
+
+HERE: Final = Path(__file__).parent
+
+
+class Renderer:
+    """Templates, texts and static files, held in memory. Building it reads files: do that off the event loop."""
+
+    def __init__(self, zone: str) -> None:
+        self.languages = language.languages(zone)
+        self.assets = assets.read(HERE / "static")
+        folder = HERE / "templates"
+        sources = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
+        self._environments = {
+            code: _environment(sources, spoken, self.assets) for code, spoken in self.languages.items()
+        }
+        for environment in self._environments.values():
+            for name in sources:
+                environment.get_template(name)
+
+    def render(self, template: str, code: str, context: Mapping[str, Any]) -> str:
+        """Return a page as HTML."""
+        return self._environments[code].get_template(template).render(context)
+
+
+def _environment(sources: Mapping[str, str], spoken: Language, known: Mapping[str, Asset]) -> Environment:
+    environment = Environment(
+        loader=DictLoader(sources),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    # texts hold no markup, and a per cent sign in them is only that
+    environment.install_gettext_callables(spoken.text, spoken.plural, newstyle=False)  # type: ignore[attr-defined]
+    environment.globals.update(
+        L=spoken, static=lambda name: known[name].url, summarise=bars.summarise, pooled=bars.pooled
+    )
+    environment.filters.update(path=lambda text: quote(str(text), safe=""))
+    return environment

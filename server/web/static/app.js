@@ -1,0 +1,119 @@
+// Live pages: on an event the page is fetched anew and every [data-live] part that differs is swapped.
+"use strict";
+
+(() => {
+  const body = document.body;
+  const offline = document.getElementById("offline");
+  const SOON = 300;
+  const CALM = 8000;
+  let timer = 0;
+  let due = Infinity;
+  let fetched = 0;
+  let lost = 0;
+
+  function same(one, other) {
+    return one.isEqualNode(other);
+  }
+
+  function busy(part) {
+    const held = document.activeElement;
+    return part.contains(held) && /^(INPUT|TEXTAREA|SELECT)$/.test(held.tagName);
+  }
+
+  function keepFocus(part, fresh) {
+    const held = document.activeElement;
+    if (!part.contains(held)) return () => {};
+    const all = [...part.querySelectorAll("a, button")];
+    const at = all.indexOf(held);
+    return () => { const next = [...fresh.querySelectorAll("a, button")][at]; if (next) next.focus({ preventScroll: true }); };
+  }
+
+  function swap(text) {
+    const page = new DOMParser().parseFromString(text, "text/html");
+    const parts = [...document.querySelectorAll("[data-live]")];
+    const fresh = [...page.querySelectorAll("[data-live]")];
+    const missing = parts.length !== fresh.length || parts.some((part, at) => part.id !== fresh[at].id);
+    if (missing && !busy(document.getElementById("main"))) {
+      document.getElementById("main").replaceWith(page.getElementById("main"));
+      body.dispatchEvent(new Event("pantau:page"));
+      prepare();
+      return;
+    }
+    for (const part of parts) {
+      const next = page.getElementById(part.id);
+      if (!next || same(part, next) || busy(part)) continue;
+      const status = (node) => [...node.querySelectorAll(".state")].map((one) => one.className).join();
+      const changed = status(part) !== status(next);
+      const focus = keepFocus(part, next);
+      if (part.hidden) next.hidden = true;
+      part.replaceWith(next);
+      focus();
+      if (changed) next.classList.add("changed");
+    }
+  }
+
+  async function refresh() {
+    due = Infinity;
+    fetched = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect") { location.reload(); return; }
+      if (answer.ok) swap(await answer.text());
+    } catch { /* the stream tells when the centre is back */ }
+  }
+
+  function plan(delay) {
+    const at = Date.now() + delay;
+    if (at >= due) return;
+    due = at;
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (document.hidden) { due = Infinity; stale = true; } else refresh(); }, delay);
+  }
+
+  let stale = false;
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && stale) { stale = false; plan(0); } });
+
+  function listen(address) {
+    const source = new EventSource(address);
+    let first = true;
+    source.onopen = () => { clearTimeout(lost); offline.hidden = true; };
+    source.onerror = () => {
+      clearTimeout(lost);
+      lost = setTimeout(() => { offline.textContent = body.dataset.offline; offline.hidden = false; }, 4000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(address), 5000);
+    };
+    source.addEventListener("resync", () => { if (!first) plan(SOON); first = false; });
+    for (const name of ["flip", "incident"]) source.addEventListener(name, () => plan(SOON));
+    for (const name of ["look", "host"]) source.addEventListener(name, () => plan(Math.max(SOON, fetched + CALM - Date.now())));
+    setInterval(() => plan(CALM), 30000);
+  }
+
+  function filter(label) {
+    const field = label.querySelector("input");
+    const area = document.querySelector(label.dataset.filter);
+    const nothing = document.getElementById("nothing");
+    label.hidden = false;
+    field.addEventListener("input", () => {
+      const wanted = field.value.trim().toLowerCase().split(/\s+/);
+      let left = 0;
+      for (const one of area.querySelectorAll("[data-filter-text]")) {
+        const text = one.dataset.filterText.toLowerCase();
+        one.hidden = !wanted.every((word) => text.includes(word));
+        if (!one.hidden) left += 1;
+      }
+      for (const group of area.querySelectorAll("[data-filter-group]")) {
+        group.hidden = !group.querySelector("[data-filter-text]:not([hidden])");
+      }
+      if (nothing) nothing.hidden = left > 0;
+    });
+  }
+
+  function prepare() {
+    for (const label of document.querySelectorAll("[data-filter]")) filter(label);
+    for (const field of document.querySelectorAll("[data-submit]")) field.addEventListener("change", () => field.form.requestSubmit());
+  }
+
+  fetched = Date.now();
+  prepare();
+  if (body.dataset.stream) listen(body.dataset.stream);
+})();

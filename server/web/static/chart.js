@@ -1,0 +1,116 @@
+// Charts: each [data-chart] fetches its numbers and draws them with uPlot.
+"use strict";
+
+(() => {
+  const language = document.documentElement.lang;
+  const number = (digits) => new Intl.NumberFormat(language, { maximumFractionDigits: digits });
+  const PREFIXES = ["", "k", "M", "G", "T", "P"];
+  const SECOND = language === "id" ? "d" : "s";
+  const charts = new Set();
+
+  function told(value, unit) {
+    if (value === null || value === undefined) return "–";
+    if (unit === "%") return number(1).format(value) + " %";
+    if (unit === "s") return value < 1 ? number(0).format(value * 1000) + " ms" : number(2).format(value) + " " + SECOND;
+    if (!unit && Math.abs(value) < 1000) return number(value !== 0 && Math.abs(value) < 10 ? 2 : 1).format(value);
+    let at = 0;
+    while (Math.abs(value) >= 1000 && at < PREFIXES.length - 1) { value /= 1000; at += 1; }
+    return number(at && value < 100 ? 1 : 0).format(value) + " " + PREFIXES[at] + unit;
+  }
+
+  function two(part) { return String(part).padStart(2, "0"); }
+
+  // a hole that is only the pace of measuring is bridged (undefined), a real gap stays open (null)
+  function bridged(times, values, gap) {
+    const all = values.slice();
+    let before = -1;
+    for (let at = 0; at < all.length; at += 1) {
+      if (all[at] === null) continue;
+      if (before >= 0 && times[at] - times[before] <= gap) for (let hole = before + 1; hole < at; hole += 1) all[hole] = undefined;
+      before = at;
+    }
+    return all;
+  }
+
+  function colours() {
+    const style = getComputedStyle(document.documentElement);
+    const named = (name) => style.getPropertyValue(name).trim();
+    return { lines: [1, 2, 3, 4, 5, 6].map((at) => named("--c" + at)), ink: named("--soft"), grid: named("--grid") };
+  }
+
+  function clock(time, span) {
+    const at = new Date(time * 1000);
+    const separator = language === "id" ? "." : ":";
+    const hour = two(at.getHours()) + separator + two(at.getMinutes());
+    if (span <= 86400 * 1.5) return hour;
+    return at.toLocaleDateString(language, { day: "numeric", month: "short" }) + (span <= 86400 * 8 ? " " + hour : "");
+  }
+
+  function draw(box, data) {
+    const unit = box.dataset.unit;
+    const top = Number(box.dataset.top) || null;
+    const paint = colours();
+    const span = data.times[data.times.length - 1] - data.times[0];
+    const axis = { stroke: paint.ink, grid: { stroke: paint.grid, width: 1 }, ticks: { stroke: paint.grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
+    const legend = 62;
+    const options = {
+      width: box.clientWidth, height: Math.max(box.clientHeight - legend, 120),
+      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { y: { range: (_plot, _low, high) => [0, top || Math.max(high * 1.08, 1e-9)] } },
+      axes: [
+        { ...axis, space: 70, values: (_plot, ticks) => ticks.map((tick) => clock(tick, span)) },
+        { ...axis, size: 74, values: (_plot, ticks) => ticks.map((tick) => told(tick, unit)) },
+      ],
+      series: [
+        { label: language === "id" ? "Pukul" : "Time", value: (_plot, time) => (time === null ? "–" : clock(time, 86400 * 7.5)) },
+        ...data.lines.map((line, at) => ({
+          label: line.label || line.group || "–", stroke: paint.lines[at % paint.lines.length], width: 1.6,
+          dash: at >= paint.lines.length ? [6, 3] : undefined, points: { size: 4 }, value: (_plot, value) => told(value, unit),
+        })),
+      ],
+    };
+    box.replaceChildren();
+    const plot = new uPlot(options, [data.times, ...data.lines.map((line) => bridged(data.times, line.values, data.gap))], box);
+    charts.add({ box, plot, data, legend });
+  }
+
+  function note(box, text) {
+    const line = document.createElement("p");
+    line.className = "chart-note";
+    line.textContent = text;
+    box.replaceChildren(line);
+  }
+
+  async function load(box) {
+    try {
+      const answer = await fetch(box.dataset.chart);
+      if (!answer.ok) throw new Error(String(answer.status));
+      const data = await answer.json();
+      forget(box);
+      if (data.times.length) draw(box, data); else note(box, box.dataset.empty);
+    } catch {
+      forget(box);
+      note(box, box.dataset.failed);
+    }
+  }
+
+  function forget(box) {
+    for (const one of charts) if (one.box === box) { one.plot.destroy(); charts.delete(one); }
+  }
+
+  function all() {
+    for (const one of charts) if (!document.contains(one.box)) { one.plot.destroy(); charts.delete(one); }
+    for (const box of document.querySelectorAll("[data-chart]")) load(box);
+  }
+
+  new ResizeObserver(() => {
+    for (const one of charts) {
+      const width = one.box.clientWidth;
+      if (width && width !== one.plot.width) one.plot.setSize({ width, height: one.plot.height });
+    }
+  }).observe(document.body);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  document.body.addEventListener("pantau:page", all);
+  setInterval(() => { if (!document.hidden) all(); }, 60000);
+  all();
+})();
