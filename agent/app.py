@@ -1,0 +1,215 @@
+"""The agent as a whole: builds the parts, connects them, and keeps them going until it is told to stop."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from agent import daemon
+from agent.clock import Clock
+from agent.deliver import Outcome, deliver
+from agent.gather import Counts, Inbox, Runner, Unit
+from agent.internal import Internal
+from agent.pace import Pace, phase
+from agent.post import Endpoint
+from agent.send import Sender
+from agent.settings import Settings
+from agent.spool import Spool
+from configs.read import SettingsError
+
+log = logging.getLogger("pantau.agent")
+
+_SETTLE: Final = 0.25  # the collectors of one turn go into the spool together
+_DRAIN: Final = 4.0
+_STALL: Final = 45.0
+_THREADS: Final = 4
+
+
+class App:
+    """One running agent: ``run`` returns after ``stop``, SIGTERM or SIGINT.
+
+    ``reread`` gives fresh settings at SIGHUP, or raises SettingsError and then the old ones stay in force.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reread: Callable[[], Settings],
+        spool: Spool,
+        clock: Clock,
+        systemd: daemon.Systemd,
+    ) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._spool = spool
+        self._clock = clock
+        self._systemd = systemd
+        self._sender = Sender(Endpoint(settings.output), spool, clock, _flushes(settings))
+        self._disk = ThreadPoolExecutor(1, "spool")
+        self._inbox = Inbox()
+        self._runners: dict[Runner, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for the end."""
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Ask for a fresh look at the settings."""
+        self._reload.set()
+
+    async def run(self) -> None:
+        """Run until stopped, then bring what was collected into the spool."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "collect"))
+        self._start_collectors()
+        self._sender.start()
+        work = [asyncio.create_task(part) for part in (self._keep(), self._watch(), self._reload_forever())]
+        end = asyncio.create_task(self._stopping.wait())
+        self._systemd.tell("READY=1")
+        gc.freeze()
+        await asyncio.wait([end, *work], return_when=asyncio.FIRST_COMPLETED)
+        self._systemd.tell("STOPPING=1")
+        failures = [task.exception() for task in work if task.done()]
+        await self._shut_down([end, *work])
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _start_collectors(self) -> None:
+        settings, counts = self._settings, dict[str, Counts]()
+        units = list(settings.units)
+        if settings.agent.internal:
+            itself = Internal(counts, self._spool, self._sender, self._clock)
+            units.append(Unit("internal", itself, settings.agent.internal, 1.0))
+        for unit in units:
+            runner = Runner(unit, settings.tags, self._clock)
+            counts[unit.name] = runner.counts
+            self._runners[runner] = asyncio.create_task(self._probe_and_run(runner))
+        log.info("host %s: %d collectors, to %s", settings.tags["host"], len(settings.units), settings.output.url)
+
+    async def _probe_and_run(self, runner: Runner) -> None:
+        try:
+            if await runner.probe():
+                await runner.run(self._inbox.put)
+        except Exception:
+            log.exception("the runner of collector %s ended by a fault of Pantau's own", runner.unit.name)
+
+    async def _stop_collectors(self) -> None:
+        tasks = list(self._runners.values())
+        self._runners.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
+
+    async def _keep(self) -> None:
+        """Bring lines from the inbox into the spool, from a thread of its own: a slow disk delays nothing else."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._inbox.wait()
+            await asyncio.sleep(_SETTLE)
+            lines, lost = self._inbox.take()
+            await loop.run_in_executor(self._disk, partial(self._spool.put, lines, self._clock.ms(), lost=lost))
+
+    async def _watch(self) -> None:
+        """Tell the service manager that we live, as long as collectors have their turns and the sender goes round."""
+        while True:
+            await asyncio.sleep(self._systemd.watchdog or _STALL)
+            now = self._clock.monotonic()
+            sending = now - self._sender.progress < _STALL + self._settings.output.timeout
+            collecting = any(now - one.turned < _STALL + 2 * one.unit.interval for one in self._runners)
+            if sending and collecting:
+                self._systemd.tell("WATCHDOG=1")
+
+    async def _reload_forever(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                fresh = await asyncio.to_thread(self._reread)
+            except SettingsError as error:
+                log.error("the settings were not taken, the old ones stay in force: %s", error)  # noqa: TRY400 - the message is for the owner
+                continue
+            if fresh.state_dir != self._settings.state_dir:
+                log.warning("a new state_dir is taken at the next start")
+            await self._stop_collectors()
+            self._settings = fresh
+            self._spool.options = fresh.spool
+            self._sender.use(Endpoint(fresh.output), _flushes(fresh))
+            logging.getLogger("pantau").setLevel(fresh.agent.log_level.upper())
+            self._start_collectors()
+
+    async def _shut_down(self, work: Iterable[asyncio.Task[object]]) -> None:
+        for task in work:
+            task.cancel()
+        await self._stop_collectors()
+        lines, lost = self._inbox.take()
+        last = asyncio.get_running_loop().run_in_executor(self._disk, self._finish, lines, lost)
+        await asyncio.wait([last], timeout=_DRAIN)
+        if not last.done():
+            log.error("the spool did not take the last %d lines in time", len(lines))
+
+    def _finish(self, lines: list[bytes], lost: int) -> None:
+        if lines or lost:
+            self._spool.put(lines, self._clock.ms(), lost=lost)
+        self._sender.stop(1.0)
+        self._spool.close()
+
+
+def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:
+    """Run the agent in this process until a signal ends it; raises daemon.Occupied when its state folder is taken."""
+    systemd = daemon.Systemd(environ)
+    lock = daemon.occupy(settings.state_dir)
+    spool = Spool(settings.state_dir / "spool.db", settings.spool)
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        app = App(settings, reread, spool, Clock(), systemd)
+        loop.add_signal_handler(signal.SIGTERM, app.stop)
+        loop.add_signal_handler(signal.SIGINT, app.stop)
+        loop.add_signal_handler(signal.SIGHUP, app.reload)
+        await app.run()
+
+    loop.run_until_complete(run())
+    if lock is not None:
+        lock.close()
+
+
+def collect_once(settings: Settings, pause: float = 1.0) -> tuple[list[bytes], list[str]]:
+    """Collect twice, ``pause`` seconds apart; return the lines of the second time and what failed, in words."""
+    return asyncio.new_event_loop().run_until_complete(_collect(settings, pause))
+
+
+async def _collect(settings: Settings, pause: float) -> tuple[list[bytes], list[str]]:
+    runners = [Runner(unit, settings.tags, Clock()) for unit in settings.units]
+    await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
+    await asyncio.sleep(pause)
+    looks = await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
+    lines: list[bytes] = []
+    failures: list[str] = []
+    for runner, look in zip(runners, looks, strict=True):
+        if isinstance(look, BaseException):
+            failures.append(f"collector {runner.unit.name} failed: {type(look).__name__}: {look}")
+        else:
+            lines += look
+    return lines, failures
+
+
+def send_once(settings: Settings, lines: list[bytes]) -> Outcome:
+    """Deliver lines at once, without the spool."""
+    endpoint = Endpoint(settings.output)
+    try:
+        return deliver(lines, endpoint.post, trusted=False)
+    finally:
+        endpoint.close()
+
+
+def _flushes(settings: Settings) -> Pace:
+    """Return the turns at which this host sends: each host at its own moment of the interval."""
+    interval = settings.output.interval.ms
+    return Pace(interval, phase(settings.tags["host"], interval))

@@ -1,0 +1,198 @@
+"""Gather: every collector in a task of its own, with its own pace, deadline and back-off; one that fails disturbs no other."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from agent.clock import Clock
+from agent.pace import Pace
+from collectors.host import Collector
+from collectors.lineprotocol import encode
+from collectors.point import Point
+
+log = logging.getLogger("pantau.agent.gather")
+
+_LONGEST_PAUSE: Final = 3600.0
+_LACKING: Final = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.ENOSYS,
+    errno.ENOTSUP,
+}
+_INBOX_LINES: Final = 50_000
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """One configured collector: every ``interval`` seconds, at most ``timeout`` seconds each."""
+
+    name: str
+    collector: Collector
+    interval: float
+    timeout: float
+
+
+class Counts(msgspec.Struct):
+    """What one collector did since the start: lines, failures, the timeouts among them, turns that were missed, last duration."""
+
+    gathered: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    missed: int = 0
+    took_ns: int = 0
+
+
+class Inbox:
+    """Lines on their way to the spool. Bounded: while the disk hangs, the oldest are given up and counted."""
+
+    def __init__(self, most: int = _INBOX_LINES) -> None:
+        self._most = most
+        self._lines: list[bytes] = []
+        self._lost = 0
+        self._filled = asyncio.Event()
+
+    def put(self, lines: Iterable[bytes]) -> None:
+        """Add lines."""
+        self._lines += lines
+        over = len(self._lines) - self._most
+        if over > 0:
+            del self._lines[:over]
+            self._lost += over
+        self._filled.set()
+
+    async def wait(self) -> None:
+        """Wait until there is something to take."""
+        await self._filled.wait()
+
+    def take(self) -> tuple[list[bytes], int]:
+        """Return the lines, and how many were given up since the last call."""
+        taken = self._lines, self._lost
+        self._lines, self._lost = [], 0
+        self._filled.clear()
+        return taken
+
+
+class Runner:
+    """Runs one collector for ever and hands its lines on; ``turned`` is the monotonic time of its last turn.
+
+    ``tags`` (the host among them) are added to each point.
+    """
+
+    def __init__(
+        self,
+        unit: Unit,
+        tags: Mapping[str, str],
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.unit = unit
+        self.counts = Counts()
+        self.turned = clock.monotonic()
+        self._tags = dict(tags)
+        self._clock = clock
+        self._sleep = sleep
+        self._pace = Pace(round(unit.interval * 1000))
+        self._task: asyncio.Future[list[Point]] | None = None
+        self._failures = 0
+        self._resume = 0.0
+        self._why = ""
+
+    async def probe(self) -> bool:
+        """Read once, for the counters' first values; False when this host lacks what is read, which is explained in the log."""
+        try:
+            await self.look()
+        except OSError as error:
+            if error.errno in _LACKING:
+                log.warning("collector %s is off: this host lacks what it reads: %s", self.unit.name, error)
+                return False
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a collector may fail in any way
+            self._failed(error)
+        return True
+
+    async def run(self, keep: Callable[[list[bytes]], None]) -> None:
+        """Collect at every turn, until cancelled."""
+        self.turned = self._clock.monotonic()
+        while True:
+            await self._sleep(self._pace.wait(self._clock.ms()))
+            now = self._clock.monotonic()
+            self.counts.missed += self._pace.missed(now - self.turned)
+            self.turned = now
+            if now < self._resume:
+                continue
+            if self._task is not None and not self._task.done():
+                self.counts.missed += 1  # the reading that timed out earlier still hangs
+                continue
+            try:
+                lines = await self.look()
+            except Exception as error:  # noqa: BLE001 - a collector may fail in any way
+                self._failed(error)
+            else:
+                self._works()
+                keep(lines)
+
+    async def look(self) -> list[bytes]:
+        """Read once within the deadline and return lines; raises whatever the collector raises, and TimeoutError."""
+        began = self._clock.monotonic()
+        self._task = asyncio.ensure_future(self._collect(self._pace.stamp(self._clock.now())))
+        self._task.add_done_callback(_seen)
+        try:
+            await asyncio.wait({self._task}, timeout=self.unit.timeout)
+        finally:
+            running = not self._task.done()
+            self._task.cancel()
+            self.counts.took_ns = round((self._clock.monotonic() - began) * 1e9)
+        if running:
+            self.counts.timeouts += 1
+            raise TimeoutError(f"no answer within {self.unit.timeout:g} s")
+        lines = to_lines(self._task.result(), self._tags)
+        self.counts.gathered += len(lines)
+        return lines
+
+    async def _collect(self, now: int) -> list[Point]:
+        try:
+            return await self.unit.collector.collect(now)
+        except (SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+            raise RuntimeError(f"the collector raised {type(error).__name__}") from error
+
+    def _failed(self, error: Exception) -> None:
+        self.counts.errors += 1
+        self._failures += 1
+        pause = min(_LONGEST_PAUSE, self.unit.interval * 2 ** min(self._failures, 20))
+        self._resume = self._clock.monotonic() + pause - self.unit.interval / 2
+        why = f"{type(error).__name__}: {error}"
+        if why != self._why:
+            bug = None if isinstance(error, OSError) else error
+            log.warning("collector %s failed (next try in %.0f s): %s", self.unit.name, pause, why, exc_info=bug)
+        self._why = why
+
+    def _works(self) -> None:
+        if self._failures:
+            log.warning("collector %s works again after %d failures", self.unit.name, self._failures)
+        self._failures, self._resume, self._why = 0, 0.0, ""
+
+
+def to_lines(points: Iterable[Point], tags: Mapping[str, str]) -> list[bytes]:
+    """Write each point, with ``tags`` beside its own, as one physical line without its end; points without a value vanish."""
+    lines = []
+    for point in points:
+        full = Point(point.measurement, {**tags, **point.tags}, point.fields, point.time)
+        line = encode((full,)).removesuffix(b"\n")
+        if line:
+            lines.append(
+                line.replace(b"\n", b" ")
+            )  # only inside a quoted string; bisecting needs one line to be one line
+    return lines
+
+
+def _seen(task: asyncio.Future[list[Point]]) -> None:
+    """Look at the outcome of a reading, so that one that ended too late is not reported as never looked at."""
+    if not task.cancelled():
+        task.exception()

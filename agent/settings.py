@@ -1,0 +1,109 @@
+"""The file agent.toml: read, checked, and turned into collectors that are ready to run."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from agent.gather import Unit
+from agent.post import Options as Output
+from agent.post import why_not_url
+from agent.spool import Options as Bounds
+from collectors.host import COLLECTORS, Roots
+from configs.plugin import find
+from configs.read import Source
+from configs.units import Duration
+
+_LONGEST_DEADLINE: Final = 10.0
+_SHORTEST_INTERVAL: Final = 0.1
+_RESERVED_TAG: Final = "host"
+
+
+class Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The agent as such. ``internal`` is how often it reports about itself; ``host`` defaults to this machine's name."""
+
+    interval: Duration = Duration(10)
+    host: str = ""
+    state_dir: str = "/var/lib/pantau-agent"
+    internal: Duration = Duration(60)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Common(msgspec.Struct, frozen=True):
+    """What every ``[collectors.NAME]`` may say; the rest of the table belongs to the collector's own Options."""
+
+    type: str = ""
+    interval: Duration | None = None
+    timeout: Duration | None = None
+
+
+class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file as it is written, with the tables of collectors still raw."""
+
+    output: Output
+    agent: Agent = Agent()
+    tags: dict[str, str] = {}
+    spool: Bounds = Bounds()
+    collectors: dict[str, dict[str, Any]] | None = None
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that an agent needs. ``tags`` hold the host's name."""
+
+    agent: Agent
+    state_dir: Path
+    tags: Mapping[str, str]
+    output: Output
+    spool: Bounds
+    units: tuple[Unit, ...]
+
+
+def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - frozen
+    """Read a settings file and build its collectors, which touches nothing else; raises SettingsError."""
+    source = Source.read(file)
+    outer = source.parse(Outer)
+    if wrong := why_not_url(outer.output.url):
+        raise source.error(("output", "url"), f"'url' in [output]: {wrong}")
+    if _RESERVED_TAG in outer.tags:
+        raise source.error(("tags", _RESERVED_TAG), "'host' in [tags]: set it as 'host' in [agent]")
+    _check_interval(source, ("agent", "interval"), outer.agent.interval)
+    _check_interval(source, ("output", "interval"), outer.output.interval)
+    folder = source.file.parent
+    output = outer.output
+    if output.ca:
+        output = msgspec.structs.replace(output, ca=str(folder / output.ca))
+    tables = {name: {} for name in COLLECTORS} if outer.collectors is None else outer.collectors
+    return Settings(
+        agent=outer.agent,
+        state_dir=folder / outer.agent.state_dir,
+        tags={_RESERVED_TAG: outer.agent.host or socket.gethostname(), **outer.tags},
+        output=output,
+        spool=outer.spool,
+        units=tuple(_unit(source, name, table, outer.agent, roots) for name, table in tables.items()),
+    )
+
+
+def _unit(source: Source, name: str, table: dict[str, Any], agent: Agent, roots: Roots) -> Unit:
+    at = ("collectors", name)
+    own = {key: value for key, value in table.items() if key not in Common.__struct_fields__}
+    common = source.parse(Common, {key: value for key, value in table.items() if key not in own}, at)
+    try:
+        kind, options = find("collector", common.type or name, COLLECTORS)
+    except ValueError as error:
+        raise source.error(at, str(error)) from error
+    interval = common.interval or agent.interval
+    _check_interval(source, (*at, "interval"), interval)
+    return Unit(
+        name=name,
+        collector=kind(source.parse(options, own, at), roots),
+        interval=interval,
+        timeout=common.timeout or min(interval, _LONGEST_DEADLINE),
+    )
+
+
+def _check_interval(source: Source, at: tuple[str, ...], interval: float) -> None:
+    if interval < _SHORTEST_INTERVAL:
+        table = ".".join(at[:-1])
+        raise source.error(at, f"{at[-1]!r} in [{table}]: expected at least 100ms")
