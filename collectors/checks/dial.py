@@ -66,7 +66,8 @@ async def _first(addresses: list[str], port: int) -> tuple[socket.socket, str]:
     try:
         while waiting or any(not attempt.done() for attempt in attempts):
             if waiting:
-                attempts[asyncio.create_task(_connect(waiting[0], port))] = waiting.pop(0)
+                address = waiting.pop(0)
+                attempts[asyncio.create_task(_connect(address, port))] = address
             running = [attempt for attempt in attempts if not attempt.done()]
             done, _ = await asyncio.wait(
                 running, timeout=_NEXT_ADDRESS if waiting else None, return_when=asyncio.FIRST_COMPLETED

@@ -25,10 +25,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     machine's first name server) at ``port`` over ``transport`` "udp" or "tcp"; for PTR the name may be an IP address. ``ip`` picks the
     family of the server's address.
 
-    Expected: ``rcode``; ``any_of`` (at least one of these records), ``all_of``, ``none_of``. A record is written as in a zone file,
-    without the final dot ("10 mail.example.id"; TXT without quotes), or as a regular expression between slashes ("/^v=spf1 /").
-    Without a record an answer of NOERROR is wrong, unless ``empty`` is true. ``severity`` is how grave a wrong record is.
-    ``slow``: a good answer that takes longer is degraded.
+    Expected: ``rcode``, one or a list; ``any_of`` (at least one of these records), ``all_of``, ``none_of``. A record is written
+    as in a zone file, without the final dot ("10 mail.example.id"; TXT without quotes), or as a regular expression between
+    slashes ("/^v=spf1 /"). Without a record an answer of NOERROR is wrong, unless ``empty`` is true. ``severity`` is how grave a
+    wrong record is. ``slow``: a good answer that takes longer is degraded.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     port: int = 53
     transport: Transport = "udp"
     ip: Ip = "any"
-    rcode: str = "NOERROR"
+    rcode: str | tuple[str, ...] = "NOERROR"
     any_of: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
@@ -53,8 +53,10 @@ class Dns:
         if options.server:
             checked_host("server", options.server, options.ip)
         checked_port(options.port)
-        if options.rcode not in _RCODES:
-            raise ValueError(f"'rcode': expected one of {', '.join(sorted(_RCODES))}, got {options.rcode!r}")
+        self._rcodes = (options.rcode,) if isinstance(options.rcode, str) else options.rcode
+        for rcode in self._rcodes or ("",):
+            if rcode not in _RCODES:
+                raise ValueError(f"'rcode': expected of {', '.join(sorted(_RCODES))}, got {rcode!r}")
         self._target = target
         self._options = options
         self._name = _question(options)
@@ -96,10 +98,9 @@ class Dns:
         }
         if answer.ttl is not None:
             look.facts["ttl"] = answer.ttl
-        if answer.rcode != options.rcode:
-            raise Failure(
-                _why(answer.rcode), f"{self._name} {options.record}: {answer.rcode}, expected {options.rcode}"
-            )
+        if answer.rcode not in self._rcodes:
+            expected = " or ".join(self._rcodes)
+            raise Failure(_why(answer.rcode), f"{self._name} {options.record}: {answer.rcode}, expected {expected}")
         if answer.rcode == "NOERROR" and not answer.records and not options.empty:
             raise Failure(Reason.DNS_ANSWER, f"{self._name} {options.record}: NOERROR without a record")
         for wrong in self._wrong(answer.records):

@@ -57,7 +57,7 @@ def from_error(error: BaseException, phase: str, timeout: float) -> Failure:
 def from_tls_error(error: ssl.SSLError) -> Failure:
     """Tell a certificate that expired, names another host or is not trusted from a handshake that failed otherwise."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return Failure(Reason.TLS_FAILED, f"TLS handshake failed: {error.reason or words(error)}")
+        return Failure(Reason.TLS_FAILED, f"TLS handshake failed: {getattr(error, 'reason', None) or words(error)}")
     detail = f"certificate: {error.verify_message}"
     if error.verify_code == _EXPIRED:
         return Failure(Reason.TLS_EXPIRED, detail)

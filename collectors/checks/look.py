@@ -73,7 +73,8 @@ class Look:
 
     def _plain(self, text: str, longest: int) -> str:
         text = " ".join(self.veil.over(text).split())
-        text = "".join(sign if sign.isprintable() else "?" for sign in text)
+        if not text.isprintable():
+            text = "".join(sign if sign.isprintable() else "?" for sign in text)
         return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -147,14 +147,16 @@ class Nameservers:
         UNKNOWN when the nameservers themselves are silent, DOWN when they answer other questions and not this one.
         """
         try:
-            answer = await self._resolver.resolve(
-                name, kind, lifetime=within * _SHARE_OF_LOOKUP, search="." not in name, raise_on_no_answer=False
-            )
+            # dnspython's own lifetime may be overrun by a pause between two attempts.
+            async with asyncio.timeout(within * _SHARE_OF_LOOKUP):
+                answer = await self._resolver.resolve(
+                    name, kind, lifetime=within, search="." not in name, raise_on_no_answer=False
+                )
         except dns.resolver.NXDOMAIN as error:
             raise NoSuchName from error
         except dns.resolver.NoNameservers as error:
             raise Failure(Reason.RESOLVER_FAILED, f"no nameserver answered for {name}: {_said(error)}") from error
-        except dns.exception.Timeout as error:
+        except (dns.exception.Timeout, TimeoutError) as error:
             alive = await self._alive(within * _SHARE_OF_SECOND_OPINION)
             detail = f"nameservers {', '.join(self.addresses)} did not answer for {name} {kind}"
             if alive:

@@ -11,15 +11,14 @@ _SHARED: Final = 32
 def context(ca_file: str, *, verify: bool, alpn: str = "") -> ssl.SSLContext:
     """Return a client's context: the system's authorities, or only those of ``ca_file`` (PEM); ``verify`` off believes anybody.
 
-    Reads files, so call it when a check is built. ValueError when ``ca_file`` cannot be used.
+    Reads ``ca_file``, so call it when a check is built and not on an event loop. ValueError when that cannot be used.
     """
-    file = Path(ca_file or ssl.get_default_verify_paths().cafile or "/nonexistent")
-    try:
-        changed = file.stat().st_mtime_ns
-    except OSError as error:
-        if ca_file:
+    changed = 0
+    if ca_file:
+        try:
+            changed = Path(ca_file).stat().st_mtime_ns
+        except OSError as error:
             raise ValueError(f"'ca_file': cannot read {ca_file}: {error.strerror}") from error
-        changed = 0
     try:
         return _context(ca_file, changed, verify, alpn)
     except (ssl.SSLError, OSError) as error:
