@@ -48,7 +48,7 @@ class Dialer:
             look.enter("tls")
         try:
             return await asyncio.get_running_loop().create_connection(
-                factory, sock=connected, ssl=tls, server_hostname=(server_name or host) if tls else None
+                factory, sock=connected, ssl=tls, server_hostname=(server_name or host).rstrip(".") if tls else None
             )
         except BaseException:
             connected.close()

@@ -25,6 +25,8 @@ from configs.units import Duration, Size
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD: Final = frozenset({307, 308})
+_OF_THE_ORIGIN: Final = frozenset({"authorization", "cookie", "host", "proxy-authorization"})
+_LINE_ENDS: Final = frozenset("\r\n\0")
 _METHOD_SIGNS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -39,8 +41,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     list of them, or tables with ``pattern`` and ``severity``), ``headers_present`` and ``headers_absent`` (header to expressions on
     its value). ``redirects`` is how many may be followed; 0 looks at the redirect itself.
 
-    Limits: ``max_body`` bounds the body as received and as unpacked; a longer one is read up to there, and ``oversize`` says
-    how grave that is. ``slow``: a good answer that takes longer is degraded.
+    Limits: ``max_body`` bounds the body as received and as unpacked; a longer one is read up to there, which is told when it
+    matters to an expression, or else when ``oversize`` says how grave it is. ``slow``: a good answer that takes longer is degraded.
 
     TLS: ``ca_file`` (PEM) is believed instead of the system's authorities; ``verify`` = false believes anybody; ``warn_days``: tell
     when a certificate on the way has fewer days left (0: never), which leaves the service up.
@@ -63,7 +65,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     headers_absent: HeaderPatterns = {}
     redirects: int = 10
     max_body: Size = Size(2**20)
-    oversize: Severity = "warn"
+    oversize: Severity | None = None
     slow: Duration | None = None
     ca_file: str = ""
     verify: bool = True
@@ -102,6 +104,7 @@ class Http:
 
     async def _work(self, look: Look) -> None:
         secrets = await self._secrets(look)
+        look.begin()
         connector = _Connector(self._dialer, look, self._tls)
         session = aiohttp.ClientSession(
             connector=connector,
@@ -147,7 +150,11 @@ class Http:
             look.facts[f"hop_{hop}"] = f"{response.status} {redact.url(url)} {look.took - before:.3f} s"
             goal = _goal(url, location)
             if _origin(goal) != _origin(url):
-                headers = {name: value for name, value in headers.items() if name not in secrets}
+                headers = {
+                    name: value
+                    for name, value in headers.items()
+                    if name not in secrets and name.lower() not in _OF_THE_ORIGIN
+                }
             if response.status not in _SAME_METHOD and method != "HEAD":
                 method, data = "GET", None
             url = goal
@@ -218,7 +225,7 @@ def _check(options: Options) -> None:
     if not options.method or not set(options.method) <= _METHOD_SIGNS:
         raise ValueError(f"'method': expected a word in capitals such as \"GET\", got {options.method!r}")
     for name, value in options.headers.items():
-        if not name or set(name + value) & set("\r\n\0"):
+        if not name or _LINE_ENDS & set(name + value):
             raise ValueError(f"'headers': {name!r} has a line end in it")
     if bool(options.basic_user) != (options.basic_password is not None):
         raise ValueError("'basic_user' and 'basic_password' go together")
@@ -246,16 +253,23 @@ def _split(option: str, url: str) -> SplitResult:
 
 def _reveal(options: Options) -> tuple[dict[str, str], list[str]]:
     """Read the secrets; return the headers that carry them, and the values to hide."""
-    headers = {name: secret.reveal() for name, secret in options.secret_headers.items()}
+    headers = {name: _one_line(secret) for name, secret in options.secret_headers.items()}
     values = list(headers.values())
     if options.bearer is not None:
-        values.append(options.bearer.reveal())
+        values.append(_one_line(options.bearer))
         headers["Authorization"] = f"Bearer {values[-1]}"
     if options.basic_password is not None:
         pair = f"{options.basic_user}:{options.basic_password.reveal()}"
         values += [pair, options.basic_password.reveal()]
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     return headers, values
+
+
+def _one_line(secret: Secret) -> str:
+    value = secret.reveal()
+    if _LINE_ENDS & set(value):
+        raise SecretUnreadable(f"the secret in {secret} has a line end in it, which no header can carry")
+    return value
 
 
 def _goal(url: str, location: str) -> str:

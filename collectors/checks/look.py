@@ -32,6 +32,11 @@ class Look:
         self.veil = Veil()
         self._start = self._since = perf_counter()
 
+    def begin(self) -> None:
+        """Begin to count here: what came before was preparation on this side, and no time that the target took."""
+        self.phases.clear()
+        self._since = perf_counter()
+
     def enter(self, phase: str) -> None:
         """End the phase that runs and begin the next."""
         now = perf_counter()

@@ -144,7 +144,7 @@ class Nameservers:
         """Return the addresses of a name, empty when it has none of this kind, within so many seconds.
 
         A name of one label is tried with the search domains too. Raises NoSuchName, and Failure with RESOLVER_FAILED:
-        UNKNOWN when the nameservers themselves are silent, DOWN when they answer other questions and not this one.
+        UNKNOWN when the nameservers cannot be reached or refuse to serve us, DOWN when only this name fails.
         """
         try:
             # dnspython's own lifetime may be overrun by a pause between two attempts.
@@ -155,7 +155,7 @@ class Nameservers:
         except dns.resolver.NXDOMAIN as error:
             raise NoSuchName from error
         except dns.resolver.NoNameservers as error:
-            raise Failure(Reason.RESOLVER_FAILED, f"no nameserver answered for {name}: {_said(error)}") from error
+            raise _refusal(name, error) from error
         except (dns.exception.Timeout, TimeoutError) as error:
             alive = await self._alive(within * _SHARE_OF_SECOND_OPINION)
             detail = f"nameservers {', '.join(self.addresses)} did not answer for {name} {kind}"
@@ -180,6 +180,11 @@ class Nameservers:
         return any(await asyncio.gather(*(replies(server) for server in self.addresses)))
 
 
-def _said(error: dns.resolver.NoNameservers) -> str:
-    errors = error.kwargs.get("errors", ())
-    return ", ".join(f"{entry[0]}: {entry[3]}" for entry in errors) or str(error)
+def _refusal(name: str, error: dns.resolver.NoNameservers) -> Failure:
+    """Tell a zone that fails (SERVFAIL) from nameservers that do not serve this machine at all."""
+    tries = error.kwargs.get("errors", ())
+    said = ", ".join(f"{server}: {what}" for server, _, _, what, _ in tries) or str(error)
+    replies = [reply for *_, reply in tries if reply is not None]
+    served = any(reply.rcode() != dns.rcode.REFUSED for reply in replies)
+    status = Status.DOWN if served else Status.UNKNOWN
+    return Failure(Reason.RESOLVER_FAILED, f"no nameserver answered for {name}: {said}", status)

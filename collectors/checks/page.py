@@ -60,7 +60,7 @@ class Expected:
         body_absent: Patterns,
         headers_present: HeaderPatterns,
         headers_absent: HeaderPatterns,
-        oversize: Severity,
+        oversize: Severity | None,
     ) -> None:
         self.statuses = status_set(status)
         self._status = status
@@ -68,7 +68,7 @@ class Expected:
         self._absent = matchers("body_absent", body_absent)
         self._headers_present = _of_headers("headers_present", headers_present)
         self._headers_absent = _of_headers("headers_absent", headers_absent)
-        self._oversize: Severity = oversize
+        self._oversize = oversize
 
     def findings(self, answer: Answer) -> Iterator[Finding]:
         """Yield what is not as expected; of an answer with a wrong status only that, the rest would say no more."""
@@ -88,8 +88,10 @@ class Expected:
 
     def _in_body(self, answer: Answer) -> Iterator[Finding]:
         body = answer.body
-        if body.cut:
-            yield Finding(self._oversize, Reason.CONTENT, f"body larger than {body.limit} bytes, read up to there")
+        if body.cut and (self._oversize or self._present or self._absent):
+            yield Finding(
+                self._oversize or "warn", Reason.CONTENT, f"body larger than {body.limit} bytes, read up to there"
+            )
         if not (self._present or self._absent):
             return
         if not body.readable:

@@ -80,14 +80,19 @@ async def test_a_secret_is_read_afresh_and_its_absence_is_not_held_against_the_s
     assert "cannot read the secret file" in result.detail
     (tmp_path / "token").write_text("baru-sekali\n")
     assert (await check.run(now_ms)).status == "up"
+    (tmp_path / "token").write_text("baru\nsekali\n")
+    result = await check.run(now_ms)
+    assert (result.status, result.reason) == ("unknown", "bug")
+    assert "sekali" not in result.detail
 
 
 async def test_secrets_follow_a_redirect_within_the_origin_and_never_beyond(run, web, monkeypatch):
     monkeypatch.setenv("UJI_KUNCI", "kunci-rahasia")
     secrets = {"secret_headers": {"X-Api-Key": {"env": "UJI_KUNCI"}}, "bearer": {"env": "UJI_KUNCI"}}
+    own = await run("http", url=web.url + "/away", headers={"Authorization": "x"}, body_present=r"auth=\[\]")
     near = await run("http", url=web.url + "/near", body_present=r"key=\[kunci-rahasia\]", **secrets)
     away = await run("http", url=web.url + "/away", body_present=r"auth=\[\] key=\[\]", **secrets)
-    assert (near.status, away.status) == ("up", "up")
+    assert (near.status, away.status, own.status) == ("up", "up", "up")
 
 
 @pytest.mark.parametrize(

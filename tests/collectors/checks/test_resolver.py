@@ -69,13 +69,19 @@ async def test_a_name_of_one_label_is_tried_in_the_search_domains(resolver, bind
         ("tiada.uji.test", "any", "name_not_found", "down"),
         ("enam.uji.test", "4", "name_not_found", "down"),
         ("www.rusak.test", "any", "resolver_failed", "down"),
-        ("example.id", "any", "resolver_failed", "down"),
+        ("example.id", "any", "resolver_failed", "unknown"),
     ],
 )
 async def test_what_the_servers_say_is_told_apart(resolver, bind, host, ip, reason, status):
     with pytest.raises(Failure) as failed:
         await resolver(bind).addresses(host, ip, 2.0)
     assert (failed.value.reason, failed.value.status) == (reason, status)
+
+
+async def test_name_servers_that_are_not_there_are_our_fault(resolver):
+    with pytest.raises(Failure) as failed:
+        await resolver(1).addresses("a.example", "any", 1.0)
+    assert (failed.value.reason, failed.value.status) == ("resolver_failed", "unknown")
 
 
 async def test_silent_name_servers_are_our_fault_and_not_the_targets(resolver, silent_udp):
