@@ -54,7 +54,7 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """A chart's numbers: common times (s since epoch), and per line its label, its group, and a value or None for each time.
+    """A chart's numbers from ``start`` to ``end``: common times (s since epoch), and per line its label, its group, and a value or None for each time.
 
     ``gap`` is how many seconds without a value are a gap and not just the pace of the measuring; ``left_out`` counts lines
     that were too many.
@@ -63,6 +63,8 @@ class Drawn(msgspec.Struct, frozen=True):
     times: Sequence[float]
     lines: Sequence["DrawnLine"]
     gap: float
+    start: float
+    end: float
     left_out: int = 0
 
 
@@ -173,7 +175,7 @@ async def draw(store: Store, chart: Chart, span: str, now: int) -> Drawn:
 
     answers = await asyncio.gather(*(ask(line) for line in chart.lines))
     found = [pair for line, series in zip(chart.lines, answers, strict=True) for pair in _lines(line, series)]
-    return _aligned(found, step)
+    return _aligned(found, step, (start / _SECOND, end / _SECOND))
 
 
 def _lines(line: Line, answer: Sequence[Series]) -> list[tuple[str, str, dict[int, float]]]:
@@ -194,7 +196,7 @@ def _lines(line: Line, answer: Sequence[Series]) -> list[tuple[str, str, dict[in
     ]
 
 
-def _aligned(found: Sequence[tuple[str, str, dict[int, float]]], step: int) -> Drawn:
+def _aligned(found: Sequence[tuple[str, str, dict[int, float]]], step: int, period: tuple[float, float]) -> Drawn:
     biggest = sorted(found, key=lambda line: max(line[2].values(), default=0.0), reverse=True)[:_MOST_LINES]
     shown = [line for line in found if line in biggest]
     times = sorted({time for _, _, values in shown for time in values})
@@ -204,6 +206,8 @@ def _aligned(found: Sequence[tuple[str, str, dict[int, float]]], step: int) -> D
         times=[time / _SECOND for time in times],
         lines=[DrawnLine(label, group, [values.get(time) for time in times]) for label, group, values in shown],
         gap=_GAP_STEPS * pace,
+        start=period[0],
+        end=period[1],
         left_out=len(found) - len(shown),
     )
 
@@ -241,7 +245,7 @@ async def gauges(store: Store, now: int) -> dict[str, Gauges]:
 
 
 class Port(msgspec.Struct, frozen=True):
-    """One interface of a device as last polled; rates are bit/s over the last quarter of an hour, ``speed`` is bit/s."""
+    """One interface of a device as last polled; rates are bit/s over the last five minutes with data, ``speed`` is bit/s."""
 
     name: str
     description: str
@@ -259,7 +263,7 @@ async def ports(store: Store, identity: str, now: int) -> list[Port]:
     asked = ["ifOperStatus", "ifAdminStatus", "ifHighSpeed", "ifSpeed"]
 
     def rate(field: str) -> Range:
-        return Range("interface", field, since, end, 900 * _SECOND, Aggregate.RATE, where, ("ifName",))
+        return Range("interface", field, since, end, 300 * _SECOND, Aggregate.RATE, where, ("ifName",))
 
     known, inward, outward = await asyncio.gather(
         store.latest("interface", asked, since=since, where=where),

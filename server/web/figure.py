@@ -19,7 +19,7 @@ def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: in
     """Draw lines with a scale; a stretch longer than ``drawn.gap`` without values stays empty."""
     values = [value for line in drawn.lines for value in line.values if value is not None]
     highest = top if top is not None else max([*values, 0.0]) * 1.1 or 1.0
-    first, last = (drawn.times[0], drawn.times[-1]) if drawn.times else (0.0, 1.0)
+    first, last = drawn.start, drawn.end
     wide = (_WIDTH - _LEFT) / max(last - first, 1e-9)
 
     def place(time: float, value: float) -> str:

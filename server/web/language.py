@@ -107,12 +107,13 @@ class Language:
         """Write an instant in full: ``4 Juni 2026 pukul 15.30 WIB``."""
         return words.moment(ms, self._zone_name, self.code)
 
-    def clock(self, ms: int, now: int) -> str:
-        """Write an instant shortly: ``15.30.05`` today, ``4 Jun 15.30`` before."""
+    def clock(self, ms: int, now: int, *, seconds: bool = False) -> str:
+        """Write an instant shortly: ``15.30`` today, ``3 Jun 15.30`` before; with seconds when they matter."""
         at, today = self._local(ms), self._local(now)
-        time = f"{at:%H.%M}" if self.code == SOURCE else f"{at:%H:%M}"
+        between = "." if self.code == SOURCE else ":"
+        time = at.strftime(between.join(("%H", "%M", "%S") if seconds else ("%H", "%M")))
         if at.date() == today.date():
-            return time + (f".{at:%S}" if self.code == SOURCE else f":{at:%S}")
+            return time
         year = f" {at.year}" if at.year != today.year else ""
         return f"{self.date(at.date(), year=False)}{year} {time}"
 

@@ -1,12 +1,13 @@
 """The stream of events to open pages (server-sent events); pages then fetch themselves anew."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from server.feed import RESYNC, Event
+from server.feed import RESYNC, Event, Subscription
 from server.web import sessions
 from server.web.auth import cookie_name
 from server.web.context import WEB, Web
@@ -28,19 +29,24 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     with context.parts.feed.subscribe() as subscription:
         await response.prepare(request)
-        # whoever comes back may have missed something
-        await response.write(b"retry: 3000\n\n" + encode(Event(RESYNC, {})))
-        clock = asyncio.get_running_loop().time
-        while await _lasts(context, token):
-            due = clock() + HEARTBEAT
-            try:
-                while (event := await subscription.get(due - clock())) is not None:
-                    await response.write(encode(event))
-            except TimeoutError:
-                await response.write(b": still here\n\n")
-            else:
-                break
+        with contextlib.suppress(ConnectionError):  # the page was closed
+            await _send(context, response, subscription, token)
     return response
+
+
+async def _send(context: Web, response: web.StreamResponse, subscription: Subscription, token: str) -> None:
+    # whoever comes back may have missed something
+    await response.write(b"retry: 3000\n\n" + encode(Event(RESYNC, {})))
+    clock = asyncio.get_running_loop().time
+    while await _lasts(context, token):
+        due = clock() + HEARTBEAT
+        try:
+            while (event := await subscription.get(due - clock())) is not None:
+                await response.write(encode(event))
+        except TimeoutError:
+            await response.write(b": still here\n\n")
+        else:
+            return
 
 
 async def _lasts(context: Web, token: str) -> bool:

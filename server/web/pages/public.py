@@ -16,7 +16,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     """Show how the public services are, without anything internal."""
     context = request.app[WEB]
     await recall(request)
-    return await context.page(request, "status.html", status=await context.overview.public())
+    return await context.page(request, "status.html", seen=await context.overview.public())
 
 
 async def preferences(request: web.Request) -> web.StreamResponse:

@@ -50,16 +50,16 @@
     const unit = box.dataset.unit;
     const top = Number(box.dataset.top) || null;
     const paint = colours();
-    const span = data.times[data.times.length - 1] - data.times[0];
+    const span = data.end - data.start;
     const axis = { stroke: paint.ink, grid: { stroke: paint.grid, width: 1 }, ticks: { stroke: paint.grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
-    const legend = 62;
+    const legend = 44;
     const options = {
       width: box.clientWidth, height: Math.max(box.clientHeight - legend, 120),
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { y: { range: (_plot, _low, high) => [0, top || Math.max(high * 1.08, 1e-9)] } },
+      scales: { x: { range: () => [data.start, data.end] }, y: { range: (_plot, _low, high) => [0, top || (high > 0 ? high * 1.08 : 1)] } },
       axes: [
         { ...axis, space: 70, values: (_plot, ticks) => ticks.map((tick) => clock(tick, span)) },
-        { ...axis, size: 74, values: (_plot, ticks) => ticks.map((tick) => told(tick, unit)) },
+        { ...axis, size: 74, space: 26, values: (_plot, ticks) => ticks.map((tick) => told(tick, unit)) },
       ],
       series: [
         { label: language === "id" ? "Pukul" : "Time", value: (_plot, time) => (time === null ? "–" : clock(time, 86400 * 7.5)) },
@@ -72,6 +72,11 @@
     box.replaceChildren();
     const plot = new uPlot(options, [data.times, ...data.lines.map((line) => bridged(data.times, line.values, data.gap))], box);
     charts.add({ box, plot, data, legend });
+    if (data.left_out) {
+      const more = box.nextElementSibling;
+      more.textContent = box.dataset.more.replace("%(n)s", data.left_out);
+      more.hidden = false;
+    }
   }
 
   function note(box, text) {
