@@ -3,10 +3,10 @@
 import sys
 
 import pytest
+from parts import wait_until
 
 from collectors.host import COLLECTORS, Roots
 from configs.plugin import find
-from parts import wait_until
 
 
 @pytest.fixture

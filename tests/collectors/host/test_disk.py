@@ -1,5 +1,6 @@
 """The disk collector on mounts that hang, hide or cannot be spelled."""
 
+import json
 import os
 import subprocess
 import sys
@@ -163,8 +164,6 @@ def test_a_real_mount_that_never_answers_is_survived_and_recovers(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert run.returncode == 0, run.stderr
-    import json
-
     first, second, third, after = map(json.loads, run.stdout.splitlines())
     mount = str(tmp_path / "mnt")
     assert [step["told"].get(mount) for step in (first, second, third, after)] == [1, 1, 1, 0]

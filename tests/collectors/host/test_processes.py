@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,9 +61,9 @@ async def test_processes_one_may_not_read_count_as_unknown(collector, host, monk
 
 
 async def test_no_file_stays_open(collector, host):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     await collector("processes", host({1: "S", 2: "R"})).collect(0)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 async def test_a_real_zombie_and_a_real_stopped_process_are_seen(collector, linux, until):

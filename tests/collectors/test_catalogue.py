@@ -1,0 +1,111 @@
+"""Undocumented is red: what any collector or case writes stands in the catalogue, with unit, type and meaning."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from collectors import catalogue
+from collectors.host import COLLECTORS, Roots
+from collectors.lineprotocol import decode
+from collectors.point import Point
+from collectors.result import Reason, Result, Status, to_point
+from configs.plugin import find
+
+ROOT = Path(__file__).parents[2]
+EXPECTED = sorted((ROOT / "tests/cases").glob("*/*/expected.lp"))
+
+
+@pytest.fixture
+def book():
+    return catalogue.read()
+
+
+@pytest.fixture
+def missing(book):
+    """Tell what of some points the catalogue does not know, or knows otherwise."""
+
+    def look(points):
+        wrong = []
+        for point in points:
+            entry = book.measurement(point.measurement)
+            wrong += [f"{point.measurement}: tag {tag}" for tag in point.tags if entry is None or tag not in entry.tags]
+            for name, value in point.fields.items():
+                field = book.field(point.measurement, name)
+                if field is None:
+                    wrong.append(f"{point.measurement}: field {name}")
+                elif field.type != catalogue.kind(value):
+                    wrong.append(f"{point.measurement}: {name} is {field.type}, written as {catalogue.kind(value)}")
+        return sorted(set(wrong))
+
+    return look
+
+
+def test_the_cases_write_nothing_unknown(missing):
+    assert EXPECTED
+    assert [wrong for file in EXPECTED for wrong in missing(decode(file.read_bytes(), now=0).points)] == []
+
+
+@pytest.mark.parametrize("name", COLLECTORS)
+def test_this_host_writes_nothing_unknown(missing, name):
+    plugin, shape = find("collector", name, COLLECTORS)
+    everything = {
+        "cpu": {"collect_cpu_time": True, "report_active": True},
+        "mem": {"collect_extended": True},
+        "kernel": {"collect": ("ksm", "psi")},
+    }
+    collector = plugin(shape(**everything.get(name, {})), Roots())
+
+    async def twice():
+        return [*await collector.collect(0), *await collector.collect(10_000_000_000)]
+
+    try:
+        points = asyncio.run(twice())
+    except OSError as error:
+        pytest.skip(f"this host has no {error.filename}")
+    assert points
+    assert missing(points) == []
+
+
+def test_a_check_writes_nothing_unknown(missing):
+    phases = dict.fromkeys(("dns", "connect", "tls", "first_byte", "transfer"), 0.1)
+    result = Result("web", "service/web", Status.UP, Reason.OK, 0, took=0.5, phases=phases)
+    assert missing([to_point(result, "http")]) == []
+
+
+def test_what_is_not_in_the_catalogue_is_noticed(missing):
+    wrong = Point("cpu", {"cpu": "cpu0", "colour": "red"}, {"usage_user": 1, "usage_fun": 1.0}, 0)
+    assert missing([wrong, Point("weather", {}, {"rain": 1.0}, 0)]) == [
+        "cpu: field usage_fun",
+        "cpu: tag colour",
+        "cpu: usage_user is float, written as int",
+        "weather: field rain",
+    ]
+
+
+def test_the_catalogue_promises_nothing_of_hosts_that_no_case_shows(book):
+    shown = {
+        (p.measurement, name) for file in EXPECTED for p in decode(file.read_bytes(), now=0).points for name in p.fields
+    }
+    host = [*COLLECTORS, "pressure"]
+    never = {(m, f) for m in host for f in book.measurements[m].fields} - shown
+    assert never == set()
+
+
+def test_every_meaning_is_told_in_both_languages_and_they_differ(book):
+    words = {}
+    for name, entry in book.measurements.items():
+        words[name] = (entry.id, entry.en)
+        words |= {f"{name} tag {tag}": (told.id, told.en) for tag, told in entry.tags.items()}
+        words |= {f"{name} field {field}": (told.id, told.en) for field, told in entry.fields.items()}
+    empty = [where for where, (indonesian, english) in words.items() if not indonesian.strip() or not english.strip()]
+    same = [where for where, (indonesian, english) in words.items() if indonesian == english]
+    assert empty == []
+    assert same == []
+
+
+def test_texts_have_no_unit_and_percentages_are_never_counters(book):
+    for entry in book.measurements.values():
+        for name, field in entry.fields.items():
+            assert (field.type == "text") == (field.unit == "text"), name
+            assert not (field.grows and field.unit == "%"), name
