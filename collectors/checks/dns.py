@@ -10,7 +10,7 @@ from collectors.checks.expect import Severity, compiled
 from collectors.checks.failure import Failure
 from collectors.checks.look import Look, observe
 from collectors.checks.nameservers import Answer, Kind, Transport, ask, canonical, checked_name, reverse_name
-from collectors.checks.resolver import Ip, Resolver, checked_host, checked_port, literal
+from collectors.checks.resolver import Ip, Resolver, checked_host, checked_port, literal, routed
 from collectors.result import Reason, Result
 from configs.units import Duration
 
@@ -75,7 +75,7 @@ class Dns:
     async def _work(self, look: Look) -> None:
         options = self._options
         if options.server:
-            server = (await self._resolver.addresses(options.server, options.ip, look.remaining()))[0]
+            server = routed(await self._resolver.addresses(options.server, options.ip, look.remaining()))
         else:
             server = (await self._resolver.nameservers()).addresses[0]
         look.facts["server"] = server

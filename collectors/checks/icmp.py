@@ -13,7 +13,7 @@ import msgspec
 from collectors.checks import Target
 from collectors.checks.failure import Failure, from_error
 from collectors.checks.look import Look, observe
-from collectors.checks.resolver import Ip, Resolver, checked_host
+from collectors.checks.resolver import Ip, Resolver, checked_host, routed
 from collectors.result import Reason, Result, Status
 from configs.units import Duration
 
@@ -21,6 +21,7 @@ _ALL: Final = 100.0
 _SHORTEST_INTERVAL: Final = 0.01
 _MOST: Final = 100
 _FOR_THE_NAME: Final = 0.5
+_SHARE_OF_THE_REST: Final = 0.9
 _PATIENCE: Final = 3600.0
 
 
@@ -79,12 +80,12 @@ class Icmp:
 
     async def _work(self, look: Look) -> None:
         options = self._options
-        address = (await self._resolver.addresses(options.host, options.ip, look.remaining()))[0]
+        address = routed(await self._resolver.addresses(options.host, options.ip, look.remaining()))
         look.facts["address"] = address
         look.enter("first_byte")
         with _socket(address) as opened:
             pings = _Pings(opened, address)
-            await pings.run(options.count, options.interval, options.wait)
+            await pings.run(options.count, options.interval, options.wait, look)
         self._judge(look, pings)
 
     def _judge(self, look: Look, pings: "_Pings") -> None:
@@ -118,15 +119,15 @@ class _Pings:
     def trips(self) -> list[float]:
         return [self._trips[sequence] for sequence in sorted(self._trips)]
 
-    async def run(self, count: int, interval: float, wait: float) -> None:
-        """Send ``count`` requests, and listen from the first until all are answered or ``wait`` is over."""
+    async def run(self, count: int, interval: float, wait: float, look: Look) -> None:
+        """Send ``count`` requests, and listen from the first until all are answered, ``wait`` is over or the run must end."""
         listening = asyncio.create_task(self._listen(count))
         try:
             for sequence in range(count):
                 if sequence:
                     await asyncio.sleep(interval)
                 self._send(sequence)
-            await asyncio.wait([listening], timeout=wait)
+            await asyncio.wait([listening], timeout=min(wait, look.remaining() * _SHARE_OF_THE_REST))
         finally:
             listening.cancel()
             with suppress(asyncio.CancelledError):

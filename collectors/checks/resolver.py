@@ -5,7 +5,9 @@
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final, Literal
@@ -19,6 +21,7 @@ Ip = Literal["any", "4", "6"]
 _FRESH: Final = 30.0
 _SECOND_FAMILY: Final = 0.3
 _LAST_PORT: Final = 65535
+_DISCARD: Final = 9
 _LOCALHOST: Final = ("127.0.0.1", "::1")
 
 
@@ -117,6 +120,20 @@ class Resolver:
             family = "" if ip == "any" else f"IPv{ip} "
             raise Failure(Reason.NAME_NOT_FOUND, f"{host} has no {family}address")
         return _taking_turns(usable)
+
+
+def routed(addresses: list[str]) -> str:
+    """Return the first address that this machine has a route to, without sending anything; the first of all when none has.
+
+    For protocols without a connection to try, where an IPv6 address on a machine without IPv6 would look like an outage.
+    """
+    for address in addresses:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
+            with suppress(OSError):
+                probe.connect((address, _DISCARD))
+                return address
+    return addresses[0]
 
 
 async def _look_up(servers: Nameservers, host: str, ip: Ip, within: float) -> list[str]:

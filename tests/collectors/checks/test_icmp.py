@@ -50,8 +50,8 @@ class Lossy(icmp._Pings):
 
     lost = 0
 
-    async def run(self, count, interval, wait):
-        await super().run(count, interval, wait)
+    async def run(self, count, interval, wait, look):
+        await super().run(count, interval, wait, look)
         for sequence in range(self.lost):
             self._trips.pop(sequence, None)
 

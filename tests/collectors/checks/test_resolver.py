@@ -1,13 +1,14 @@
 """Names to addresses: the hosts file, real name servers, and what is said when they fail."""
 
 import asyncio
+import errno
 import socket
 import threading
 
 import pytest
 
 from collectors.checks.failure import Failure
-from collectors.checks.resolver import Resolver, _taking_turns, parse_hosts
+from collectors.checks.resolver import Resolver, _taking_turns, parse_hosts, routed
 
 
 @pytest.fixture
@@ -32,6 +33,19 @@ def test_the_hosts_file_is_read_as_the_manual_says():
 
 def test_families_take_turns_and_ipv6_begins():
     assert _taking_turns(["1.1.1.1", "2.2.2.2", "::1"]) == ["::1", "1.1.1.1", "2.2.2.2"]
+
+
+def test_an_address_without_a_route_gives_way(monkeypatch):
+    class NoIpv6(socket.socket):
+        def connect(self, address):
+            if self.family == socket.AF_INET6:
+                raise OSError(errno.ENETUNREACH, "Network is unreachable")
+            super().connect(address)
+
+    assert routed(["127.0.0.2", "127.0.0.1"]) == "127.0.0.2"
+    monkeypatch.setattr(socket, "socket", NoIpv6)
+    assert routed(["2001:db8::1", "127.0.0.1"]) == "127.0.0.1"
+    assert routed(["2001:db8::1"]) == "2001:db8::1"
 
 
 async def test_an_address_needs_no_server(resolver):

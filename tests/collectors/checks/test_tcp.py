@@ -1,6 +1,8 @@
 """The tcp check: connecting, talking, and TLS from the first byte."""
 
 import asyncio
+import contextlib
+import socket
 import time
 
 import pytest
@@ -84,6 +86,22 @@ async def test_nobody_listening_is_refused(run):
     assert (result.status, result.reason) == ("down", "refused")
 
 
+async def test_no_reply_to_connect_is_unreachable_within_its_time(run):
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            client = opened.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        before = time.perf_counter()
+        result = await run("tcp", timeout=0.5, host="127.0.0.1", port=full.getsockname()[1])
+        assert time.perf_counter() - before < 0.8
+    assert (result.status, result.reason) == ("down", "unreachable")
+    assert result.detail == "no reply to connect within 0.5 s"
+
+
 @pytest.fixture
 def two_families(tmp_path):
     hosts = tmp_path / "hosts"
@@ -116,8 +134,6 @@ async def test_the_wanted_family_alone_is_used(serving, build, two_families, now
 
 
 async def test_an_address_that_does_not_answer_gives_way_after_a_moment(monkeypatch):
-    import socket
-
     from collectors.checks import dial
 
     made = []
