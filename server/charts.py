@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -54,7 +55,7 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """A chart's numbers from ``start`` to ``end``: common times (s since epoch), and per line its label, its group, and a value or None for each time.
+    """A chart's numbers from ``start`` to ``end`` (s since epoch): common times, and each line's values or None at them.
 
     ``gap`` is how many seconds without a value are a gap and not just the pace of the measuring; ``left_out`` counts lines
     that were too many.
@@ -200,7 +201,7 @@ def _aligned(found: Sequence[tuple[str, str, dict[int, float]]], step: int, peri
     biggest = sorted(found, key=lambda line: max(line[2].values(), default=0.0), reverse=True)[:_MOST_LINES]
     shown = [line for line in found if line in biggest]
     times = sorted({time for _, _, values in shown for time in values})
-    paces = [later - earlier for _, _, values in shown for earlier, later in _neighbours(sorted(values))]
+    paces = [later - earlier for _, _, values in shown for earlier, later in pairwise(sorted(values))]
     pace = max(step, median(paces) / _SECOND if paces else 0)
     return Drawn(
         times=[time / _SECOND for time in times],
@@ -210,10 +211,6 @@ def _aligned(found: Sequence[tuple[str, str, dict[int, float]]], step: int, peri
         end=period[1],
         left_out=len(found) - len(shown),
     )
-
-
-def _neighbours(times: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(times, times[1:], strict=False))
 
 
 class Gauges(msgspec.Struct, frozen=True):

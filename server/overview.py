@@ -5,8 +5,8 @@ It asks the functions of ``alerts`` and of the ledger; times are ms since epoch.
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
 from alerts.incident import Incident
-from alerts.state import State, all_states, of_subject
+from alerts.state import Flip, State, all_states, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server import availability, condition, ledger
@@ -23,6 +23,8 @@ from server.condition import Condition, Watch
 from server.ledger import Day
 from server.register import Agency, Register, Service
 from server.state import tables as own
+
+T = TypeVar("T")
 
 DAYS: Final = 90
 _FINISHED_FOR: Final = 600_000  # a late span can still mend a finished day
@@ -132,7 +134,7 @@ class Story(msgspec.Struct, frozen=True):
     """One incident with its flips and messages."""
 
     problem: Problem
-    flips: Sequence[incident.Flip]
+    flips: Sequence[Flip]
     messages: Sequence[incident.Notification]
 
 
@@ -173,9 +175,9 @@ class Overview:
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
-        self._finished = _Kept(_FINISHED_FOR)
-        self._today = _Kept(_TODAY_FOR)
-        self._public = _Kept(_PUBLIC_FOR)
+        self._finished = _Kept[dict[str, list[Day]]](_FINISHED_FOR)
+        self._today = _Kept[dict[str, list[Day]]](_TODAY_FOR)
+        self._public = _Kept[PublicStatus](_PUBLIC_FOR)
 
     def name(self, subject: str) -> Name:
         """Name a subject for people."""
@@ -298,12 +300,8 @@ class Overview:
         today = self._date(now)
         subjects = [one.subject for one in self._living(now)]
         first, yesterday = today - dt.timedelta(DAYS - 1), today - dt.timedelta(1)
-        finished: dict[str, list[Day]] = await self._finished.get(
-            str(today), now, lambda: self._ask_days(subjects, first, yesterday)
-        )
-        last: dict[str, list[Day]] = await self._today.get(
-            str(today), now, lambda: self._ask_days(subjects, today, today)
-        )
+        finished = await self._finished.get(str(today), now, lambda: self._ask_days(subjects, first, yesterday))
+        last = await self._today.get(str(today), now, lambda: self._ask_days(subjects, today, today))
         return {subject: [*finished.get(subject, ()), *last.get(subject, ())] for subject in subjects}
 
     async def _ask_days(self, subjects: Sequence[str], first: dt.date, last: dt.date) -> dict[str, list[Day]]:
@@ -380,7 +378,7 @@ class Overview:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()
 
 
-class _Kept:
+class _Kept(Generic[T]):
     """One answer, kept for a while; whoever asks while it is being made waits for it."""
 
     def __init__(self, for_ms: int) -> None:
@@ -388,11 +386,11 @@ class _Kept:
         self._lock = asyncio.Lock()
         self._key: str | None = None
         self._until = 0
-        self._answer: object = None
+        self._answer: T | None = None
 
-    async def get(self, key: str, now: int, make: Callable[[], object]) -> object:
+    async def get(self, key: str, now: int, make: Callable[[], Awaitable[T]]) -> T:
         async with self._lock:
-            if self._key != key or not now < self._until:
+            if self._answer is None or self._key != key or not now < self._until:
                 self._answer = await make()
                 self._key, self._until = key, now + self._for
             return self._answer

@@ -15,8 +15,6 @@ from server.store import Store
 from server.web.accounts import Passwords, allows
 from server.web.language import CODES, Language
 from server.web.render import Renderer
-from server.web.sessions import Session
-
 
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
 
@@ -86,7 +84,7 @@ class Web:
 
     async def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """Answer with a page."""
-        stay: Session | None = request.get("session")
+        stay = request.get("session")
         spoken = self.language(request)
         theme = request.cookies.get("theme", "")
         known = {

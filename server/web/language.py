@@ -92,12 +92,11 @@ class Language:
         """Write a big number shortly, with decimal prefixes: ``12,3 Mbit/s``."""
         if value is None:
             return "–"
-        size, prefix = value, ""
-        for prefix in _PREFIXES:
-            if abs(size) < 1000:  # noqa: PLR2004 - decimal prefixes
-                break
-            size /= 1000
-        return f"{self.number(size, 0 if not prefix or size >= 100 else 1)} {prefix}{unit}"  # noqa: PLR2004 - three digits are enough
+        power = 0
+        while abs(value) >= 1000 and power < len(_PREFIXES) - 1:  # noqa: PLR2004 - decimal prefixes
+            value, power = value / 1000, power + 1
+        digits = 1 if power and abs(value) < 100 else 0  # noqa: PLR2004 - three digits are enough
+        return f"{self.number(value, digits)} {_PREFIXES[power]}{unit}"
 
     def duration(self, ms: int) -> str:
         """Write a stretch of time: ``1 jam 30 menit``."""

@@ -1,6 +1,5 @@
 """Numbers for charts: as JSON for the browser's own drawing, as a picture where there is no script."""
 
-from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import msgspec
@@ -72,13 +71,13 @@ def _chart_of(request: web.Request) -> Chart:
     kind, _, identity = request.query.get("subject", "").partition("/")
     match kind:
         case "service":
-            known: Sequence[Chart] = charts.of_service(identity)
+            known = charts.of_service(identity)
         case "host":
             known = charts.of_host(identity)
         case "device":
             known = charts.of_device(identity, request.query.get("port", ""))
         case _:
-            known = ()
+            known = []
     found = next((one for one in known if one.id == request.query.get("chart")), None)
     if found is None:
         raise web.HTTPNotFound

@@ -3,7 +3,6 @@
 from aiohttp import web
 
 from server import charts
-from server.charts import Port
 from server.store import StoreUnavailable
 from server.web.context import WEB
 from server.web.pages.chart import span_of
@@ -24,7 +23,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     row, detail = found
     store, now = context.parts.store, context.parts.clock()
     port = request.query.get("port", "")
-    ports: list[Port] | None
+    ports: list[charts.Port] | None
     uptime: float | None = None
     try:
         ports = await charts.ports(store, row.device.id, now)

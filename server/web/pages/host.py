@@ -3,7 +3,6 @@
 from aiohttp import web
 
 from server import charts
-from server.charts import Gauges
 from server.store import StoreUnavailable
 from server.web.context import WEB
 from server.web.pages.chart import span_of
@@ -13,7 +12,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
     """Show every server, problems first."""
     context = request.app[WEB]
     rows = await context.overview.hosts()
-    gauges: dict[str, Gauges] = {}
+    gauges: dict[str, charts.Gauges] = {}
     unreadable = False
     try:
         gauges = await charts.gauges(context.parts.store, context.parts.clock())

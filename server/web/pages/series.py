@@ -22,16 +22,21 @@ async def show(request: web.Request) -> web.StreamResponse:
     """Show what there is, and the chart of what was chosen."""
     context = request.app[WEB]
     asked = asked_of(request)
+    unreadable = False
     try:
-        known = await _choices(context, asked)
+        choice = await _choices(context, asked)
     except StoreUnavailable:
-        known = Choice(asked, [], [], {})
-        return await context.page(request, "series.html", unreadable=True, span=span_of(request), **_named(known))
-    return await context.page(request, "series.html", unreadable=False, span=span_of(request), **_named(known))
-
-
-def _named(known: Choice) -> dict[str, object]:
-    return {name: getattr(known, name) for name in known.__struct_fields__}
+        choice, unreadable = Choice(asked, [], [], {}), True
+    return await context.page(
+        request,
+        "series.html",
+        unreadable=unreadable,
+        span=span_of(request),
+        asked=choice.asked,
+        measurements=choice.measurements,
+        fields=choice.fields,
+        tags=choice.tags,
+    )
 
 
 async def _choices(context: Web, asked: Asked) -> Choice:
