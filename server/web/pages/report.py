@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from server.report import document, page, spreadsheet
+from server.report import document, spreadsheet
 from server.report.build import build, month
 from server.report.model import Report
 from server.web.context import WEB, Web
@@ -41,7 +41,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     match form:
         case "html":
             headers = {"Content-Security-Policy": _DOCUMENT_POLICY, hdrs.CACHE_CONTROL: "no-store"}
-            text = page.text(report, spoken.code)
+            text = document.text(report)
             return web.Response(text=text, content_type="text/html", headers=headers)
         case "json":
             return _attached(name, form, document.text(report), "application/json")
