@@ -1,0 +1,99 @@
+"""The outages of one service: whole ones, told with what they cost the period, and what follows for repair and response."""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from statistics import median
+
+import msgspec
+
+from collectors.result import Reason, Status
+from server import availability
+from server.availability import SETTLE, Parts
+from server.history import History
+from server.report.model import Outage, Times
+from server.stretches import Stretch, clip, common, total
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """An incident that somebody took: when it was open, and when it was taken."""
+
+    opened: int
+    closed: int | None
+    at: int
+
+
+def list_outages(
+    known: History, start: int, end: int, within: Parts, acknowledged: Sequence[Acknowledged]
+) -> list[Outage]:
+    """Return the outages that touch ``[start, end)``; ``known`` reaches far enough to hold them whole, ``within`` is the period."""
+    wide = known.timeline(*known.window)
+    everywhere = availability.part(wide)
+    touching = [each for each in availability.outages(wide) if each.start < end and each.end >= start]
+    return [_outage(known, each, (start, end), within, everywhere, acknowledged) for each in touching]
+
+
+def cut_off(known: History, start: int, end: int, now: int) -> bool:
+    """Tell whether the window of ``known`` is too short to hold every outage of ``[start, end)`` whole."""
+    low, high = known.window
+    born = known.life[0]
+    for each in availability.outages(known.timeline(low, high)):
+        if each.start >= end or each.end < start:
+            continue
+        earlier = born is None or born < low
+        if (earlier and _working(known, low, each.start) < SETTLE) or (
+            high < now and _working(known, each.end, high) < SETTLE
+        ):
+            return True
+    return False
+
+
+def times(lengths: Iterable[int]) -> Times | None:
+    """Sum up some stretches; None when there are none."""
+    known = sorted(lengths)
+    if not known:
+        return None
+    return Times(
+        count=len(known),
+        mean=Fraction(sum(known), len(known)),
+        median=Fraction(median(map(Fraction, known))),
+        longest=known[-1],
+    )
+
+
+def _outage(
+    known: History,
+    each: availability.Outage,
+    period: Stretch,
+    within: Parts,
+    everywhere: Parts,
+    acknowledged: Sequence[Acknowledged],
+) -> Outage:
+    whole = [(each.start, each.end)]
+    after = _working(known, each.end, known.window[1])
+    seen = [span for span in known.spans if span.status is Status.DOWN and clip(whole, span.start, span.end)]
+    taken = [
+        one.at for one in acknowledged if one.opened < each.end and (one.closed is None or one.closed > each.start)
+    ]
+    ended = after > 0
+    return Outage(
+        start=each.start,
+        end=each.end,
+        down=total(common(each.down, within.down)),
+        hours=total(whole if known.service is None else common(whole, known.service)),
+        check=seen[0].check if seen else "",
+        reasons=_distinct(span.reason for span in seen),
+        acknowledged=min(taken, default=None),
+        ended=ended,
+        exact=ended and not clip(known.unknown, each.end, each.end + 1),
+        counted=bool(common(each.down, everywhere.down)),
+        begun=period[0] <= each.start < period[1],
+        finished=ended and period[0] <= each.end < period[1],
+    )
+
+
+def _working(known: History, start: int, end: int) -> int:
+    return end - start - total(clip(known.unknown, start, end)) - total(clip(known.down, start, end))
+
+
+def _distinct(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    return tuple(dict.fromkeys(reasons))
