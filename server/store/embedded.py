@@ -4,7 +4,6 @@ Writes that come together are one transaction of one thread; readers have thread
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,13 +16,13 @@ from configs.units import Duration, Size
 from server.store import Latest, Range, Series, StoreUnavailable, Written
 from server.store.embedded_columns import Chunk, chunk, last_writes
 from server.store.embedded_tables import Tables
+from server.store.trouble import Trouble
 
 T = TypeVar("T")
 
 _READERS: Final = 4
 _FULL: Final = 5000
 _PAUSE: Final = 1.0
-_log = logging.getLogger("pantau.store")
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +46,7 @@ class Embedded:
         self._waiting: list[tuple[Sequence[Point], asyncio.Future[Written]]] = []
         self._full = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
-        self._trouble = ""
+        self._trouble = Trouble("the embedded store")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="points-write")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="points-read")
 
@@ -80,8 +79,8 @@ class Embedded:
                     answer.set_result(result)
                 else:
                     answer.set_exception(result)
-            self._note(next((str(result) for result in results if isinstance(result, StoreUnavailable)), ""))
-            if self._trouble:
+            self._trouble.note(next((str(result) for result in results if isinstance(result, StoreUnavailable)), ""))
+            if self._trouble.text:
                 await asyncio.sleep(_PAUSE)  # opening a broken file again and again would cost a whole core
 
     async def _gather(self) -> None:
@@ -111,13 +110,6 @@ class Embedded:
         rows = {kind: last_writes(chunks) for kind, chunks in columns.items()}
         tables.write({kind: one for kind, one in rows.items() if len(one.key)})
         return results
-
-    def _note(self, trouble: str) -> None:
-        if trouble and not self._trouble:
-            _log.error("the store does not take points: %s", trouble)
-        elif self._trouble and not trouble:
-            _log.info("the store takes points again")
-        self._trouble = trouble
 
     async def latest(
         self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
@@ -151,7 +143,7 @@ class Embedded:
             await self._read(lambda tables: tables.dictionary.measurements())
         except StoreUnavailable as error:
             return str(error)
-        return self._trouble
+        return self._trouble.text
 
     async def close(self) -> None:
         """Write out what waits and close the file."""

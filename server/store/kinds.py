@@ -8,7 +8,7 @@ from server.store import Aggregate, Range, Rejected
 KINDS: Final[dict[type, str]] = {float: "float", int: "integer", UInt: "unsigned", bool: "boolean", str: "string"}
 
 _AGGREGATES: Final = {
-    "boolean": frozenset({Aggregate.COUNT, Aggregate.LAST}),
+    "boolean": frozenset({Aggregate.COUNT, Aggregate.LAST, Aggregate.MIN, Aggregate.MAX}),
     "string": frozenset({Aggregate.COUNT}),
 }
 

@@ -1,0 +1,100 @@
+"""Answers to InfluxQL: tables in JSON, read into what the store gives. Pure."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from collectors.point import UInt, Value
+from server.store import Range
+
+
+class Rows(msgspec.Struct):
+    """A table in an answer: one series or group, or a part of it."""
+
+    name: str = ""
+    tags: dict[str, str] = {}
+    columns: list[str] = []
+    values: list[list[Any]] = []
+
+
+class Statement(msgspec.Struct):
+    """The answer to one statement, or a part of it."""
+
+    statement_id: int = 0
+    series: list[Rows] = []
+    error: str = ""
+
+
+class Answer(msgspec.Struct):
+    """One line of an answer in chunks."""
+
+    results: list[Statement] = []
+    error: str = ""
+
+
+def tables(body: bytes, count: int) -> list[list[Rows]]:
+    """Read an answer in chunks, one JSON text a line; ValueError when it tells of an error."""
+    tables: list[list[Rows]] = [[] for _ in range(count)]
+    for answer in msgspec.json.Decoder(Answer).decode_lines(body):
+        for error in (answer.error, *(statement.error for statement in answer.results)):
+            if error:
+                raise ValueError(error)
+        for statement in answer.results:
+            tables[statement.statement_id] += statement.series
+    if any(rows.name == "databases" for table in tables for rows in table):
+        # whatever it is asked
+        raise ValueError("this is VictoriaMetrics: it takes points, but cannot be read by InfluxQL")
+    return tables
+
+
+def kinds(answer: Iterable[Rows]) -> dict[str, str]:
+    """Read the answer to ``influx_ql.fields``: field -> type."""
+    return {row[0]: row[1] for rows in answer for row in rows.values}
+
+
+def typed(value: Any, kind: str) -> Value:
+    """Give a value its type back: JSON has 5 for the float 5.0."""
+    match kind:
+        case "float":
+            return float(value)
+        case "unsigned":
+            return UInt(value)
+        case _:
+            return value  # type: ignore[no-any-return]
+
+
+def merged(tables: Iterable[Rows], tags: Sequence[str]) -> dict[tuple[str, ...], dict[int, Any]]:
+    """Join the parts of each group: its tags' values -> window -> value."""
+    groups: dict[tuple[str, ...], dict[int, Any]] = {}
+    for rows in tables:
+        group = groups.setdefault(tuple(rows.tags.get(tag, "") for tag in tags), {})
+        group.update((time, value) for time, value in rows.values)
+    return groups
+
+
+def rates(tables: Sequence[Rows], query: Range) -> dict[tuple[str, ...], dict[int, float]]:
+    """Work out RATE from the last value of each series and step: difference to the step before that has one, summed over a group."""
+    groups: dict[tuple[str, ...], dict[int, float]] = {}
+    tags = sorted({tag for rows in tables for tag in rows.tags})
+    for label, values in merged(tables, tags).items():
+        series = dict(zip(tags, label, strict=True))
+        group = groups.setdefault(tuple(series.get(tag, "") for tag in query.by), {})
+        moments = sorted(values)
+        for before, moment in pairwise(moments):
+            change = values[moment] - values[before]
+            if change >= 0:
+                group[moment] = group.get(moment, 0.0) + change / ((moment - before) / 1e9)
+    return {label: dict(sorted(group.items())) for label, group in groups.items() if group}
+
+
+def reason(body: Any) -> str:
+    """Take the reason out of an error's body; InfluxDB 1 calls it ``error``, 2 ``message``."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text.strip()[:200]
+    return str(found.get("message") or found.get("error") or "") if isinstance(found, dict) else text
