@@ -1,0 +1,202 @@
+"""Courier: sends what the outbox owes. Only the courier retries; each channel has its own loop, so none delays another."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from alerts import outbox
+from alerts.channels import Channel, Message, Refused, Unreachable
+from alerts.message import Look, render
+from alerts.outbox import Idle, Leased, Outcome
+from alerts.tables import Database
+
+_log: Final = logging.getLogger("pantau.alerts")
+
+_BASE: Final = 2_000
+_CAP: Final = 600_000
+_UNCERTAIN_PAUSE: Final = 60_000
+_TICK: Final = 5.0
+_AT_ONCE: Final = 4
+_DEADLINE: Final = 45.0
+_DRAIN: Final = 10.0
+_PLAIN: Final = Look()
+
+
+class _Try(msgspec.Struct, frozen=True):
+    """What became of one try; ``retry_after`` is seconds the other side asked to wait."""
+
+    outcome: Outcome
+    detail: str = ""
+    provider_id: str = ""
+    retry_after: float | None = None
+
+
+class Courier:
+    """Sends messages over ``channels`` (by name); ``clock`` is now in ms, ``look`` how texts are made.
+
+    ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter.
+    Assumes to be the only courier on its database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[str, Channel],
+        clock: Callable[[], int],
+        *,
+        look: Look = _PLAIN,
+        owner: str = "",
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._channels = channels
+        self._clock = clock
+        self._look = look
+        self._owner = owner or secrets.token_hex(8)
+        self._chance = chance
+        self._wakers = {name: asyncio.Event() for name in channels}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, set[asyncio.Task[None]]] = {name: set() for name in channels}
+        self._stopping = False
+
+    def wake(self) -> None:
+        """Look at the outbox now: messages were planned. To be called on the event loop."""
+        for waker in self._wakers.values():
+            waker.set()
+
+    async def run(self) -> None:
+        """Send until stopped or cancelled; a cancelled courier still gives running sends 10 s."""
+        taken, buried = await self._database.write(
+            lambda tx: outbox.adopt(tx, self._owner, list(self._channels), self._clock())
+        )
+        if taken or buried:
+            _log.warning(
+                "outbox: %d messages of a stopped courier taken back, %d have no channel any more", taken, buried
+            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._serving = {
+                    group.create_task(self._serve(name), name=f"courier-{name}") for name in self._channels
+                }
+        finally:
+            await self._drain(_DRAIN)
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more messages, and wait up to ``seconds`` for running sends, so that their answers are not lost."""
+        self._stopping = True
+        self.wake()
+        if self._serving:
+            await asyncio.wait(self._serving)
+        await self._drain(seconds)
+
+    async def _drain(self, seconds: float) -> None:
+        if sending := set().union(*self._sending.values()):
+            _, late = await asyncio.wait(sending, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    async def _serve(self, name: str) -> None:
+        waker = self._wakers[name]
+        while not self._stopping:
+            waker.clear()
+            pause = await self._send_due(name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await waker.wait()
+
+    async def _send_due(self, name: str) -> float:
+        """Start sending what is due, a few at once; return the seconds until there may be more."""
+        while len(self._sending[name]) < _AT_ONCE and not self._stopping:
+            leasing = asyncio.ensure_future(
+                self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._clock()))
+            )
+            try:
+                row = await asyncio.shield(leasing)
+            except asyncio.CancelledError:
+                self._start(await leasing)  # it is ours already: send it rather than leave it leased
+                raise
+            except Exception:  # noqa: BLE001 - one bad transaction must not end the courier
+                _log.exception("the outbox of %s cannot be read", name)
+                return _TICK
+            if isinstance(row, Idle):
+                return _TICK if row.until is None else min(max((row.until - self._clock()) / 1000, 0.01), _TICK)
+            self._start(row)
+        return _TICK
+
+    def _start(self, row: Leased | Idle) -> None:
+        if isinstance(row, Leased):
+            sending, waker = self._sending[row.channel], self._wakers[row.channel]
+
+            def done(task: asyncio.Task[None]) -> None:
+                sending.discard(task)
+                waker.set()
+
+            task = asyncio.create_task(self._deliver(row), name=f"send-{row.id}")
+            sending.add(task)
+            task.add_done_callback(done)
+
+    async def _deliver(self, row: Leased) -> None:
+        at = self._clock()
+        try:
+            tried = await self._try(row)
+            await self._settle(row, tried, at)
+        except Exception:  # noqa: BLE001 - the others go on
+            _log.exception("message %d could not be settled; its lease will run out", row.id)
+
+    async def _try(self, row: Leased) -> _Try:
+        try:
+            message = await asyncio.to_thread(self._render, row)
+            async with asyncio.timeout(_DEADLINE):
+                provider_id = await self._channels[row.channel].send(row.recipient, message)
+        except Unreachable as error:
+            return _Try("uncertain" if error.accepted else "transient", str(error), retry_after=error.retry_after)
+        except Refused as error:
+            return _Try("permanent", str(error))
+        except TimeoutError:
+            return _Try("uncertain", f"no end after {_DEADLINE:.0f} s")
+        except Exception as error:  # noqa: BLE001 - a bug in one channel must not end the courier
+            where = "".join(traceback.format_tb(error.__traceback__))  # its text might hold a secret
+            _log.error("bug in channel %s: %s\n%s", row.channel, type(error).__name__, where)
+            return _Try("transient", f"a bug in the channel: {type(error).__name__}")
+        return _Try("delivered", provider_id=provider_id)
+
+    async def _settle(self, row: Leased, tried: _Try, at: int) -> None:
+        now = self._clock()
+        blocked = None if tried.retry_after is None else now + round(tried.retry_after * 1000)
+        retry_at = max(now + self._delay(row, tried.outcome), blocked or 0)
+        status, failures = await self._database.write(
+            lambda tx: outbox.settle(
+                tx,
+                row,
+                tried.outcome,
+                at=at,
+                now=now,
+                detail=tried.detail,
+                provider_id=tried.provider_id,
+                retry_at=retry_at,
+                blocked_until=blocked,
+            )
+        )
+        if status == "dead":
+            _log.error("message %d to %s is given up: %s", row.id, row.channel, tried.detail)
+        elif tried.outcome == "delivered" and failures:
+            _log.info("channel %s works again after %d failed tries", row.channel, failures)
+        elif tried.outcome != "delivered" and not failures:
+            _log.warning("channel %s fails, its messages wait: %s", row.channel, tried.detail)
+
+    def _render(self, row: Leased) -> Message:
+        return render(row.key, row.kind, row.facts, self._look, repeated=row.uncertain > 0)
+
+    def _delay(self, row: Leased, outcome: Outcome) -> int:
+        """Return ms to wait: full jitter; a message that may have arrived and is not critical waits to see if it is still true."""
+        delay = round(self._chance() * min(_CAP, _BASE << min(row.attempt - 1, 20)))
+        if outcome == "uncertain" and row.facts.severity != "critical":
+            return max(delay, _UNCERTAIN_PAUSE)
+        return delay
