@@ -130,7 +130,9 @@ class BatchFile:
                 raise
             self.size, spare = self._pages()
             if spare > _SPARE_PAGES:
-                self._db.execute(f"PRAGMA incremental_vacuum({_SPARE_PAGES})").fetchall()
+                self._db.executescript(
+                    f"PRAGMA incremental_vacuum({_SPARE_PAGES})"
+                )  # execute() would free one page only
         return dropped
 
     def close(self) -> None:

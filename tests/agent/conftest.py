@@ -1,0 +1,165 @@
+"""A centre that can misbehave: a real HTTP server on a port of its own, which may vanish and come back."""
+
+import socket
+import struct
+import threading
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from parts import free_port
+
+from agent.post import Options as Output
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def do_POST(self):
+        centre = self.server.centre
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        lines = zlib.decompress(body, wbits=31).splitlines()
+        mood = centre.mood(lines) if callable(centre.mood) else centre.mood
+        centre.requests.append((self.path, dict(self.headers), lines, self.client_address[1]))
+        getattr(self, f"_{mood}", lambda: self._status(mood))()
+        if mood == "ok" or mood == 422 or mood == "lost_answer":
+            centre.lines += lines
+
+    def _status(self, mood):
+        status, headers, text = mood if isinstance(mood, tuple) else (mood, {}, "")
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def _ok(self):
+        self._status(204)
+
+    def _hang(self):
+        self.server.centre.released.wait(10)
+        self.close_connection = True
+
+    def _reset(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    _lost_answer = _reset
+
+    def _drip(self):
+        self.close_connection = True
+        for byte in b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"x" * 200:
+            try:
+                self.wfile.write(bytes([byte]))
+            except OSError:
+                return
+            if self.server.centre.released.wait(0.05):
+                return
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        pass  # the client went away, as some tests want
+
+    def process_request(self, request, client_address):
+        self.centre.open.append(request)
+        super().process_request(request, client_address)
+
+
+class Centre:
+    """``mood``: "ok", a status, (status, headers, text), "hang", "reset", "lost_answer", "drip", or lines -> one of these."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.mood = "ok"
+        self.requests = []
+        self.lines = []
+        self.open = []
+        self.released = threading.Event()
+        self._server = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def output(self, **more):
+        return Output(url=self.url, **more)
+
+    def start(self):
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._server.centre = self
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def vanish(self):
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self.hang_up()
+
+    def hang_up(self):
+        """Close every connection, as a server does with idle ones."""
+        while self.open:
+            request = self.open.pop()
+            try:
+                request.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+@pytest.fixture
+def centre():
+    found = Centre().start()
+    yield found
+    found.released.set()
+    found.vanish()
+
+
+class StillClock:
+    """A clock that moves when told to; ``wall`` in ms."""
+
+    def __init__(self, wall=1_800_000_000_000):
+        self.wall = wall
+        self.mono = 1000.0
+        self.offset_ms = None
+
+    def ms(self):
+        return int(self.wall)
+
+    def now(self):
+        return int(self.wall) * 1_000_000
+
+    def monotonic(self):
+        return self.mono
+
+    def compare(self, centre_ms, sent_ms, received_ms):
+        self.offset_ms = centre_ms - sent_ms
+
+    def pass_(self, seconds):
+        self.wall += seconds * 1000
+        self.mono += seconds
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+def some_lines():
+    """Distinct lines: ``some_lines(count, start=0)``."""
+
+    def build(count, start=0):
+        return [b"cpu,host=a n=%di %d000000000" % (n, 1_800_000_000 + n) for n in range(start, start + count)]
+
+    return build
