@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collectors.host import Roots
 
 # in the order of /proc/stat; old kernels write fewer
-_STATES: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+STATES: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
 _GUEST: Final = 8
 _RESTART_SECONDS: Final = 3
 
@@ -50,7 +50,7 @@ class Cpu:
         for name, ticks in readings.items():
             fields = self._times(ticks) if self._options.collect_cpu_time else {}
             if (before := self._last.get(name)) is not None:
-                fields.update(self._usage(before, ticks))
+                fields.update(usage(before, ticks, self._ticks_per_second, active=self._options.report_active))
             if fields:
                 points.append(Point("cpu", {"cpu": name}, fields, now))
         self._last = readings
@@ -62,29 +62,33 @@ class Cpu:
                 break
             name, *numbers = line.split()
             if self._options.totalcpu if name == "cpu" else self._options.percpu:
-                ticks = tuple(have for have, _ in zip_longest(map(int, numbers[: len(_STATES)]), _STATES, fillvalue=0))
+                ticks = tuple(have for have, _ in zip_longest(map(int, numbers[: len(STATES)]), STATES, fillvalue=0))
                 yield "cpu-total" if name == "cpu" else name, ticks
 
     def _times(self, ticks: Ticks) -> dict[str, Value]:
         fields: dict[str, Value] = {
-            f"time_{state}": count / self._ticks_per_second for state, count in zip(_STATES, ticks, strict=True)
+            f"time_{state}": count / self._ticks_per_second for state, count in zip(STATES, ticks, strict=True)
         }
         if self._options.report_active:
-            fields["time_active"] = (sum(ticks[:_GUEST]) - ticks[_STATES.index("idle")]) / self._ticks_per_second
+            fields["time_active"] = (sum(ticks[:_GUEST]) - ticks[STATES.index("idle")]) / self._ticks_per_second
         return fields
 
-    def _usage(self, before: Ticks, ticks: Ticks) -> dict[str, Value]:
-        """Percent of the time between two readings; nothing when no time passed or the counters began anew."""
-        deltas = [new - old for old, new in zip(before, ticks, strict=True)]
-        # idle and iowait may step back a little by rounding in the kernel; a processor that came back starts far lower
-        if min(deltas) < -_RESTART_SECONDS * self._ticks_per_second or sum(deltas[:_GUEST]) <= 0:
-            return {}
-        spent = dict(zip(_STATES, (max(delta, 0) for delta in deltas), strict=True))
-        total = sum(list(spent.values())[:_GUEST])
-        # the kernel counts a guest's time in user and nice as well
-        spent["user"] = max(spent["user"] - spent["guest"], 0)
-        spent["nice"] = max(spent["nice"] - spent["guest_nice"], 0)
-        fields: dict[str, Value] = {f"usage_{state}": 100 * count / total for state, count in spent.items()}
-        if self._options.report_active:
-            fields["usage_active"] = 100 * (total - spent["idle"]) / total
-        return fields
+
+def usage(before: Ticks, ticks: Ticks, per_second: int, *, active: bool = False) -> dict[str, Value]:
+    """Percent of the time between two readings (ticks by state, in the order of STATES).
+
+    Nothing when no time passed or when the counters began anew.
+    """
+    deltas = [new - old for old, new in zip(before, ticks, strict=True)]
+    # idle and iowait may step back a little by rounding in the kernel; a processor that came back starts far lower
+    if min(deltas) < -_RESTART_SECONDS * per_second or sum(deltas[:_GUEST]) <= 0:
+        return {}
+    spent = dict(zip(STATES, (max(delta, 0) for delta in deltas), strict=True))
+    total = sum(list(spent.values())[:_GUEST])
+    # the kernel counts a guest's time in user and nice as well
+    spent["user"] = max(spent["user"] - spent["guest"], 0)
+    spent["nice"] = max(spent["nice"] - spent["guest_nice"], 0)
+    fields: dict[str, Value] = {f"usage_{state}": 100 * count / total for state, count in spent.items()}
+    if active:
+        fields["usage_active"] = 100 * (total - spent["idle"]) / total
+    return fields

@@ -24,7 +24,7 @@ _COLUMNS: Final = {
 }
 _UP: Final = 0x1
 _LOOPBACK: Final = 0x8
-_UNKNOWN_SPEED: Final = -1
+UNKNOWN_SPEED: Final = -1
 _UNKNOWN_SPEED_UNSIGNED: Final = 2**32 - 1
 
 
@@ -74,4 +74,4 @@ class Net:
 
     def _speed(self, name: str) -> int:
         speed = kernelfile.number(self._roots.sys, f"class/net/{name}/speed")
-        return _UNKNOWN_SPEED if speed is None or speed == _UNKNOWN_SPEED_UNSIGNED else speed
+        return UNKNOWN_SPEED if speed is None or speed == _UNKNOWN_SPEED_UNSIGNED else speed

@@ -1,0 +1,70 @@
+"""psutil as a second opinion: on Linux the portable collector and those that read /proc agree."""
+
+import asyncio
+import time
+
+import pytest
+
+from collectors import catalogue
+from collectors.host import COLLECTORS, Roots
+from collectors.host.portable import Options, Portable
+
+pytestmark = pytest.mark.usefixtures("linux")
+# how far two readings a moment apart may differ, of the larger; everything else is counted exactly alike
+NEAR = {"mem": 0.05, "disk": 0.01, "diskio": 0.05, "net": 0.05, "system": 0.3, "swap": 0.05}
+
+
+@pytest.fixture
+def both(collector):
+    """Series -> fields of the portable collector and of the others, read right after each other."""
+
+    async def read():
+        portable = Portable(Options(), Roots())
+        others = [collector(name) for name in COLLECTORS]
+        for _ in range(2):
+            now = time.time_ns()
+            theirs = await portable.collect(now)
+            ours = [point for one in others for point in await one.collect(now)]
+            await asyncio.sleep(0.2)
+        return [{(p.measurement, *sorted(p.tags.items())): p.fields for p in points} for points in (theirs, ours)]
+
+    return asyncio.run(read())
+
+
+def test_it_sees_the_series_that_proc_shows(both):
+    theirs, ours = both
+    expected = {s for s in ours if s[0] in Options().include}
+    # psutil lists each device once and loop devices too
+    assert {s for s in expected if s[0] != "disk"} <= set(theirs)
+    assert {s[0] for s in theirs} == {s[0] for s in expected}
+
+
+def test_values_agree(both):
+    theirs, ours = both
+    compared = 0
+    for series in set(theirs) & set(ours):
+        for name, value in theirs[series].items():
+            mine = ours[series][name]
+            assert type(mine) is type(value), (series, name)
+            if series[0] in NEAR and not isinstance(value, str):
+                near = NEAR[series[0]] * max(abs(mine), abs(value), 1) + 4e6 * (series[0] == "mem")
+                assert value == pytest.approx(mine, abs=near), (series, name)
+                compared += 1
+    assert compared > 30
+
+
+def test_it_writes_nothing_that_the_catalogue_does_not_know(both):
+    book = catalogue.read()
+    for (measurement, *_), fields in both[0].items():
+        for name, value in fields.items():
+            assert book.field(measurement, name).type == catalogue.kind(value), (measurement, name)
+
+
+async def test_only_what_is_included_is_read():
+    portable = Portable(Options(include=("swap", "mem")), Roots())
+    assert {point.measurement for point in await portable.collect(0)} == {"swap", "mem"}
+
+
+async def test_interfaces_may_be_ignored():
+    portable = Portable(Options(include=("net",), ignore=("*",)), Roots())
+    assert await portable.collect(0) == []
