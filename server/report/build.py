@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, or_, select
 
 from alerts.tables import incident
-from collectors.result import Reason
 from server import availability, ledger, maintenance
 from server.availability import POLICY, Figures, Verdict
 from server.history import History
@@ -17,7 +16,7 @@ from server.hours import midnight
 from server.ledger import Day
 from server.maintenance import Work
 from server.register import Register, Service
-from server.report.model import Cause, Group, Offender, Outage, Report, ServiceReport
+from server.report.model import Cause, Group, Offender, Report, ServiceReport
 from server.report.outages import Acknowledged, cut_off, list_outages, times
 
 FLOOR: Final = Fraction(95)
@@ -262,13 +261,13 @@ def _offenders(services: Iterable[ServiceReport]) -> list[Offender]:
 
 
 def _causes(services: Iterable[ServiceReport]) -> list[Cause]:
-    of_reason: dict[Reason, list[Outage]] = {}
-    for each in services:
-        for outage in each.outages:
-            if outage.down:
-                of_reason.setdefault(outage.reasons[0], []).append(outage)
+    costly = [outage for each in services for outage in each.outages if outage.down]
     causes = [
-        Cause(reason=reason, outages=len(found), down=sum(outage.down for outage in found))
-        for reason, found in of_reason.items()
+        Cause(
+            reason=reason,
+            outages=sum(outage.reasons[0] is reason for outage in costly),
+            down=sum(outage.down for outage in costly if outage.reasons[0] is reason),
+        )
+        for reason in {outage.reasons[0] for outage in costly}
     ]
     return sorted(causes, key=lambda cause: (-cause.down, cause.reason))

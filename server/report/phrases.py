@@ -198,43 +198,65 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "legend": ("Keterangan", "Legend"),
     "honesty": ("Yang tidak kami lihat", "What we did not see"),
     "rule_order": (
-        "Setiap saat dalam periode masuk ke golongan pertama yang cocok: di luar masa hidup layanan, di luar jam layanan, "
-        "pemeliharaan yang disetujui sebelum dimulai, tak terpantau, padam, menurun, berfungsi.",
-        "Every moment of the period falls into the first class that fits: outside the life of the service, outside service "
-        "hours, maintenance approved before it began, unobserved, down, degraded, working.",
+        (
+            "Setiap saat dalam periode masuk ke golongan pertama yang cocok: di luar masa hidup layanan, di luar jam layanan, "
+            "pemeliharaan yang disetujui sebelum dimulai, tak terpantau, padam, menurun, berfungsi."
+        ),
+        (
+            "Every moment of the period falls into the first class that fits: outside the life of the service, outside service "
+            "hours, maintenance approved before it began, unobserved, down, degraded, working."
+        ),
     ),
     "rule_formula": (
-        "Ketersediaan = (waktu terpantau − waktu padam) ÷ waktu terpantau. Waktu padam dihitung sejak pemeriksaan gagal yang "
-        "pertama sampai pemeriksaan baik yang pertama. Waktu menurun (lambat atau sebagian) dihitung tersedia dan dicantumkan "
-        "terpisah.",
-        "Availability = (observed time − time down) ÷ observed time. Time down runs from the first failed look to the first "
-        "good one. Degraded time (slow or partial) counts as available and is shown apart.",
+        (
+            "Ketersediaan = (waktu terpantau − waktu padam) ÷ waktu terpantau. Waktu padam dihitung sejak pemeriksaan gagal yang "
+            "pertama sampai pemeriksaan baik yang pertama. Waktu menurun (lambat atau sebagian) dihitung tersedia dan dicantumkan "
+            "terpisah."
+        ),
+        (
+            "Availability = (observed time − time down) ÷ observed time. Time down runs from the first failed look to the first "
+            "good one. Degraded time (slow or partial) counts as available and is shown apart."
+        ),
     ),
     "rule_bounds": (
-        "Rentang menunjukkan angka terburuk dan terbaik yang mungkin: bila seluruh waktu yang tak terpantau ternyata padam, "
-        "atau ternyata berfungsi. Bila cakupan pemantauan di bawah {floor} %, satu angka tidak dicetak, hanya rentangnya.",
-        "The range shows the worst and the best that are possible: if all unobserved time was down, or was working. Where "
-        "coverage is below {floor} %, no single number is printed, only the range.",
+        (
+            "Rentang menunjukkan angka terburuk dan terbaik yang mungkin: bila seluruh waktu yang tak terpantau ternyata padam, "
+            "atau ternyata berfungsi. Bila cakupan pemantauan di bawah {floor} %, satu angka tidak dicetak, hanya rentangnya."
+        ),
+        (
+            "The range shows the worst and the best that are possible: if all unobserved time was down, or was working. Where "
+            "coverage is below {floor} %, no single number is printed, only the range."
+        ),
     ),
     "rule_verdict": (
-        "Target dibandingkan dengan pecahan eksak: memenuhi bila angka terburuk mencapai target, tidak memenuhi bila angka "
-        "terbaik pun tidak mencapainya, selain itu belum dapat disimpulkan. Tiga desimal dipotong, tidak dibulatkan: 100,000 "
-        "hanya tercetak bila tidak ada waktu padam sama sekali.",
-        "Targets are compared as exact fractions: met if even the worst reaches the target, missed if even the best does not, "
-        "undecided otherwise. Three decimals are cut, not rounded: 100.000 is printed only if nothing was lost at all.",
+        (
+            "Target dibandingkan dengan pecahan eksak: memenuhi bila angka terburuk mencapai target, tidak memenuhi bila angka "
+            "terbaik pun tidak mencapainya, selain itu belum dapat disimpulkan. Tiga desimal dipotong, tidak dibulatkan: 100,000 "
+            "hanya tercetak bila tidak ada waktu padam sama sekali."
+        ),
+        (
+            "Targets are compared as exact fractions: met if even the worst reaches the target, missed if even the best does not, "
+            "undecided otherwise. Three decimals are cut, not rounded: 100.000 is printed only if nothing was lost at all."
+        ),
     ),
     "rule_pool": (
         "Angka gabungan menjumlahkan detik layanan berbobot (kritis 5, penting 3, pendukung 1); persen tidak pernah dirata-rata.",
-        "Figures of groups add up seconds weighted by criticality (critical 5, important 3, supporting 1); percentages are "
-        "never averaged.",
+        (
+            "Figures of groups add up seconds weighted by criticality (critical 5, important 3, supporting 1); percentages are "
+            "never averaged."
+        ),
     ),
     "rule_outage": (
-        "Gangguan dihitung di periode tempat ia mulai; detiknya dipotong di batas periode. Kegagalan yang berjarak kurang dari "
-        "5 menit berfungsi adalah satu gangguan. MTTR memakai gangguan yang pulih di periode ini, lama penuh; MTTA dari mulai "
-        "padam sampai ditandai ditangani; MTBF = waktu berfungsi ÷ banyaknya gangguan yang mulai.",
-        "An outage counts in the period where it began; its seconds are cut at the period's edges. Failures with less than 5 "
-        "minutes of work between them are one outage. MTTR takes outages that ended in this period, at full length; MTTA runs "
-        "from the onset to the acknowledgement; MTBF = time working ÷ outages begun.",
+        (
+            "Gangguan dihitung di periode tempat ia mulai; detiknya dipotong di batas periode. Kegagalan yang berjarak kurang dari "
+            "5 menit berfungsi adalah satu gangguan. MTTR memakai gangguan yang pulih di periode ini, lama penuh; MTTA dari mulai "
+            "padam sampai ditandai ditangani; MTBF = waktu berfungsi ÷ banyaknya gangguan yang mulai."
+        ),
+        (
+            "An outage counts in the period where it began; its seconds are cut at the period's edges. Failures with less than 5 "
+            "minutes of work between them are one outage. MTTR takes outages that ended in this period, at full length; MTTA runs "
+            "from the onset to the acknowledgement; MTBF = time working ÷ outages begun."
+        ),
     ),
     "rule_silence": (
         "Membisukan pesan tidak mengubah angka ini: layanan yang padam tetap dihitung padam.",

@@ -1,0 +1,56 @@
+"""Render a report: HTML for people, JSON for auditors, CSV for spreadsheets."""
+
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from alerts.words import Language
+from server.report import document, spreadsheet
+from server.report.model import Report, ServiceReport
+from server.report.paragraph import sentences
+from server.report.phrases import Phrases
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+
+
+def html(report: Report, lang: Language = "id", *, made: int, title: str = "Pantau", fragment: bool = False) -> str:
+    """Return a page that needs nothing else: no script, no request. ``made`` is now, ms since the epoch.
+
+    With ``fragment`` it is one ``<article class="report">`` with its ``<style>``, to be put into another page; all its CSS is
+    held within that class.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    phrases = Phrases(lang, report.zone)
+    return environment.get_template("body.html" if fragment else "page.html").render(
+        report=report,
+        say=phrases.say,
+        phrases=phrases,
+        sentences=sentences(report, phrases),
+        telling=[each for each in report.services if _tells(each, report)],
+        digest=document.digest(report),
+        lang=lang,
+        made=made,
+        title=title,
+    )
+
+
+def json(report: Report) -> str:
+    """Return the canonical JSON."""
+    return document.text(report)
+
+
+def csv(report: Report, lang: Language = "id") -> str:
+    """Return one row a service, with a byte order mark; encode it as UTF-8."""
+    return spreadsheet.text(report, lang)
+
+
+def _tells(each: ServiceReport, report: Report) -> bool:
+    """Tell whether a service needs a section of its own: always when it is alone, else when something happened."""
+    return len(report.services) == 1 or bool(each.outages or each.unobserved or each.work)
