@@ -333,10 +333,12 @@ def _dialect(version: str) -> Dialect:
 
 
 def _conflicting(refused: str, points: Iterable[Point]) -> tuple[str, str] | None:
-    """Find the field that a refusal names; names are not escaped in it, so they are looked for, not read."""
-    for measurement, name in dict.fromkeys((point.measurement, name) for point in points for name in point.fields):
-        if f'input field "{name}" on measurement "{measurement}" is type' in refused:
-            return measurement, name
+    """Find the field that a refusal names; its quotes do not tell where a name ends, so names are looked for, not read."""
+    for pair in dict.fromkeys((point.measurement, name) for point in points for name in point.fields):
+        # InfluxDB 1 writes names as they are, 2 with escapes
+        for measurement, name in (pair, [influx_ql.name(one)[1:-1] for one in pair]):
+            if f'input field "{name}" on measurement "{measurement}" is type' in refused:
+                return pair
     return None
 
 
