@@ -105,12 +105,16 @@ async def _build(known: Settings, start: int, end: int, now: int, service: str |
 
 
 def _text(report: Report, known: Settings, arguments: argparse.Namespace, now: int) -> str:
-    lang: Language = "en" if (arguments.lang or known.language) == "en" else "id"
+    lang = _language(arguments.lang or known.language)
     if arguments.format == "json":
         return render.json(report)
     if arguments.format == "csv":
         return render.csv(report, lang)
     return render.html(report, lang, made=now, title=known.title)
+
+
+def _language(name: str) -> Language:
+    return "en" if name == "en" else "id"
 
 
 def _write(arguments: argparse.Namespace, text: str) -> None:
