@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from alerts import state
 from alerts.courier import Courier
 from alerts.judge import Judge
+from alerts.message import Look
 from alerts.route import connect
 from collectors.result import Result, to_point
 from collectors.snmp import Device
@@ -96,7 +97,9 @@ class Centre:
         self._recorder = Recorder(self._store)
         self._ingest = Ingest(self._store, database, now_ms, settings.ingest)
         self._channels = {name: make() for name, make in settings.channels.items()}
-        self._courier = Courier(database, self._channels, now_ms)
+        self._courier = Courier(
+            database, self._channels, now_ms, look=Look(zone=settings.zone, public_url=settings.public_url)
+        )
         self._judge = Judge(
             database,
             self._inventory.policy,
@@ -138,12 +141,12 @@ class Centre:
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
-        for planned in self._settings.checks.values():
-            self._schedule.add(check_job(planned))
+        for job in await asyncio.to_thread(lambda: [check_job(check) for check in self._settings.checks.values()]):
+            self._schedule.add(job)
         for options in self._settings.devices.values():
             self._schedule.add(device_job(Device(options), self._recorder.add))
         for rule in self._settings.rules.values():
-            self._schedule.add(rule_job(rule, self._store, self._known, self._ingest.seen))
+            self._schedule.add(rule_job(rule, self._store, self._known, self._ingest.seen, now_ms()))
         self._schedule.add(store_job(self._store, self._inventory.interval(STORE_CHECK)))
         self._tasks = [
             asyncio.create_task(_forever("beat", self._beat, _BEAT)),

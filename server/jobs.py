@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from alerts.rules import Rule, evaluate
-
 from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
@@ -12,13 +11,13 @@ from collectors.snmp import Device
 from server.inventory import STORE_CHECK
 from server.schedule import Job
 from server.settings import PlannedCheck
-from server.store import Store
+from server.store import Store, StoreUnavailable
 
 _STORE_TIMEOUT: Final = 10.0
 
 
 def check_job(planned: PlannedCheck) -> Job:
-    """Make the job of one check of a service."""
+    """Make the job of one check of a service; it may read the check's certificate files, so not on the event loop."""
     check = planned.build()
 
     async def look(at: int) -> Sequence[Result]:
@@ -60,11 +59,20 @@ def rule_job(
     store: Store,
     known: Callable[[str], Awaitable[Sequence[State]]],
     seen: Callable[[], Mapping[str, int]],
+    listening_since: int,
 ) -> Job:
     """Make the job of one rule; ``known`` gives the states of a check, ``seen`` when each host last wrote (ms)."""
 
     async def look(at: int) -> Sequence[Result]:
-        return await evaluate(rule, store, known=await known(rule.check), seen=seen(), at=at)
+        return await evaluate(
+            rule,
+            store,
+            known=await known(rule.check),
+            seen=seen(),
+            at=at,
+            listening_since=listening_since,
+            unavailable=StoreUnavailable,
+        )
 
     return Job(
         id=rule.check,

@@ -1,6 +1,7 @@
 """Settings of the centre: ``server.toml``, the register beside it, and what their tables of plug-ins build."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -179,7 +180,7 @@ def _store(source: Source, table: Table, data: Path) -> Callable[[], Store]:
     plugin, options_type = _find(source, "store", name, STORES, ("store", "type"))
     rest = {key: value for key, value in table.items() if key != "type"}
     options = source.parse(options_type, rest, ("store",), also=["type"])
-    return lambda: plugin(options, data / "store")
+    return partial(plugin, options, data / "store")
 
 
 def _channels(source: Source, tables: Sequence[Table]) -> dict[str, Callable[[], Channel]]:
@@ -192,7 +193,7 @@ def _channels(source: Source, tables: Sequence[Table]) -> dict[str, Callable[[],
         plugin, options_type = _find(source, "channel", kind, CHANNELS, (*at, "type"))
         rest = {key: value for key, value in table.items() if key not in {"name", "type"}}
         options = source.parse(options_type, rest, at, also=["name", "type"])
-        channels[name] = _maker(source, at, lambda plugin=plugin, name=name, options=options: plugin(name, options))
+        channels[name] = _maker(source, at, partial(plugin, name, options))
     return channels
 
 
@@ -243,7 +244,7 @@ def _plan(
         recheck=common.recheck,
         policy=Policy(interval=common.interval, confirm=common.confirm, recover=common.recover, counts=common.counts),
         host=getattr(options, "host", "") or urlsplit(getattr(options, "url", "")).hostname or "",
-        build=_maker(source, at, lambda: plugin(target, options)),
+        build=_maker(source, at, partial(plugin, target, options)),
     )
 
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from server.cli.user import add_user
 from server.settings import read
 
 _FIRST_PORT: Final = 8420
@@ -64,9 +63,9 @@ name = "Agen tidak mengirim data"
 type = "absence"
 window = "1m"
 severity = "high"
-meaning = "Server tidak mengirim data ke Pantau"
-impact = "Keadaan server ini tidak diketahui"
-todo = "Periksa apakah server menyala dan agen Pantau berjalan"
+arti = "Server tidak mengirim data ke Pantau"
+dampak = "Keadaan server ini tidak diketahui"
+langkah = "Periksa apakah server menyala dan agen Pantau berjalan"
 
 [[rule]]
 id = "disk-full"
@@ -78,9 +77,9 @@ above = 90
 recover = 85
 for = "5m"
 severity = "high"
-meaning = "Ruang disk hampir habis"
-impact = "Aplikasi di server ini dapat berhenti menulis data"
-todo = "Hapus berkas lama atau tambah ruang disk"
+arti = "Ruang disk hampir habis"
+dampak = "Aplikasi di server ini dapat berhenti menulis data"
+langkah = "Hapus berkas lama atau tambah ruang disk"
 
 [[rule]]
 id = "memory-full"
@@ -91,9 +90,9 @@ above = 95
 recover = 90
 for = "5m"
 severity = "medium"
-meaning = "Memori server hampir habis"
-impact = "Aplikasi di server ini dapat melambat atau berhenti"
-todo = "Periksa proses yang memakai memori paling banyak"
+arti = "Memori server hampir habis"
+dampak = "Aplikasi di server ini dapat melambat atau berhenti"
+langkah = "Periksa proses yang memakai memori paling banyak"
 """
 
 _SERVICES: Final = """\
@@ -181,7 +180,9 @@ def _write(file: Path, text: str, mode: int) -> None:
 
 def _first_admin(folder: Path) -> str:
     password = secrets.token_urlsafe(12)
-    add_user(read(folder / "server.toml"), _ADMIN, "admin", password)
+    command = [sys.executable, "-m", "server.cli.main", "user", "add", _ADMIN, "--role", "admin", "--password-stdin"]
+    command += ["--settings", str(folder / "server.toml")]
+    subprocess.run(command, input=password, text=True, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own program
     return password
 
 
