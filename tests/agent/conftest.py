@@ -22,9 +22,9 @@ class Handler(BaseHTTPRequestHandler):
         lines = zlib.decompress(body, wbits=31).splitlines()
         mood = centre.mood(lines) if callable(centre.mood) else centre.mood
         centre.requests.append((self.path, dict(self.headers), lines, self.client_address[1]))
-        getattr(self, f"_{mood}", lambda: self._status(mood))()
-        if mood == "ok" or mood == 422 or mood == "lost_answer":
+        if not isinstance(mood, tuple) and mood in {"ok", 422, "lost_answer"}:
             centre.lines += lines
+        getattr(self, f"_{mood}", lambda: self._status(mood))()
 
     def _status(self, mood):
         status, headers, text = mood if isinstance(mood, tuple) else (mood, {}, "")

@@ -1,0 +1,221 @@
+import ssl
+import subprocess
+import time
+import zlib
+
+import pytest
+from parts import require, wait_for
+
+from agent.post import Endpoint, Options, Unreachable, why_not_url
+from configs.secret import Secret
+from configs.units import Duration
+
+BODY = zlib.compress(b"m n=1i 1\n", wbits=31)
+
+
+@pytest.fixture
+def post(centre):
+    """Post to the centre with other options; closes everything."""
+    made = []
+
+    def build(**options):
+        made.append(Endpoint(centre.output(**options)))
+        return made[-1].post
+
+    yield build
+    for endpoint in made:
+        endpoint.close()
+
+
+def test_it_writes_as_influxdb_2_wants_it(centre, post, tmp_path):
+    (tmp_path / "token").write_text("s3cret\n")
+    token = Secret("file", str(tmp_path / "token"))
+    assert post(org="Kota A", bucket="b/1", token=token)(BODY).status == 204
+    path, headers, lines, _ = centre.requests[0]
+    assert path == "/api/v2/write?org=Kota%20A&bucket=b%2F1&precision=ns"
+    assert headers["Authorization"] == "Token s3cret"
+    assert headers["Content-Encoding"] == "gzip"
+    assert headers["Host"] == f"127.0.0.1:{centre.port}"
+    assert headers["User-Agent"].startswith("pantau-agent/")
+    assert lines == [b"m n=1i 1"]
+
+
+def test_it_writes_as_influxdb_1_wants_it(centre, post, tmp_path):
+    (tmp_path / "token").write_text("s3cret")
+    post(api="v1", bucket="telegraf", user="agent", token=Secret("file", str(tmp_path / "token")))(BODY)
+    path, headers, _, _ = centre.requests[0]
+    assert path == "/write?db=telegraf&precision=ns"
+    assert headers["Authorization"] == "Basic YWdlbnQ6czNjcmV0"
+
+
+def test_a_path_before_the_write_path_is_kept(centre):
+    endpoint = Endpoint(Options(url=centre.url + "/influx/"))
+    endpoint.post(BODY)
+    endpoint.close()
+    assert centre.requests[0][0].startswith("/influx/api/v2/write?")
+
+
+def test_the_token_is_read_again_each_time(centre, post, tmp_path):
+    file = tmp_path / "token"
+    send = post(token=Secret("file", str(file)))
+    with pytest.raises(Unreachable, match="cannot read the secret file") as caught:
+        send(BODY)
+    assert caught.value.ours
+    for value in ("one", "two"):
+        file.write_text(value)
+        send(BODY)
+    assert [headers["Authorization"] for _, headers, _, _ in centre.requests] == ["Token one", "Token two"]
+
+
+def test_the_connection_is_kept_and_made_anew_when_the_other_side_closed_it(centre, post):
+    send = post()
+    for _ in range(3):
+        send(BODY)
+    assert len({port for *_, port in centre.requests}) == 1
+    centre.hang_up()
+    assert send(BODY).status == 204
+    centre.vanish()
+    centre.start()
+    assert send(BODY).status == 204
+    assert len({port for *_, port in centre.requests}) == 3
+
+
+@pytest.mark.parametrize("mood", ["hang", "drip"])
+def test_the_timeout_bounds_the_whole_exchange(centre, post, mood):
+    centre.mood = mood
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="no answer in time"):
+        post(timeout=Duration(0.5))(BODY)
+    assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("mood", ["reset", "vanished"])
+def test_no_answer_is_said_plainly(centre, post, mood):
+    centre.mood = mood
+    if mood == "vanished":
+        centre.vanish()
+    with pytest.raises(Unreachable, match=r"Connection (reset by peer|refused)|RemoteDisconnected"):
+        post()(BODY)
+
+
+def test_a_name_that_nobody_knows_is_unreachable():
+    with pytest.raises(Unreachable):
+        Endpoint(Options(url="http://pantau.invalid", timeout=Duration(3))).post(BODY)
+
+
+def test_when_names_cannot_be_resolved_the_address_that_worked_last_is_used(centre, post, monkeypatch):
+    send = post()
+    send(BODY)
+    centre.hang_up()
+
+    def gone(*_, **__):
+        raise OSError(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr("agent.post.socket.getaddrinfo", gone)
+    assert send(BODY).status == 204
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        ("-5", -5.0),
+        ("1000000000", 1e9),
+        ("Thu, 01 Jan 2026 00:02:00 GMT", 120.0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(centre, post, text, seconds):
+    centre.mood = (503, {"Retry-After": text}, "")
+    answer = post()(BODY)
+    assert answer.status == 503
+    if seconds is None or "GMT" not in text:
+        assert answer.retry_after == seconds
+    else:
+        assert answer.retry_after is not None  # against the other side's clock, which the test server sets itself
+
+
+def test_the_other_side_s_clock_is_read(centre, post):
+    answer = post()(BODY)
+    assert abs(answer.date / 1000 - time.time()) < 2
+
+
+def test_a_web_page_is_recognised_and_a_long_answer_is_not_read_to_its_end(centre, post):
+    centre.mood = (200, {"Content-Type": "text/html"}, "<html>" + "x" * 500_000)
+    answer = post()(BODY)
+    assert answer.html
+    assert len(answer.text) <= 500
+    centre.mood = "ok"
+    assert post()(BODY).status == 204
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    openssl = require("openssl", "openssl")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subprocess.run([*command, *subject, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return key, cert
+
+
+@pytest.mark.parametrize("mood", ["ok", "drip"])
+def test_over_tls_the_certificate_is_checked_and_the_timeout_holds(centre, certificate, mood):
+    key, cert = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = centre._server.socket
+    centre._server.socket = context.wrap_socket(server, server_side=True)
+    url = f"https://localhost:{centre.port}"
+    stranger = Endpoint(Options(url=url, timeout=Duration(3)))
+    with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        stranger.post(BODY)
+    centre.mood = mood
+    endpoint = Endpoint(Options(url=url, ca=str(cert), timeout=Duration(0.6)))
+    if mood == "ok":
+        assert [endpoint.post(BODY).status for _ in range(2)] == [204, 204]
+        assert len({port for *_, port in centre.requests}) == 1
+    else:
+        with pytest.raises(Unreachable, match="no answer in time"):
+            endpoint.post(BODY)
+    endpoint.close()
+
+
+def test_a_post_under_way_can_be_cut_from_another_thread(centre, post):
+    import threading
+
+    centre.mood = "hang"
+    endpoint = Endpoint(centre.output())
+    failed = []
+
+    def send():
+        try:
+            endpoint.post(BODY)
+        except Unreachable as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    wait_for(lambda: centre.requests, 5, "the request")
+    endpoint.abort()
+    thread.join(2)
+    assert failed
+    assert len(centre.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("https://pantau.example.go.id", ""),
+        ("http://[::1]:8086/influx", ""),
+        ("pantau.example.go.id", "expected an address"),
+        ("ftp://pantau.example.go.id", "expected an address"),
+        ("http://a:b@pantau.example.go.id", "does not belong into the address"),
+        ("http://pantau.example.go.id/?db=x", "must end with its path"),
+        ("http://pantau.example.go.id:99999", "out of range"),
+    ],
+)
+def test_an_address_is_checked_before_it_is_used(url, wrong):
+    assert wrong in why_not_url(url)
+    assert bool(why_not_url(url)) is bool(wrong)
