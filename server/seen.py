@@ -1,0 +1,76 @@
+"""Hosts that wrote: when each was last heard, by the centre's own clock; kept in memory, saved to the table ``host``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from alerts.tables import Database
+from collectors.point import Point
+from server.state.tables import host
+
+_TAG: Final = "host"
+_NAME_MAX: Final = 255
+_ADDRESS_MAX: Final = 64
+_CLIENT_MAX: Final = 200
+
+
+class Seen:
+    """When each host last wrote. ``load`` once, ``note`` at each write, ``save`` every few seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hosts: dict[str, dict[str, Any]] = {}
+        self._unsaved: set[str] = set()
+
+    async def load(self) -> None:
+        """Read the table, so that a restart of the centre forgets nobody."""
+        rows = await self._database.read(lambda tx: tx.execute(select(host)).mappings().all())
+        self._hosts = {row["name"]: dict(row) for row in rows} | self._hosts
+
+    def last(self) -> dict[str, int]:
+        """Return host -> when it last wrote, in ms since epoch."""
+        return {name: row["seen_ms"] for name, row in self._hosts.items()}
+
+    def note(self, points: Iterable[Point], *, at: int, address: str, client: str) -> None:
+        """Take down that these points came in ``at`` (ms); points without a ``host`` tag tell nothing."""
+        for name, newest in _newest(points).items():
+            row = self._hosts.setdefault(name, {"name": name, "first_ms": at, "seen_ms": at, "point_ms": newest})
+            row["seen_ms"] = max(at, row["seen_ms"])
+            row["point_ms"] = max(newest, row["point_ms"])
+            row["address"] = address[:_ADDRESS_MAX]
+            row["client"] = client[:_CLIENT_MAX]
+            self._unsaved.add(name)
+
+    async def save(self) -> None:
+        """Write what changed to the table; what could not be written is written next time."""
+        names, self._unsaved = self._unsaved, set()
+        if not names:
+            return
+        rows = [dict(self._hosts[name]) for name in sorted(names)]
+        try:
+            await self._database.write(lambda tx: _save(tx, rows))
+        except BaseException:
+            self._unsaved |= names
+            raise
+
+
+def _newest(points: Iterable[Point]) -> Mapping[str, int]:
+    """Return host -> newest time among its points, in ms."""
+    newest: dict[str, int] = {}
+    for point in points:
+        name = point.tags.get(_TAG)
+        if name and len(name) <= _NAME_MAX and point.time > newest.get(name, -(2**63)):
+            newest[name] = point.time
+    return {name: time // 1_000_000 for name, time in newest.items()}
+
+
+def _save(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    there = set(tx.execute(select(host.c.name)).scalars())
+    if new := [row for row in rows if row["name"] not in there]:
+        tx.execute(insert(host), new)
+    if old := [{"key": row["name"], **row} for row in rows if row["name"] in there]:
+        changes: dict[str, Any] = {
+            column.name: bindparam(column.name) for column in host.c if column is not host.c.name
+        }
+        tx.execute(update(host).where(host.c.name == bindparam("key")).values(changes), old)

@@ -1,0 +1,142 @@
+"""Limits, a store that is away, and a loop that stays free while big bodies are read."""
+
+import asyncio
+import gzip
+import socket
+import time
+
+import msgspec
+import parts
+
+from configs.units import Duration, Size
+
+
+async def test_too_large_a_body_is_refused(serve, memory_store, options):
+    async with serve(memory_store, msgspec.structs.replace(options, body=Size(1000))) as centre:
+        assert (await centre.write(b"m f=1\n" * 166))[0] == 204
+        status, body, _ = await centre.write(b"m f=1\n" * 167)
+        assert (status, body["code"]) == (413, "request too large")
+
+        async def drip():
+            for _ in range(200):
+                yield b"m f=1\n" * 10
+
+        assert (await centre.write(drip()))[0] == 413
+
+
+async def test_a_zip_bomb_is_refused_and_costs_little(serve, memory_store, options):
+    bomb = gzip.compress(b"\n" * 100_000_000)
+    async with serve(memory_store, msgspec.structs.replace(options, unpacked=Size(1_000_000))) as centre:
+        start = time.perf_counter()
+        status, body, _ = await centre.write(bomb, headers={"Content-Encoding": "gzip"})
+        assert (status, body["message"]) == (413, "the body is larger than 1000000 bytes when unpacked")
+        assert time.perf_counter() - start < 1
+
+
+async def test_too_many_lines_are_refused(serve, memory_store, options):
+    async with serve(memory_store, msgspec.structs.replace(options, lines=10)) as centre:
+        assert (await centre.write(b"m f=1\n" * 10))[0] == 204
+        status, body, _ = await centre.write(b"m f=1\n" * 11)
+        assert (status, body["message"]) == (413, "the body has more than 10 lines")
+
+
+async def test_a_body_that_drips_is_given_up(serve, memory_store, options):
+    async with serve(memory_store, msgspec.structs.replace(options, patience=Duration(0.2))) as centre:
+
+        async def drip():
+            yield b"m f=1\n"
+            await asyncio.sleep(5)
+
+        assert (await centre.write(drip()))[0] == 408
+
+
+async def test_while_the_store_is_away_clients_are_asked_to_come_again(centre, caplog):
+    caplog.set_level("INFO", "pantau")
+    centre.store.away = True
+    for _ in range(3):
+        status, body, headers = await centre.write(b"m,host=a f=1")
+        assert (status, body["code"]) == (503, "unavailable")
+        assert int(headers["Retry-After"]) > 0
+    assert (await centre.write(b"m f=1", "/write?db=pantau"))[0] == 503
+    centre.store.away = False
+    assert (await centre.write(b"m f=1"))[0] == 204
+    told = [record.message for record in caplog.records if record.name == "pantau.ingest"]
+    assert told == [
+        "the store is away (the disk is gone); clients are asked to keep their points",
+        "the store takes points again",
+    ]
+    assert "a" in centre.ingest.seen()
+
+
+async def test_more_than_can_be_held_is_asked_to_come_later(serve, memory_store, options):
+    memory_store.slow = 0.5
+    async with serve(memory_store, msgspec.structs.replace(options, held=Size(10_000))) as centre:
+        answers = await asyncio.gather(*(centre.write(b"m f=1\n" * 1000) for _ in range(8)))
+        statuses = sorted(status for status, _, _ in answers)
+        assert statuses[0] == 204
+        assert statuses[-1] == 429
+        assert all("Retry-After" in headers for status, _, headers in answers if status == 429)
+        assert len(memory_store.points) == 1000 * statuses.count(204)
+        memory_store.slow = 0
+        assert (await centre.write(b"m f=1\n" * 2000))[0] == 204  # one alone is never too much, and all was given back
+
+
+async def test_a_client_that_goes_away_leaves_nothing_held(serve, memory_store, options):
+    async with serve(memory_store, options) as centre:
+        host, port = centre.base.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = (
+            "POST /api/v2/write?org=pantau&bucket=pantau HTTP/1.1\r\nHost: x\r\nAuthorization: Token s3cret-token\r\n"
+        )
+        writer.write(f"{head}Content-Length: 1000\r\n\r\nm f=1\n".encode())
+        await writer.drain()
+        await parts.wait_until(lambda: centre.ingest._held == 6)
+        writer.transport.abort()
+        await parts.wait_until(lambda: centre.ingest._held == 0)
+        assert memory_store.points == []
+
+
+async def test_the_loop_stays_free_while_a_big_body_is_read(centre):
+    line = ",".join(f"field_{n}={n}.5" for n in range(10))
+    body = gzip.compress("\n".join(f"m,host=h{n % 50} {line} {n}" for n in range(60_000)).encode(), 1)
+    longest = 0.0
+
+    async def beat():
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - before)
+
+    beating = asyncio.create_task(beat())
+    status, answer, _ = await centre.write(body, headers={"Content-Encoding": "gzip"})
+    beating.cancel()
+    assert (status, answer) == (204, None)
+    assert len(centre.store.points) == 60_000
+    assert longest < 0.5, f"the loop stood still for {longest:.2f} s"
+
+
+async def test_what_is_answered_is_on_disk(real_centre):
+    bodies = [f"m,host=h{n} f={n} 17000000000000000{n:02}".encode() for n in range(50)]
+    start = time.perf_counter()
+    answers = await asyncio.gather(*(real_centre.write(body) for body in bodies))
+    took = time.perf_counter() - start
+    assert [status for status, _, _ in answers] == [204] * 50
+    assert len(await real_centre.store.latest("m", ["f"], since=0)) == 50
+    # writes that come together share a transaction: one each, with its window of 50 ms, would take 2.5 s at least
+    assert took < 2.4
+
+
+async def test_a_peer_of_http_1_0_is_served(centre):
+    def ask():
+        host, port = centre.base.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 5) as sock:
+            head = b"POST /write?db=pantau&p=s3cret-token HTTP/1.0\r\nContent-Length: 5\r\n\r\n"
+            sock.sendall(head + b"m f=1")
+            return sock.recv(100)
+
+    assert b" 204 " in await asyncio.to_thread(ask)
+
+
+def test_the_defaults_fit_each_other(options):
+    assert 0 < options.body <= options.unpacked <= options.held
