@@ -162,7 +162,7 @@ def histories(
     Only checks that count for availability speak. Life and days are those of ``zone``.
     """
     end = max(start, min(end, now))
-    born = _first_looks(tx, subjects)
+    looks = _first_and_last_looks(tx, subjects)
     running = _running(tx, start, end, now)
     spans = _spans(tx, subjects, start, end, now)
     work = _maintenance(tx, subjects, start, end)
@@ -174,7 +174,7 @@ def histories(
             running=running,
             maint=work.get(subject, []),
             service=_service_hours(register, subject, start, end),
-            life=_life(register, subject, zone, born.get(subject, end)),
+            life=_life(register, subject, zone, looks.get(subject, (end, end))),
         )
         for subject in subjects
     }
@@ -260,9 +260,10 @@ def _spans(tx: Connection, subjects: Sequence[str], start: int, end: int, now: i
     return {subject: newest_first[::-1] for subject, newest_first in found.items()}
 
 
-def _first_looks(tx: Connection, subjects: Sequence[str]) -> dict[str, int]:
-    query = select(span.c.subject, func.min(span.c.start_ms)).where(span.c.subject.in_(subjects), span.c.counts)
-    return {row[0]: row[1] for row in tx.execute(query.group_by(span.c.subject))}
+def _first_and_last_looks(tx: Connection, subjects: Sequence[str]) -> dict[str, Stretch]:
+    first, last = func.min(span.c.start_ms), func.max(span.c.end_ms)
+    query = select(span.c.subject, first, last).where(span.c.subject.in_(subjects), span.c.counts)
+    return {row[0]: (row[1], row[2]) for row in tx.execute(query.group_by(span.c.subject))}
 
 
 def _running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:
@@ -291,11 +292,14 @@ def _service_hours(register: Register, subject: str, start: int, end: int) -> li
     return register.calendars[entry.hours].stretches(start, end)
 
 
-def _life(register: Register, subject: str, zone: ZoneInfo, born: int) -> Open:
+def _life(register: Register, subject: str, zone: ZoneInfo, looks: Stretch) -> Open:
+    """Return the registered life; without dates it begins at the first look, and ends at the last when not registered at all."""
     entry = register.entry(subject)
+    if entry is None and subject.startswith("service/"):
+        return looks
     registered = entry.registered if isinstance(entry, Service) else None
     retired = entry.retired if isinstance(entry, Service) else None
     return (
-        born if registered is None else midnight(registered, zone),
+        looks[0] if registered is None else midnight(registered, zone),
         None if retired is None else midnight(retired, zone),
     )

@@ -10,6 +10,7 @@ from server.report import document, spreadsheet
 from server.report.model import Report, ServiceReport
 from server.report.paragraph import sentences
 from server.report.phrases import Phrases
+from server.stretches import Stretch
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -34,6 +35,7 @@ def html(report: Report, lang: Language = "id", *, made: int, title: str = "Pant
         phrases=phrases,
         sentences=sentences(report, phrases),
         telling=[each for each in report.services if _tells(each, report)],
+        unseen=_unseen(report),
         digest=document.digest(report),
         lang=lang,
         made=made,
@@ -53,4 +55,13 @@ def csv(report: Report, lang: Language = "id") -> str:
 
 def _tells(each: ServiceReport, report: Report) -> bool:
     """Tell whether a service needs a section of its own: always when it is alone, else when something happened."""
-    return len(report.services) == 1 or bool(each.outages or each.unobserved or each.work)
+    return len(report.services) == 1 or bool(each.outages or each.work)
+
+
+def _unseen(report: Report) -> list[tuple[Stretch, list[str]]]:
+    """List unobserved stretches in order of time, each once, with the services that share it: a stop of the centre is one line."""
+    shared: dict[Stretch, list[str]] = {}
+    for each in report.services:
+        for stretch in each.unobserved:
+            shared.setdefault(stretch, []).append(each.name)
+    return sorted(shared.items())
