@@ -63,7 +63,7 @@ class Courier:
         self._chance = chance
         self._wakers = {name: asyncio.Event() for name in channels}
         self._serving: set[asyncio.Task[None]] = set()
-        self._sending: dict[str, set[asyncio.Task[None]]] = {name: set() for name in channels}
+        self._sending: dict[str, dict[int, asyncio.Task[None]]] = {name: {} for name in channels}
         self._stopping = False
 
     def wake(self) -> None:
@@ -97,7 +97,7 @@ class Courier:
         await self._drain(seconds)
 
     async def _drain(self, seconds: float) -> None:
-        if sending := set().union(*self._sending.values()):
+        if sending := [task for tasks in self._sending.values() for task in tasks.values()]:
             _, late = await asyncio.wait(sending, timeout=seconds)
             for task in late:
                 task.cancel()
@@ -114,8 +114,9 @@ class Courier:
     async def _send_due(self, name: str) -> float:
         """Start sending what is due, a few at once; return the seconds until there may be more."""
         while len(self._sending[name]) < _AT_ONCE and not self._stopping:
+            busy = list(self._sending[name])
             leasing = asyncio.ensure_future(
-                self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._clock()))
+                self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._clock(), busy=busy))  # noqa: B023 - awaited below
             )
             try:
                 row = await asyncio.shield(leasing)
@@ -134,13 +135,12 @@ class Courier:
         if isinstance(row, Leased):
             sending, waker = self._sending[row.channel], self._wakers[row.channel]
 
-            def done(task: asyncio.Task[None]) -> None:
-                sending.discard(task)
+            def done(_task: asyncio.Task[None]) -> None:
+                del sending[row.id]
                 waker.set()
 
-            task = asyncio.create_task(self._deliver(row), name=f"send-{row.id}")
-            sending.add(task)
-            task.add_done_callback(done)
+            sending[row.id] = asyncio.create_task(self._deliver(row), name=f"send-{row.id}")
+            sending[row.id].add_done_callback(done)
 
     async def _deliver(self, row: Leased) -> None:
         at = self._clock()

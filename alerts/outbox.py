@@ -100,21 +100,19 @@ def adopt(tx: Connection, owner: str, channels: Collection[str], now: int) -> tu
     return taken, buried
 
 
-def lease(tx: Connection, channel: str, owner: str, now: int) -> Leased | Idle:
+def lease(tx: Connection, channel: str, owner: str, now: int, *, busy: Collection[int] = ()) -> Leased | Idle:
     """Take the next message of a channel for ``LEASE`` ms, or say until when there is none.
 
     A message waits for the earlier ones of its incident and recipient. Whether it is still worth sending is decided here.
+    ``busy`` are the rows that the caller is sending: a clock that jumps ahead must not end their leases.
     """
     blocked = tx.execute(
         select(tables.channel_state.c.retry_at_ms).where(tables.channel_state.c.channel == channel)
     ).scalar_one_or_none()
     if blocked is not None and blocked > now:
         return Idle(blocked)
-    tx.execute(
-        update(_table)
-        .where(_table.c.channel == channel, _table.c.status == "leased", _table.c.lease_until_ms <= now)
-        .values(_returned(now))
-    )
+    leased = and_(_table.c.channel == channel, _table.c.status == "leased", _table.c.id.not_in(busy))
+    tx.execute(update(_table).where(leased, _table.c.lease_until_ms <= now).values(_returned(now)))
     ready = and_(_table.c.channel == channel, _table.c.status == "queued", not_(_waits()))
     due = select(_table).where(ready, _table.c.not_before_ms <= now).order_by(_table.c.id).limit(1)
     while (row := tx.execute(due.with_for_update(skip_locked=True)).mappings().one_or_none()) is not None:
@@ -131,9 +129,7 @@ def lease(tx: Connection, channel: str, owner: str, now: int) -> Leased | Idle:
         taken = update(_table).where(_table.c.id == row["id"]).values(values).returning(_table)
         return _leased(tx.execute(taken).mappings().one())
     next_due = tx.execute(select(func.min(_table.c.not_before_ms)).where(ready)).scalar_one()
-    lease_ends = tx.execute(
-        select(func.min(_table.c.lease_until_ms)).where(_table.c.channel == channel, _table.c.status == "leased")
-    ).scalar_one()
+    lease_ends = tx.execute(select(func.min(_table.c.lease_until_ms)).where(leased)).scalar_one()
     return Idle(min((at for at in (next_due, lease_ends) if at is not None), default=None))
 
 
