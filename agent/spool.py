@@ -127,8 +127,10 @@ class Spool:
             return [*(self._file.quarantine() if self._file else ()), *self._poison]
 
     def close(self) -> None:
-        """Close the file; what comes later is not kept."""
+        """Close the file, after a last try if the disk refused before; what comes later is not kept."""
         with self._lock:
+            if self._trouble:
+                self._commit(self._last_id // 1000)
             self._closed = True
             if self._file is not None:
                 self._file.close()

@@ -1,0 +1,290 @@
+"""The agent as a process: started, disturbed and ended the way an administrator and systemd do it."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from parts import wait_for
+
+from agent import daemon
+
+COLLECTORS = '''
+import asyncio, time
+import msgspec
+from collectors.point import Point
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+class Counter:
+    def __init__(self, options, roots):
+        self.n = 0
+    async def collect(self, now):
+        self.n += 1
+        return [Point("counter", {}, {"n": self.n}, now)]
+
+class Hung(Counter):
+    """As a dead file server: a thread that never comes back."""
+    async def collect(self, now):
+        return await asyncio.to_thread(time.sleep, 600)
+
+class Lacking(Counter):
+    async def collect(self, now):
+        open("/proc/no/such/thing")
+'''
+
+
+class Agent:
+    def __init__(self, folder, centre):
+        self.folder = folder
+        self.centre = centre
+        self.file = folder / "agent.toml"
+        self.log = folder / "agent.log"
+        self.env = {}
+        self.process = None
+        (folder / "mine.py").write_text(COLLECTORS)
+        self.write()
+
+    def write(self, extra="", collectors="[collectors.counter]\ntype = 'mine:Counter'\n", internal="0s"):
+        self.file.write_text(
+            f"""
+            {extra}
+            [agent]
+            host = "srv-1"
+            interval = "200ms"
+            state_dir = "state"
+            internal = "{internal}"
+            [output]
+            url = "{self.centre.url}"
+            interval = "200ms"
+            timeout = "5s"
+            [spool]
+            min_free = "1MB"
+            {collectors}"""
+        )
+
+    def command(self, *arguments):
+        return [Path(sys.executable).with_name("pantau-agent"), "--settings", self.file, *arguments]
+
+    def environment(self):
+        environ = {name: value for name, value in os.environ.items() if name != "JOURNAL_STREAM"}
+        return {**environ, "PYTHONPATH": str(self.folder), **self.env}
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stderr=log, env=self.environment())
+        return self.process
+
+    def run(self, *arguments, timeout=15):
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def end(self, number=signal.SIGTERM):
+        """Send a signal; return the exit code and how long the end took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(12), time.monotonic() - began
+
+    def tally(self):
+        with sqlite3.connect(f"file:{self.folder}/state/spool.db?mode=ro", uri=True) as db:
+            counts = db.execute("SELECT collected, delivered, dropped, quarantined, rejected FROM tally").fetchone()
+            (spooled,) = db.execute("SELECT COALESCE(SUM(lines), 0) FROM batch").fetchone()
+        db.close()
+        return *counts, spooled
+
+
+def numbers(centre):
+    return {int(line.split(b"n=")[1].split(b"i")[0]) for line in centre.lines}
+
+
+@pytest.fixture
+def agent(tmp_path, centre):
+    found = Agent(tmp_path, centre)
+    yield found
+    if found.process is not None and found.process.poll() is None:
+        found.process.kill()
+        found.process.wait()
+
+
+def test_points_arrive_with_host_and_aligned_times(agent, centre):
+    agent.start()
+    wait_for(lambda: len(centre.lines) >= 3, 10, "three points")
+    assert agent.end()[0] == 0
+    assert all(line.startswith(b"counter,host=srv-1 n=") for line in centre.lines)
+    assert all(int(line.rsplit(b" ", 1)[1]) % 200_000_000 < 50_000_000 for line in centre.lines)
+
+
+def test_sigterm_with_a_hanging_centre_drains_into_the_spool_within_five_seconds(agent, centre):
+    centre.mood = "hang"
+    agent.start()
+    wait_for(lambda: centre.requests, 10, "a request")
+    time.sleep(0.5)
+    code, took = agent.end()
+    assert (code, took < 5) == (0, True)
+    collected, delivered, dropped, quarantined, rejected, spooled = agent.tally()
+    assert collected == spooled > 0
+    assert (delivered, dropped, quarantined, rejected) == (0, 0, 0, 0)
+
+
+def test_kill_9_loses_nothing_that_was_spooled_and_the_next_run_delivers_it(agent, centre):
+    centre.vanish()
+    agent.start()
+    wait_for(lambda: agent.folder.joinpath("state/spool.db-wal").exists() and agent.tally()[5] >= 4, 10, "a backlog")
+    agent.end(signal.SIGKILL)
+    waiting = agent.tally()[5]
+    centre.start()
+    agent.start()
+    wait_for(lambda: set(range(2, waiting + 2)) <= numbers(centre), 10, "the backlog")
+    assert agent.end()[0] == 0
+    collected, delivered, *lost, spooled = agent.tally()
+    assert collected == delivered + spooled
+    assert lost == [0, 0, 0]
+
+
+def test_a_collector_that_hangs_in_a_thread_holds_up_neither_the_others_nor_the_end(agent, centre, caplog):
+    agent.write(
+        collectors="[collectors.hung]\ntype = 'mine:Hung'\n[collectors.lacking]\ntype = 'mine:Lacking'\n"
+        "[collectors.counter]\ntype = 'mine:Counter'\n"
+    )
+    agent.start()
+    wait_for(lambda: len(centre.lines) >= 5, 10, "points of the other")
+    code, took = agent.end()
+    assert (code, took < 5) == (0, True)
+    log = agent.log.read_text()
+    assert log.count("collector lacking is off") == 1
+    assert "/proc/no/such/thing" in log
+    assert "collector hung failed" in log
+
+
+def test_a_second_agent_on_the_same_state_folder_is_told_so(agent, centre):
+    agent.start()
+    wait_for(lambda: centre.lines, 10, "points")
+    second = agent.run()
+    assert second.returncode == 2
+    assert f"another pantau-agent (process {agent.process.pid}) uses the state folder" in second.stderr
+    assert second.stderr.count("\n") == 1
+    assert agent.process.poll() is None
+
+
+def test_sighup_takes_new_settings_and_a_bad_file_changes_nothing(agent, centre):
+    agent.start()
+    wait_for(lambda: centre.lines, 10, "points")
+    agent.file.write_text("[agent\n")
+    for _ in range(20):
+        agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "the old ones stay in force: agent.toml:1" in agent.log.read_text(), 10, "the complaint")
+    before = len(centre.lines)
+    wait_for(lambda: len(centre.lines) > before, 10, "points with the old settings")
+    agent.write(extra='[tags]\nagency = "dinkes"\n')
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any(b"agency=dinkes" in line for line in centre.lines), 10, "points with the new tag")
+    assert agent.end()[0] == 0
+
+
+def test_systemd_hears_of_readiness_of_life_and_of_the_end(agent, centre, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(10)
+        agent.env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
+        agent.start()
+        assert sock.recv(100) == b"READY=1"
+        assert sock.recv(100) == b"WATCHDOG=1"
+        agent.process.send_signal(signal.SIGTERM)
+        rest = [sock.recv(100)]
+        while rest[-1] == b"WATCHDOG=1":
+            rest.append(sock.recv(100))
+        assert rest[-1] == b"STOPPING=1"
+        assert agent.process.wait(10) == 0
+
+
+def test_it_reports_about_itself_by_telegraf_s_names(agent, centre):
+    agent.write(internal="200ms")
+    agent.start()
+    wait_for(lambda: sum(line.startswith(b"internal_write") for line in centre.lines) >= 3, 10, "internal points")
+    agent.end()
+    text = b"\n".join(centre.lines).decode()
+    for part in ("internal_agent,host=srv-1,version=", "internal_gather,host=srv-1,input=counter ", "clock_offset_ms="):
+        assert part in text
+    assert "metrics_written=" in text
+
+
+def test_once_sends_and_says_so(agent, centre):
+    done = agent.run("--once")
+    assert (done.returncode, done.stdout) == (0, f"1 of 1 lines delivered to {centre.url}\n")
+    assert len(centre.lines) == 1
+    assert not (agent.folder / "state").exists()
+
+
+def test_once_tells_by_its_exit_code_that_nothing_arrived(agent, centre):
+    centre.mood = (401, {}, '{"code":"unauthorized"}')
+    done = agent.run("--once")
+    assert done.returncode == 1
+    assert "0 of 1 lines delivered" in done.stdout
+    assert "HTTP 401" in done.stderr
+
+
+def test_test_prints_line_protocol_of_the_second_reading_and_sends_nothing(agent, centre):
+    done = agent.run("--test")
+    assert done.returncode == 0
+    assert done.stdout.startswith("counter,host=srv-1 n=2i ")
+    assert centre.requests == []
+
+
+def test_check_says_what_would_run_and_what_is_wrong_in_one_line(agent):
+    done = agent.run("--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("1 collectors: counter\n")
+    agent.write(extra="[colectors]\n")
+    done = agent.run("--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "pantau-agent: agent.toml:2: unknown field 'colectors' in the top level; did you mean 'collectors'?\n"
+    )
+
+
+def test_a_missing_settings_file_is_one_line_and_exit_2(agent):
+    agent.file.unlink()
+    done = agent.run()
+    assert (done.returncode, done.stderr) == (2, f"pantau-agent: {agent.file}: No such file or directory\n")
+
+
+def test_the_state_folder_of_a_full_disk_is_done_without(tmp_path, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    assert daemon.occupy(tmp_path / "state") is None
+    assert "No space left" in caplog.text
+
+
+def test_a_state_folder_that_cannot_be_made_is_said_plainly(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(daemon.Occupied, match=r"cannot use the state folder .*: File exists"):
+        daemon.occupy(tmp_path / "state")
+
+
+def test_under_journald_each_line_of_the_log_has_its_level(capsys):
+    import logging
+
+    daemon.set_up_log({"JOURNAL_STREAM": "8:1"}, "info")
+    log = logging.getLogger("pantau.agent.try")
+    try:
+        log.warning("one\ntwo")
+        log.error("three")
+    finally:
+        logging.getLogger("pantau").handlers.clear()
+        logging.getLogger("pantau").setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == "<4>one\n<4>two\n<3>three\n"
