@@ -21,7 +21,7 @@ from server.store.trouble import Trouble
 T = TypeVar("T")
 
 _READERS: Final = 4
-_FULL: Final = 5000
+_FULL: Final = 1000
 _PAUSE: Final = 1.0
 
 
@@ -29,7 +29,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the embedded store.
 
     ``memory`` is what the database may take. ``window`` is how long a write may wait for others to share its transaction;
-    it is not waited for when 5,000 points are there.
+    it is not waited for when 1,000 points are there.
     """
 
     memory: Size = Size(512_000_000)

@@ -91,6 +91,7 @@ class Dictionary:
         self._known: dict[tuple[object, ...], Series] = {}
         self._series: dict[str, list[Series]] = {}
         self._fields: dict[str, dict[str, Field]] = {}
+        self._names: dict[str, str] = {}
         self._field_count = 0
         self.key_count = 0
         self.fresh = Fresh([], [], [])
@@ -155,19 +156,27 @@ class Dictionary:
         """Find or make the series of a point; None when line protocol leaves such a point out."""
         if len(self._aliases) > _ALIASES_MAX:
             self._aliases.clear()
-        # the way through line protocol gives names the form that every other database would see
-        there = decode(encode([Point(point.measurement, point.tags, {"f": True}, 0)]), now=0)
-        found: Series | Rejected | None = None
-        if there.errors:
-            found = Rejected(point.measurement, "", there.errors[0].why)
-        for clean in there.points:
-            tags = dict(sorted(clean.tags.items()))
-            found = self._known.get((clean.measurement, *tags.items()))
-            if found is None:
-                found = self._remember(Series(len(self._known), clean.measurement, tags))
-                self.fresh.series.append(found)
+        found: Series | Rejected | None = self._known.get((point.measurement, *sorted(point.tags.items())))
+        if found is None:
+            found = self._clean(point)
         self._aliases[alias] = found
         return found
+
+    def _clean(self, point: Point) -> Series | Rejected | None:
+        """Find or make the series with the names that any other database would see, after the way through line protocol."""
+        there = decode(encode([Point(point.measurement, point.tags, {"f": True}, 0)]), now=0)
+        if there.errors:
+            return Rejected(point.measurement, "", there.errors[0].why)
+        if not there.points:
+            return None
+        (clean,) = there.points
+        tags = dict(sorted(clean.tags.items()))
+        return self._known.get((clean.measurement, *tags.items())) or self._add(clean.measurement, tags)
+
+    def _add(self, measurement: str, tags: Mapping[str, str]) -> Series:
+        series = self._remember(Series(len(self._known), measurement, tags))
+        self.fresh.series.append(series)
+        return series
 
     def _remember(self, series: Series) -> Series:
         self._known[series.measurement, *series.tags.items()] = series
@@ -180,16 +189,24 @@ class Dictionary:
         rejected = []
         for raw, value in fields.items():
             kind = kind_of(raw, value)
-            there = decode(encode([Point("m", {}, {raw: True}, 0)]), now=0)
-            for name in (name for clean in there.points for name in clean.fields):
-                field = self._field(series.measurement, name, kind)
-                if field.kind != kind:
-                    rejected.append(conflict(series.measurement, name, kind, field.kind))
-                    continue
-                taken.setdefault(kind, []).append(raw)
-                keys.setdefault(kind, []).append(self._key(series, field))
+            name = self._name(raw)
+            if not name:
+                continue
+            field = self._field(series.measurement, name, kind)
+            if field.kind != kind:
+                rejected.append(conflict(series.measurement, name, kind, field.kind))
+                continue
+            taken.setdefault(kind, []).append(raw)
+            keys.setdefault(kind, []).append(self._key(series, field))
         parts = [Part(kind, keys[kind], _picker(names, fields)) for kind, names in taken.items()]
         return Plan(parts, tuple(rejected))
+
+    def _name(self, raw: str) -> str:
+        """Give the name of a field the form that line protocol would; "" when it has none."""
+        if raw not in self._names:
+            there = decode(encode([Point("m", {}, {raw: True}, 0)]), now=0)
+            self._names[raw] = next((name for point in there.points for name in point.fields), "")
+        return self._names[raw]
 
     def _field(self, measurement: str, name: str, kind: str) -> Field:
         known = self._fields.setdefault(measurement, {})
@@ -219,7 +236,8 @@ class Dictionary:
 
     def series(self, measurement: str, where: Mapping[str, str]) -> list[Series]:
         """Return the series of a measurement that have these tag values."""
-        return [series for series in list(self._series.get(measurement, ())) if series.has(where)]
+        known = list(self._series.get(measurement, ()))
+        return [series for series in known if series.has(where)] if where else known
 
     def groups(
         self, measurement: str, field: str, where: Mapping[str, str], by: Sequence[str]

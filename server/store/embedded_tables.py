@@ -3,6 +3,7 @@
 One narrow table for each type of value, ``(key, time, value)``, in the order of writing; a time and key stands there once.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from server.store.kinds import KINDS, require_suited
 _FORMAT: Final = 1
 # what the world does to a database; all other errors are our bugs
 _AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
+_PREFIX: Final = re.compile(r"^(?:\w+ )?Error: ")
 _SQL_TYPES: Final = {
     "float": "DOUBLE",
     "integer": "BIGINT",
@@ -54,6 +56,7 @@ _AGGREGATES: Final = {
     Aggregate.SUM: "sum(value)",
     Aggregate.COUNT: "count(*)",
 }
+_LAST_ALONE: Final = "arg_max(value, time)"  # three times as fast
 # differences are taken as {exact}: a double would round counters beyond 2^53, an unsigned would underflow
 _RATE: Final = f"""
     WITH lasts AS (
@@ -216,8 +219,8 @@ class Tables:
         if kind is None or not groups:
             return []
         require_suited(query, kind)
-        statement = _statement(query.aggregate, kind)
         keys = [key for members in groups.values() for key in members]
+        statement = _statement(query.aggregate, kind, alone=len(keys) == len(groups))
         grouped = np.repeat(np.arange(len(groups), dtype=np.uint32), [len(members) for members in groups.values()])
         bounds = {"start": query.start, "end": query.end, "step": query.step}
         rows = self._select(statement, bounds, key=keys, grp=grouped)
@@ -256,10 +259,11 @@ class Tables:
             raise StoreUnavailable(f"{self.file}: {error.strerror}") from error
 
 
-def _statement(aggregate: Aggregate, kind: str) -> str:
+def _statement(aggregate: Aggregate, kind: str, *, alone: bool) -> str:
+    """Return the question for one type of field; ``alone`` when no group has two series."""
     if aggregate is Aggregate.RATE:
         return _RATE.format(table=_TABLES[kind], exact="DOUBLE" if kind == "float" else "HUGEINT")
-    value = _AGGREGATES[aggregate]
+    value = _LAST_ALONE if alone and aggregate is Aggregate.LAST else _AGGREGATES[aggregate]
     return _RANGE.format(table=_TABLES[kind], value=value)
 
 
@@ -273,8 +277,6 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str
 
 
 def _words(error: duckdb.Error) -> str:
-    """Say in one line what the database says."""
-    text = str(error).partition("\n")[0]
-    if "Conflicting lock" in text:
-        return f"the store is in use by another process: {text}"
-    return text.removeprefix("FATAL Error: ").removeprefix("IO Error: ").removeprefix("TransactionContext Error: ")
+    """Say in one line what the database says, e.g. without "IO Error: " and advice."""
+    text = _PREFIX.sub("", str(error).partition("\n")[0]).partition(" See also ")[0]
+    return f"the store is in use by another process: {text}" if "Conflicting lock" in text else text
