@@ -1,0 +1,82 @@
+"""When hosts were last heard, by the centre's own clock, also over a restart."""
+
+import pytest
+from sqlalchemy import select
+
+from server.state.tables import host
+
+T0 = 1_700_000_000_000
+
+
+async def rows(centre):
+    return {
+        row["name"]: dict(row)
+        for row in await centre.database.read(lambda tx: tx.execute(select(host)).mappings().all())
+    }
+
+
+async def test_a_host_is_seen_when_it_writes_not_when_it_measured(serve, memory_store, options):
+    now = [T0]
+    async with serve(memory_store, options, clock=lambda: now[0]) as centre:
+        await centre.write(f"m,host=a f=1 {T0 - 3_600_000}000000\nm,host=b f=1 {T0 + 7_000}000000\nm f=1".encode())
+        now[0] += 10_000
+        await centre.write(f"m,host=a f=1 {T0 - 7_200_000}000000".encode(), headers={"User-Agent": "some-agent/1"})
+        assert centre.ingest.seen() == {"a": T0 + 10_000, "b": T0}
+        await centre.ingest.flush_seen()
+        stored = await rows(centre)
+    assert stored["a"] == {
+        "name": "a",
+        "first_ms": T0,
+        "seen_ms": T0 + 10_000,
+        "point_ms": T0 - 3_600_000,
+        "address": "127.0.0.1",
+        "client": "some-agent/1",
+    }
+    assert (stored["b"]["seen_ms"], stored["b"]["point_ms"]) == (T0, T0 + 7_000)
+
+
+async def test_a_restart_forgets_nobody(serve, memory_store, options):
+    async with serve(memory_store, options, clock=lambda: T0) as centre:
+        await centre.write(b"m,host=a f=1\nm,host=b f=1")
+    async with serve(memory_store, options, clock=lambda: T0 + 60_000) as centre:
+        assert centre.ingest.seen() == {"a": T0, "b": T0}
+        await centre.write(b"m,host=b f=1\nm,host=c f=1")
+        await centre.ingest.flush_seen()
+        stored = await rows(centre)
+    assert {name: (row["first_ms"], row["seen_ms"]) for name, row in stored.items()} == {
+        "a": (T0, T0),
+        "b": (T0, T0 + 60_000),
+        "c": (T0 + 60_000, T0 + 60_000),
+    }
+
+
+async def test_a_clock_that_is_set_back_makes_no_host_older(serve, memory_store, options):
+    now = [T0]
+    async with serve(memory_store, options, clock=lambda: now[0]) as centre:
+        await centre.write(b"m,host=a f=1")
+        now[0] -= 3_600_000
+        await centre.write(b"m,host=a f=1")
+        assert centre.ingest.seen() == {"a": T0}
+
+
+async def test_what_could_not_be_saved_is_saved_later(serve, memory_store, options):
+    async with serve(memory_store, options) as centre:
+        await centre.write(b"m,host=a f=1")
+        write = centre.database.write
+
+        async def broken(work):
+            raise OSError("disk full")
+
+        centre.database.write = broken
+        with pytest.raises(OSError, match="disk full"):
+            await centre.ingest.flush_seen()
+        assert await rows(centre) == {}
+        centre.database.write = write
+        await centre.ingest.flush_seen()
+        assert set(await rows(centre)) == {"a"}
+
+
+async def test_a_name_that_no_host_can_have_is_not_kept(serve, memory_store, options):
+    async with serve(memory_store, options) as centre:
+        assert (await centre.write(b"m,host=" + b"x" * 300 + b" f=1"))[0] == 204
+        assert centre.ingest.seen() == {}
