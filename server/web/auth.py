@@ -10,7 +10,7 @@ from yarl import URL
 
 from server.web import sessions
 from server.web.accounts import Role, allows
-from server.web.context import WEB, Web
+from server.web.context import SESSION, WEB, Web
 from server.web.sessions import Session
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -25,24 +25,21 @@ def cookie_name(secure: bool) -> str:  # noqa: FBT001 - it is the one thing aske
 
 def session_of(request: web.Request) -> Session:
     """Return the session of a request that ``need`` let through."""
-    stay = request["session"]
-    if not isinstance(stay, Session):
-        raise web.HTTPForbidden
-    return stay
+    return request[SESSION]
 
 
 async def recall(request: web.Request) -> Session | None:
     """Find the session of a request's cookie, and remember it there."""
     context = request.app[WEB]
     token = request.cookies.get(cookie_name(context.parts.secure_cookies))
-    if not token or "session" in request:
-        return request.get("session")
+    if not token or SESSION in request:
+        return request.get(SESSION)
     now = context.parts.clock()
     stay = await context.parts.database.read(lambda tx: sessions.current(tx, token, now))
     if stay and sessions.wants_renewal(stay, now):
         await context.parts.database.write(lambda tx: sessions.renew(tx, stay, now))
     if stay:
-        request["session"] = stay
+        request[SESSION] = stay
     return stay
 
 

@@ -15,6 +15,7 @@ from server.store import Store
 from server.web.accounts import Passwords, allows
 from server.web.language import CODES, Language
 from server.web.render import Renderer
+from server.web.sessions import Session
 
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
 
@@ -84,7 +85,7 @@ class Web:
 
     async def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """Answer with a page."""
-        stay = request.get("session")
+        stay = request.get(SESSION)
         spoken = self.language(request)
         theme = request.cookies.get("theme", "")
         known = {
@@ -110,3 +111,4 @@ class Web:
 
 
 WEB: Final = web.AppKey("web", Web)
+SESSION: Final = web.RequestKey("session", Session)

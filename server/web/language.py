@@ -80,13 +80,19 @@ class Language:
         text = truncated(value, digits)
         return (text.replace(".", ",") if self.code == SOURCE else text) + " %"
 
+    def bounds(self, lower: Fraction | None, upper: Fraction | None) -> str:
+        """Write the range that a figure lies in: ``99,120 – 99,870 %``."""
+        if lower is None or upper is None:
+            return "–"
+        return f"{self.percent(lower).removesuffix(' %')} – {self.percent(upper)}"
+
     def seconds(self, value: float | None) -> str:
-        """Write how long something took: ``84 ms``, ``1,24 d`` (detik) or ``1.24 s``."""
+        """Write how long something took: ``84 ms``, ``1,24 dtk`` or ``1.24 s``."""
         if value is None:
             return "–"
         if value < 1:
             return f"{value * 1000:.0f} ms"
-        return f"{self.number(value, 2)} {'d' if self.code == SOURCE else 's'}"
+        return f"{self.number(value, 2)} {'dtk' if self.code == SOURCE else 's'}"
 
     def scaled(self, value: float | None, unit: str) -> str:
         """Write a big number shortly, with decimal prefixes: ``12,3 Mbit/s``."""

@@ -49,5 +49,10 @@ def _environment(sources: Mapping[str, str], spoken: Language, known: Mapping[st
     environment.globals.update(
         L=spoken, static=lambda name: known[name].url, summarise=bars.summarise, pooled=bars.pooled
     )
-    environment.filters.update(path=lambda text: quote(str(text), safe=""))
+    environment.filters.update(path=lambda text: quote(str(text), safe=""), sentence=_sentence)
     return environment
+
+
+def _sentence(text: str) -> str:
+    """Begin a text with a capital; the rest stays (``capitalize`` would spoil names)."""
+    return text[:1].upper() + text[1:]

@@ -5,7 +5,7 @@
   const language = document.documentElement.lang;
   const number = (digits) => new Intl.NumberFormat(language, { maximumFractionDigits: digits });
   const PREFIXES = ["", "k", "M", "G", "T", "P"];
-  const SECOND = language === "id" ? "d" : "s";
+  const SECOND = language === "id" ? "dtk" : "s";
   const charts = new Set();
 
   function told(value, unit) {

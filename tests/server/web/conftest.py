@@ -8,7 +8,8 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from aiohttp import web
+from aiohttp import CookieJar, web
+from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy import insert
 
 from alerts import state, tables
@@ -219,6 +220,8 @@ def fill(tx, register, devices, now=NOW):
         _fill_service(tx, service, FAULTS.get(key), chance, now)
     number = 40
     for key, fault in FAULTS.items():
+        if key not in register.services:
+            continue
         severity = {"simpus": "critical", "daftar-rsud": "high", "pbb": "medium"}.get(key, "low")
         by = "sari" if key == "pbb" else None
         open_incident(tx, number, f"{key}-http", f"service/{key}", fault, severity, now=now, acked_by=by)
@@ -361,24 +364,38 @@ def make_points(register, now=NOW, hours=3):
         yield Point("device", {"source": "sw-03"}, {"sysUpTime": 86400.0 * 41 + (hours * 60 - back) * 60}, time)
 
 
-def _settle(folder, now, register, devices):
+def _settle(folder, now, register, devices, filled):
     database = Database(f"sqlite:///{folder}/state.db")
     tables.metadata.create_all(database.engine)
     hashed = accounts.Passwords().make(PASSWORD)
     with database.engine.connect() as tx, tx.begin():
-        fill(tx, register, devices, now)
+        if filled:
+            fill(tx, register, devices, now)
         for role in accounts.ROLES:
             accounts.add(tx, name=role, password=hashed, role=role, at=now, by="test")
     return database
 
 
-async def open_town(folder, *, now=NOW, clock=None, register=None, devices=None, secure=False):
+async def open_town(
+    folder,
+    *,
+    now=NOW,
+    clock=None,
+    register=None,
+    devices=None,
+    secure=False,
+    points=False,
+    filled=True,
+    device_count=16,
+):
     """Return the application and its parts, filled; ``close_town`` lets go."""
-    register, devices = register or make_register(), devices or make_devices()
-    database = await asyncio.to_thread(_settle, folder, now, register, devices)
+    register = register or make_register()
+    devices = make_devices(device_count) if devices is None else devices
+    database = await asyncio.to_thread(_settle, folder, now, register, devices, filled)
     store = Embedded(Options(), folder)
     await store.open()
-    await store.write(list(make_points(register, now)))
+    if points:
+        await store.write(list(make_points(register, now)))
     parts = Parts(
         database=database,
         store=store,
@@ -435,7 +452,62 @@ class Town:
         assert done.wait(5)
 
 
+class Visitor:
+    """Somebody with cookies, talking to the application."""
+
+    def __init__(self, client, parts):
+        self.client, self.parts = client, parts
+
+    def cookie(self, name):
+        found = self.client.session.cookie_jar.filter_cookies(self.client.make_url("/")).get(name)
+        return found.value if found else None
+
+    async def get(self, path, **more):
+        answer = await self.client.get(path, allow_redirects=False, **more)
+        return answer, await answer.text()
+
+    async def post(self, path, data=None, **more):
+        answer = await self.client.post(path, data=data or {}, allow_redirects=False, **more)
+        return answer, await answer.text()
+
+    async def login(self, name, password=PASSWORD, target="/", **more):
+        await self.get("/login")
+        form = {"name": name, "password": password, "csrf": self.cookie("form") or "", "next": target}
+        return await self.post("/login", form, **more)
+
+    async def csrf(self):
+        def read(tx):
+            return tx.execute(own.session.select().order_by(own.session.c.created_ms.desc())).first().csrf
+
+        return await self.parts.database.read(read)
+
+
 @pytest.fixture
-def town_module():
-    """Everything above, for tests that build a town of their own."""
-    return SimpleNamespace(**{name: value for name, value in globals().items() if not name.startswith("_")})
+async def visit(tmp_path):
+    """Return ``visit(role=None, **town)``: a visitor of a fresh town, logged in when a role is given."""
+    opened = []
+
+    async def make(role=None, **known):
+        folder = tmp_path / str(len(opened))
+        folder.mkdir()
+        app, parts = await open_town(folder, **known)
+        client = TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True))
+        await client.start_server()
+        opened.append((client, parts))
+        visitor = Visitor(client, parts)
+        if role:
+            answer, _ = await visitor.login(role)
+            assert answer.status == 303
+        return visitor
+
+    yield make
+    for client, parts in opened:
+        await client.close()
+        await close_town(parts)
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory):
+    """A town that is only looked at, served for a browser."""
+    with Town(tmp_path_factory.mktemp("town"), points=True) as served:
+        yield served

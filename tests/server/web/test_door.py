@@ -1,0 +1,172 @@
+"""Login, sessions, forms and roles over HTTP."""
+
+import re
+
+import pytest
+from sqlalchemy import select
+
+from alerts import tables
+from server.web import sessions
+from server.web.auth import safe_next
+
+PASSWORD = "rahasia-sekali-1"
+STAFF = (
+    "/",
+    "/wall",
+    "/services/simpus",
+    "/hosts",
+    "/hosts/srv-dinkes-1",
+    "/devices",
+    "/devices/sw-03",
+    "/incidents",
+    "/incidents/40",
+    "/series",
+)
+
+
+async def test_nobody_sees_staff_pages_without_login(visit):
+    visitor = await visit()
+    for path in (*STAFF, "/reports", "/reports/2026-06.csv"):
+        answer, _ = await visitor.get(path)
+        assert (path, answer.status) == (path, 303)
+        assert answer.headers["Location"].startswith("/login?next=")
+
+
+async def test_programs_are_told_so_without_a_redirect(visit):
+    visitor = await visit()
+    for path in ("/live", "/api/chart?subject=host/srv-dinkes-1&chart=cpu", "/api/series?measurement=cpu&field=x"):
+        answer, _ = await visitor.get(path)
+        assert (path, answer.status) == (path, 401)
+
+
+@pytest.mark.parametrize(
+    ("role", "reports", "acknowledge"),
+    [("viewer", 403, 403), ("operator", 403, 303), ("evaluator", 200, 403), ("admin", 200, 303)],
+)
+async def test_a_role_opens_its_doors_only(visit, role, reports, acknowledge):
+    visitor = await visit(role)
+    assert (await visitor.get("/reports"))[0].status == reports
+    answer, _ = await visitor.post("/incidents/40/ack", {"csrf": await visitor.csrf()})
+    assert answer.status == acknowledge
+
+
+async def test_login_goes_on_to_where_the_visitor_wanted(visit):
+    visitor = await visit()
+    answer, _ = await visitor.login("viewer", target="/incidents?before=41")
+    assert answer.headers["Location"] == "/incidents?before=41"
+    assert (await visitor.get("/"))[0].status == 200
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_the_session_cookie_is_closed_to_scripts_and_other_sites(visit, secure):
+    visitor = await visit(secure=secure)
+    answer, text = await visitor.get("/login")
+    form = re.search(r'name="csrf" value="([^"]+)"', text)[1]
+    answer, _ = await visitor.post(
+        "/login", {"name": "viewer", "password": PASSWORD, "csrf": form}, headers={"Cookie": f"form={form}"}
+    )
+    assert answer.status == 303
+    name = "__Host-pantau" if secure else "pantau"
+    cookie = next(value for value in answer.headers.getall("Set-Cookie") if value.startswith(f"{name}="))
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert ("Secure" in cookie.split("; ")) is secure
+    assert ("Strict-Transport-Security" in answer.headers) is secure
+
+
+async def test_wrong_names_and_wrong_passwords_are_told_alike(visit):
+    visitor = await visit()
+    for name, password in (("viewer", "salah-sekali-1"), ("tiada", PASSWORD), ("", "")):
+        answer, text = await visitor.login(name, password)
+        assert answer.status == 401
+        assert "Nama atau kata sandi tidak cocok." in text
+        assert visitor.cookie("pantau") is None
+
+
+async def test_guessing_meets_a_wall_that_says_when_to_come_back(visit):
+    visitor = await visit()
+    for _ in range(sessions.MAX_BY_NAME):
+        assert (await visitor.login("viewer", "salah-sekali-1"))[0].status == 401
+    answer, text = await visitor.login("viewer")
+    assert answer.status == 429
+    assert int(answer.headers["Retry-After"]) == sessions.THROTTLE_WINDOW // 1000
+    assert "15 menit" in text
+
+
+async def test_a_login_form_of_another_site_is_refused(visit):
+    visitor = await visit()
+    form = {"name": "viewer", "password": PASSWORD, "next": "/"}
+    assert (await visitor.post("/login", form))[0].status == 403
+    await visitor.get("/login")
+    assert (await visitor.post("/login", {**form, "csrf": "guess"}))[0].status == 403
+    cross = {"Sec-Fetch-Site": "cross-site"}
+    assert (await visitor.login("viewer", headers=cross))[0].status == 403
+    assert visitor.cookie("pantau") is None
+
+
+async def test_a_form_without_the_token_of_the_session_does_nothing(visit):
+    visitor = await visit("admin")
+    for path in ("/logout", "/incidents/40/ack"):
+        for given in ({}, {"csrf": ""}, {"csrf": "guess"}):
+            answer, text = await visitor.post(path, given)
+            assert (path, given, answer.status) == (path, given, 403)
+            assert "Tidak diizinkan" in text
+    acked = select(tables.incident.c.acked_ms).where(tables.incident.c.id == 40)
+    assert await visitor.parts.database.read(lambda tx: tx.scalar(acked)) is None
+    assert (await visitor.get("/"))[0].status == 200
+
+
+async def test_logout_ends_the_session_on_the_server(visit):
+    visitor = await visit("viewer")
+    token = visitor.cookie("pantau")
+    assert (await visitor.post("/logout", {"csrf": await visitor.csrf()}))[0].status == 303
+    answer, _ = await visitor.get("/", headers={"Cookie": f"pantau={token}"})
+    assert answer.status == 303
+
+
+async def test_a_session_that_is_used_is_renewed_and_one_that_is_not_runs_out(visit):
+    now = [1_780_561_800_000]
+    visitor = await visit("viewer", clock=lambda: now[0])
+    now[0] += sessions.IDLE - 1000
+    assert (await visitor.get("/hosts"))[0].status == 200
+    now[0] += sessions.IDLE - 1000
+    assert (await visitor.get("/hosts"))[0].status == 200
+    now[0] += sessions.IDLE
+    assert (await visitor.get("/hosts"))[0].status == 303
+
+
+async def test_coming_and_going_is_in_the_audit(visit):
+    visitor = await visit()
+    await visitor.login("viewer", "salah-sekali-1")
+    await visitor.login("viewer")
+    await visitor.post("/logout", {"csrf": await visitor.csrf()})
+    rows = await visitor.parts.database.read(
+        lambda tx: list(tx.execute(select(tables.audit.c.actor, tables.audit.c.action)))
+    )
+    assert [tuple(row) for row in rows][-3:] == [("viewer", "login.failed"), ("viewer", "login"), ("viewer", "logout")]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        None,
+        "",
+        "hosts",
+        "//evil.example",
+        "/\\evil.example",
+        "/%5cevil.example",
+        "/\t/evil.example",
+        "/%09/evil.example",
+        "https://evil.example",
+        "javascript:alert(1)",
+        "/%2Fevil.example",
+        "\\\\evil.example",
+        "/\nx",
+    ],
+)
+def test_going_on_never_leaves_the_house(wanted):
+    assert safe_next(wanted) == "/"
+
+
+@pytest.mark.parametrize("wanted", ["/", "/hosts/a%20b?span=1h", "/incidents?before=3"])
+def test_going_on_inside_the_house_is_fine(wanted):
+    assert safe_next(wanted) == wanted

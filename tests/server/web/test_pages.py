@@ -1,0 +1,280 @@
+"""What the pages show, over HTTP."""
+
+import html
+import re
+import time
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from alerts import tables
+from server.register import Agency, Host, Register, Service
+from server.state import tables as own
+
+PAGES = {
+    "/": "Perlu ditangani",
+    "/wall": "SIMPUS",
+    "/services/simpus": "Tahap pemeriksaan terakhir",
+    "/services/agenda": "Belum ada pemeriksaan",
+    "/hosts": "srv-dinkes-1",
+    "/hosts/srv-dinkes-1": "path=/var",
+    "/devices": "10.20.7.2",
+    "/devices/sw-03": "GigabitEthernet0/1",
+    "/devices/sw-03?port=Gi0%2F3": "Grafik antarmuka",
+    "/incidents": "belum ditangani",
+    "/incidents/40": "Urutan kejadian",
+    "/incidents/42": "sedang memeriksa basis data",
+    "/reports": "Cakupan pemantauan",
+    "/reports?month=2026-05": "Mei 2026",
+    "/series": "pilih",
+    "/series?measurement=disk&field=used_percent&tag.host=srv-dinkes-1": "/var",
+    "/status": "Gangguan saat ini",
+    "/login?next=/": None,
+}
+MACHINES = ("/api/v2/write", "/write", "/ping", "/health")
+
+
+def words(text):
+    """Return what a reader sees."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", " ", text))
+
+
+async def test_every_page_works_in_both_languages(visit):
+    visitor = await visit("admin", points=True)
+    for path, expected in PAGES.items():
+        answer, text = await visitor.get(path)
+        if expected is None:
+            assert answer.status == 303
+            continue
+        assert (path, answer.status) == (path, 200)
+        assert expected in html.unescape(text)
+        assert '<html lang="id"' in text
+    await visitor.get("/preferences?lang=en")
+    for path, expected in PAGES.items():
+        if expected is None:
+            continue
+        _, text = await visitor.get(path)
+        assert '<html lang="en"' in text
+        assert not re.search(r"\b(berfungsi|padam|layanan|Keadaan|belum|sejak)\b", words(text)), path
+
+
+async def test_every_answer_of_the_pages_is_hardened_and_nothing_comes_from_elsewhere(visit):
+    visitor = await visit("admin")
+    for path in (*(path for path in PAGES if "series" not in path), "/nope", "/api/nope", "/static/x/app.css"):
+        answer, text = await visitor.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert not re.search(r"<[^>]+\s(style|on\w+)=", text), path
+        assert not re.search(r"<script(?![^>]+src=)", text), path
+        loaded = re.findall(r'<(?:script|link|img|use)\b[^>]*?(?:src|href)="([^"]+)"', text)
+        assert all(one.startswith("/") and not one.startswith("//") for one in loaded)
+
+
+async def test_addresses_for_programs_are_left_alone(visit):
+    visitor = await visit()
+    for path in MACHINES:
+        answer, text = await visitor.get(path)
+        assert answer.status == 404
+        assert "Content-Security-Policy" not in answer.headers
+        assert "<html" not in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/services/nope",
+        "/hosts/nope",
+        "/devices/nope",
+        "/incidents/999",
+        "/incidents/x",
+        "/incidents/99999999999999999999",
+        "/incidents?before=x",
+        "/reports/2026-13.csv",
+        "/reports/2026-06.exe",
+    ],
+)
+async def test_what_is_not_there_is_told_calmly(visit, path):
+    visitor = await visit("admin")
+    answer, text = await visitor.get(path)
+    assert answer.status == 404
+    assert "Halaman tidak ditemukan" in text
+
+
+async def test_static_files_are_kept_for_ever_under_their_hash_only(visit):
+    visitor = await visit()
+    _, text = await visitor.get("/login")
+    address = re.search(r'href="(/static/[^"]+/app\.css)"', text)[1]
+    answer, _ = await visitor.get(address)
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert answer.headers["Content-Encoding"] == "gzip"
+    answer, _ = await visitor.get("/static/0000/app.css")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    for outside in ("/static/0/../../app.py", "/static/0/%2e%2e/app.py", "/static/0//etc/passwd"):
+        assert (await visitor.get(outside))[0].status == 404
+
+
+async def test_problems_come_first_and_the_worst_of_them_on_top(visit):
+    visitor = await visit("viewer")
+    _, text = await visitor.get("/")
+    titles = re.findall(r'<h3><a href="/incidents/(\d+)">', text)
+    assert titles[0] == "40"
+    severities = re.findall(r'class="sev (\w+)"', text)
+    assert severities == sorted(severities, key=["critical", "high", "medium", "low"].index)
+    assert text.index('id="problems"') < text.index('id="services"')
+    assert "4 dari 38 layanan terganggu" in words(text)
+
+
+async def test_every_page_says_how_fresh_it_is(visit):
+    visitor = await visit("viewer")
+    for path in ("/", "/hosts", "/incidents/40", "/series"):
+        _, text = await visitor.get(path)
+        seen = re.sub(r"\s+", " ", words(text))
+        assert "Data terakhir 5 detik lalu" in seen
+        assert "Evaluasi terakhir 8 detik lalu" in seen
+        assert "Antrean notifikasi 7" in seen
+
+
+async def test_acknowledging_is_kept_told_and_audited(visit):
+    visitor = await visit("operator")
+    with visitor.parts.feed.subscribe() as listener:
+        form = {"csrf": await visitor.csrf(), "note": "saya <b>cek</b>"}
+        answer, _ = await visitor.post("/incidents/40/ack", form)
+        assert answer.headers["Location"] == "/incidents/40"
+        assert (await listener.get(1)).data["incident"] == 40
+    _, text = await visitor.get("/incidents/40")
+    assert "Ditangani oleh operator" in text
+    assert "saya &lt;b&gt;cek&lt;/b&gt;" in text
+    actions = await visitor.parts.database.read(lambda tx: list(tx.scalars(select(tables.audit.c.action))))
+    assert actions[-1] == "incident.acknowledge"
+
+
+async def test_a_closed_incident_cannot_be_acknowledged_any_more(visit):
+    visitor = await visit("operator")
+    close = (
+        update(tables.incident)
+        .where(tables.incident.c.id == 40)
+        .values(closed_ms=1_780_561_800_000, close_reason="recovered")
+    )
+    await visitor.parts.database.write(lambda tx: tx.execute(close))
+    await visitor.post("/incidents/40/ack", {"csrf": await visitor.csrf()})
+    _, text = await visitor.get("/incidents/40")
+    assert "Tidak ada yang menandai insiden ini sebelum pulih." in text
+    assert 'action="/incidents/40/ack"' not in text
+
+
+async def test_the_public_page_tells_nothing_internal(visit):
+    visitor = await visit()
+    answer, text = await visitor.get("/status")
+    assert answer.status == 200
+    assert "SIMPUS" in text
+    seen = words(text)
+    for secret in (
+        "srv-",
+        "sw-0",
+        "10.20.",
+        "refused",
+        "502",
+        "https://",
+        "http",
+        "Masuk Tunggal",
+        "Jembatan SIPD",
+        "sari",
+        "simpus-http",
+        "server hidup",
+    ):
+        assert secret not in seen, secret
+    assert not re.search(r'href="/(services|hosts|devices|incidents|series|reports)', text)
+
+
+async def test_names_that_others_write_cannot_become_markup(visit):
+    evil = '<script>alert("x")</script>/a b'
+    visitor = await visit("admin")
+    row = {"name": evil, "first_ms": 1, "seen_ms": 2, "point_ms": 1, "address": "<i>", "client": "<u>"}
+    await visitor.parts.database.write(lambda tx: tx.execute(insert(own.host).values(**row)))
+    _, text = await visitor.get("/hosts")
+    assert "<script>alert" not in text
+    address = next(one for one in re.findall(r'href="(/hosts/[^"]+)"', text) if "alert" in one)
+    answer, text = await visitor.get(address)
+    assert answer.status == 200
+    assert "<script>alert" not in text
+    assert "<u>" not in text
+
+
+async def test_pages_go_on_when_the_store_cannot_be_read(visit, tmp_path):
+    visitor = await visit("admin")
+    await visitor.parts.store.close()
+    for path in ("/", "/hosts", "/hosts/srv-dinkes-1", "/devices/sw-03", "/series"):
+        answer, text = await visitor.get(path)
+        assert (path, answer.status) == (path, 200)
+        if path in {"/hosts", "/devices/sw-03", "/series"}:
+            assert "tidak dapat dibaca saat ini" in text
+    for path in ("/api/chart?subject=host/srv-dinkes-1&chart=cpu", "/api/series?measurement=cpu&field=usage_user"):
+        assert (await visitor.get(path))[0].status == 503
+
+
+async def test_charts_come_as_numbers_and_as_a_picture(visit):
+    visitor = await visit("viewer", points=True)
+    address = "subject=service/simpus&chart=took&span=1h"
+    answer, _ = await visitor.get(f"/api/chart?{address}")
+    drawn = await (await visitor.client.get(f"/api/chart?{address}")).json()
+    assert [line["label"] for line in drawn["lines"]] == ["simpus-http"]
+    assert len(drawn["times"]) == len(drawn["lines"][0]["values"]) == 32
+    answer, text = await visitor.get(f"/api/chart.svg?{address}")
+    assert answer.content_type == "image/svg+xml"
+    assert "simpus-http" in text
+    assert (await visitor.get("/api/chart?subject=host/x&chart=nope"))[0].status == 404
+
+
+async def test_any_series_can_be_charted_with_its_tags(visit):
+    visitor = await visit("viewer", points=True)
+    answer, text = await visitor.get("/series?measurement=disk")
+    assert 'name="tag.path"' in text
+    address = html.unescape(re.search(r'data-chart="([^"]+)"', text)[1])
+    drawn = await (await visitor.client.get(address + "&tag.host=srv-dinkes-1")).json()
+    assert {line["label"] for line in drawn["lines"]} == {"/", "/var"}
+
+
+async def test_a_new_centre_without_anything_is_a_friendly_place(visit):
+    empty = Register(agencies={}, services={}, hosts={}, hours={})
+    visitor = await visit("admin", register=empty, devices={}, filled=False)
+    for path, expected in (
+        ("/", "Belum ada layanan yang terdaftar"),
+        ("/hosts", "Pasang agen"),
+        ("/devices", "Belum ada perangkat"),
+        ("/incidents", "Tidak ada insiden"),
+        ("/series", "Belum ada data"),
+        ("/reports", "–"),
+        ("/status", "Status layanan"),
+        ("/wall", "Tidak ada insiden"),
+    ):
+        answer, text = await visitor.get(path)
+        assert answer.status == 200
+        assert expected in text
+
+
+async def test_reports_can_be_taken_along(visit):
+    visitor = await visit("evaluator")
+    for form, kind in (("html", "text/html"), ("json", "application/json"), ("csv", "text/csv")):
+        answer, text = await visitor.get(f"/reports/2026-06.{form}")
+        assert answer.status == 200
+        assert answer.content_type == kind
+        assert "SIMPUS" in text
+
+
+async def test_the_overview_of_a_whole_city_takes_tens_of_milliseconds(visit):
+    agencies = {"a": Agency(id="a", name="Dinas A")}
+    services = {f"s{n}": Service(id=f"s{n}", name=f"Layanan {n}", agency="a") for n in range(38)}
+    hosts = {f"h{n}": Host(id=f"h{n}", agency="a") for n in range(200)}
+    register = Register(agencies=agencies, services=services, hosts=hosts, hours={})
+    visitor = await visit("admin", register=register, device_count=200)
+    await visitor.get("/")
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert (await visitor.get("/"))[0].status == 200
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.25
