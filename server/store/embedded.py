@@ -149,11 +149,13 @@ class Embedded:
         """Write out what waits and close the file."""
         if self._writing is not None:
             await self._writing
-        if self._tables is not None:
-            await self._in(self._writer, self._tables.close)
+        try:
+            if self._tables is not None:
+                await self._in(self._writer, self._tables.close)
+        finally:
             self._tables = None
-        self._writer.shutdown(wait=False)
-        self._readers.shutdown(wait=False)
+            self._writer.shutdown(wait=False)
+            self._readers.shutdown(wait=False)
 
     async def _read(self, work: Callable[[Tables], T]) -> T:
         tables = self._tables
@@ -164,8 +166,8 @@ class Embedded:
     def _opened(self) -> Tables:
         """Open the file unless it is open and sound; in the writing thread."""
         if self._tables is not None and self._tables.broken:
-            self._tables.close()
-            self._tables = None
+            broken, self._tables = self._tables, None
+            broken.close()
         if self._tables is None:
             self._tables = Tables(self._file, memory=self._options.memory)
         return self._tables

@@ -20,6 +20,7 @@ from server.store.embedded_series import Dictionary, Fresh
 from server.store.kinds import KINDS, require_suited
 
 _FORMAT: Final = 1
+_LOG_MAX: Final = "16MB"  # what a start after a crash has to read again: 0.1 s
 # what the world does to a database; all other errors are our bugs
 _AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
 _PREFIX: Final = re.compile(r"^(?:\w+ )?Error: ")
@@ -87,6 +88,7 @@ class Tables:
                 file,
                 config={
                     "memory_limit": f"{memory}B",
+                    "checkpoint_threshold": _LOG_MAX,
                     "temp_directory": str(file.with_suffix(".tmp")),
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,

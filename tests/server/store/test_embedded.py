@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import os
 import math
+import os
 import random
 import signal
 import subprocess
