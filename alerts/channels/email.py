@@ -6,7 +6,7 @@ import html
 import socket
 import ssl
 from email.message import EmailMessage
-from email.utils import parseaddr
+from email.utils import formatdate, parseaddr
 from typing import Annotated, Final, Literal
 
 import aiosmtplib
@@ -50,12 +50,13 @@ class Email:
 
     async def send(self, recipient: str, message: Message) -> str:
         """Send once; the id is the mail's Message-ID."""
-        mail = compose(message, self._options.sender, recipient)
+        mail = compose(message, self._options.sender, recipient, formatdate())
         accepted = False
         try:
             async with asyncio.timeout(self._options.timeout):
-                smtp = await self._connect()
+                smtp = await self._client()
                 try:
+                    await self._greet(smtp)
                     await smtp.mail(self._envelope_from(), encoding="utf-8")
                     await smtp.rcpt(parseaddr(recipient)[1], encoding="utf-8")
                     accepted = True  # from here a lost answer leaves it open whether the mail was taken
@@ -76,12 +77,11 @@ class Email:
     async def close(self) -> None:
         """Nothing is kept between mails."""
 
-    async def _connect(self) -> aiosmtplib.SMTP:
+    async def _client(self) -> aiosmtplib.SMTP:
         options = self._options
         if options.security != "none" and self._tls is None:
             self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=options.ca_file or None)
-        password = None if options.password is None else await asyncio.to_thread(options.password.reveal)
-        smtp = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=options.host,
             port=options.port or _PORTS[options.security],
             local_hostname=options.helo or socket.gethostname(),
@@ -90,23 +90,27 @@ class Email:
             start_tls=options.security == "starttls",
             tls_context=self._tls,
         )
+
+    async def _greet(self, smtp: aiosmtplib.SMTP) -> None:
+        secret = self._options.password
+        password = "" if secret is None else await asyncio.to_thread(secret.reveal)
         await smtp.connect()
-        if options.user and password is not None:
-            await smtp.login(options.user, password)
-        return smtp
+        if self._options.user:
+            await smtp.login(self._options.user, password)
 
     def _envelope_from(self) -> str:
         return parseaddr(self._options.envelope_from or self._options.sender)[1]
 
 
-def compose(message: Message, sender: str, recipient: str) -> EmailMessage:
-    """Build the mail: plain text and HTML, threaded by incident, marked as sent by a machine."""
+def compose(message: Message, sender: str, recipient: str, date: str) -> EmailMessage:
+    """Build the mail, ``date`` as RFC 5322 writes it: plain text and HTML, threaded by incident, marked as sent by a machine."""
     domain = parseaddr(sender)[1].rpartition("@")[2]
     first = f"<{message.thread}@{domain}>"
     mail = EmailMessage()
     mail["From"] = sender
     mail["To"] = recipient
     mail["Subject"] = message.title
+    mail["Date"] = date
     mail["Message-ID"] = f"<{message.key}@{domain}>"
     mail["In-Reply-To"] = first
     mail["References"] = first

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from alerts.channels import Message, Refused, Unreachable
 from alerts.channels.post import Poster, Reply
@@ -68,7 +69,9 @@ class Telegram:
         if topic:
             body["message_thread_id"] = int(topic) if topic.isdecimal() else topic
         url = f"{self._options.api.rstrip('/')}/bot{token}/sendMessage"
-        return await self._poster.post(url, msgspec.json.encode(body), {"Content-Type": "application/json"})
+        reply = await self._poster.post(url, msgspec.json.encode(body), {"Content-Type": "application/json"})
+        said = str(reply.body.get("description", "")).replace(token, "(token)")
+        return replace(reply, body={**reply.body, "description": said})
 
 
 def _message_id(reply: Reply) -> str:
