@@ -33,7 +33,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     memory: Size = Size(512_000_000)
-    window: Duration = Duration(0.05)
+    window: Duration = Duration(0.1)
 
 
 class Embedded:
