@@ -53,12 +53,13 @@ class History(msgspec.Struct, frozen=True):
 
     @property
     def resolution(self) -> int | None:
-        """Milliseconds between looks of the check that looks most often, as measured; None when nothing was looked at twice."""
+        """Milliseconds between looks of the check that looks most often, as measured, to the second; None without two looks."""
         took: dict[str, tuple[int, int]] = {}
         for span in self.spans:
             length, steps = took.get(span.check, (0, 0))
             took[span.check] = (length + span.last - span.start, steps + span.looks - 1)
-        return min((length // steps for length, steps in took.values() if steps > 0 < length), default=None)
+        pace = min((length / steps for length, steps in took.values() if steps > 0 < length), default=None)
+        return None if pace is None else max(1, round(pace / 1000)) * 1000
 
 
 def compose(

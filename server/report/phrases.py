@@ -199,7 +199,6 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "times_in": ("Semua waktu dalam {zone}.", "All times in {zone}."),
     "not_rated": ("tidak dinilai", "not rated"),
     "day_note": ("{day}: {status}, padam {down}", "{day}: {status}, down {down}"),
-    "legend": ("Keterangan", "Legend"),
     "honesty": ("Yang tidak kami lihat", "What we did not see"),
     "rule_order": (
         (
