@@ -1,12 +1,15 @@
 """Reports for evaluators: choose a month, read it, take it along."""
 
+import asyncio
 import datetime as dt
+from collections.abc import Callable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from server.report import document, spreadsheet
+from alerts.words import Language as Lang
+from server.report import render
 from server.report.build import build, month
 from server.report.model import Report
 from server.web.context import WEB, Web
@@ -35,19 +38,36 @@ async def download(request: web.Request) -> web.StreamResponse:
     context = request.app[WEB]
     spoken = context.language(request)
     name, form = request.match_info["month"], request.match_info["form"]
-    if name not in {_text(one) for one in _months(context)}:
+    if form not in _FORMS or name not in {_text(one) for one in _months(context)}:
         raise web.HTTPNotFound
     report = await _report(context, name)
-    match form:
-        case "html":
-            headers = {"Content-Security-Policy": _DOCUMENT_POLICY, hdrs.CACHE_CONTROL: "no-store"}
-            text = document.text(report)
-            return web.Response(text=text, content_type="text/html", headers=headers)
-        case "json":
-            return _attached(name, form, document.text(report), "application/json")
-        case "csv":
-            return _attached(name, form, spreadsheet.text(report, spoken.code), "text/csv")
-    raise web.HTTPNotFound
+    make, kind = _FORMS[form]
+    text = await asyncio.to_thread(make, report, spoken.code, context)
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    if form == "html":
+        headers["Content-Security-Policy"] = _DOCUMENT_POLICY
+    else:
+        headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="pantau-{name}.{form}"'
+    return web.Response(body=text.encode(), content_type=kind, charset="utf-8", headers=headers)
+
+
+def _html(report: Report, lang: Lang, context: Web) -> str:
+    return render.html(report, lang, made=context.parts.clock(), title=context.parts.title)
+
+
+def _json(report: Report, _lang: Lang, _context: Web) -> str:
+    return render.json(report)
+
+
+def _csv(report: Report, lang: Lang, _context: Web) -> str:
+    return render.csv(report, lang)
+
+
+_FORMS: Final[Mapping[str, tuple[Callable[[Report, Lang, Web], str], str]]] = {
+    "html": (_html, "text/html"),
+    "json": (_json, "application/json"),
+    "csv": (_csv, "text/csv"),
+}
 
 
 async def _report(context: Web, name: str) -> Report:
@@ -57,14 +77,6 @@ async def _report(context: Web, name: str) -> Report:
     return await parts.database.read(
         lambda tx: build(tx, parts.register, start=start, end=end, now=now, zone=parts.zone)
     )
-
-
-def _attached(name: str, form: str, text: str, kind: str) -> web.Response:
-    headers = {
-        hdrs.CONTENT_DISPOSITION: f'attachment; filename="pantau-{name}.{form}"',
-        hdrs.CACHE_CONTROL: "no-store",
-    }
-    return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
 
 def _months(context: Web) -> list[dt.date]:

@@ -1,7 +1,9 @@
 """A lively town for the pages: 38 services of 12 agencies, servers, devices, faults and messages; and a browser to look at it."""
 
 import asyncio
+import contextlib
 import datetime as dt
+import functools
 import math
 import random
 import threading
@@ -20,6 +22,7 @@ from server.feed import Feed
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 from server.state.database import Database
+from server.store import StoreUnavailable
 from server.store.embedded import Embedded, Options
 from server.web import accounts
 from server.web.app import Parts, build
@@ -367,13 +370,18 @@ def make_points(register, now=NOW, hours=3):
 def _settle(folder, now, register, devices, filled):
     database = Database(f"sqlite:///{folder}/state.db")
     tables.metadata.create_all(database.engine)
-    hashed = accounts.Passwords().make(PASSWORD)
+    hashed = _hashed()
     with database.engine.connect() as tx, tx.begin():
         if filled:
             fill(tx, register, devices, now)
         for role in accounts.ROLES:
             accounts.add(tx, name=role, password=hashed, role=role, at=now, by="test")
     return database
+
+
+@functools.cache
+def _hashed():
+    return accounts.Passwords().make(PASSWORD)
 
 
 async def open_town(
@@ -387,13 +395,17 @@ async def open_town(
     points=False,
     filled=True,
     device_count=16,
+    damaged=False,
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
     devices = make_devices(device_count) if devices is None else devices
     database = await asyncio.to_thread(_settle, folder, now, register, devices, filled)
+    if damaged:
+        (folder / "points.duckdb").write_bytes(b"not a database")
     store = Embedded(Options(), folder)
-    await store.open()
+    with contextlib.suppress(StoreUnavailable):
+        await store.open()
     if points:
         await store.write(list(make_points(register, now)))
     parts = Parts(

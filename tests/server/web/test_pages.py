@@ -4,7 +4,6 @@ import html
 import re
 import time
 
-import pytest
 from sqlalchemy import insert, select, update
 
 from alerts import tables
@@ -82,26 +81,21 @@ async def test_addresses_for_programs_are_left_alone(visit):
         assert "<html" not in text
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_what_is_not_there_is_told_calmly(visit):
+    visitor = await visit("admin")
+    odd = ("/incidents/999", "/incidents/x", "/incidents/99999999999999999999", "/incidents?before=x")
+    for path in (
         "/nope",
         "/services/nope",
         "/hosts/nope",
         "/devices/nope",
-        "/incidents/999",
-        "/incidents/x",
-        "/incidents/99999999999999999999",
-        "/incidents?before=x",
+        *odd,
         "/reports/2026-13.csv",
         "/reports/2026-06.exe",
-    ],
-)
-async def test_what_is_not_there_is_told_calmly(visit, path):
-    visitor = await visit("admin")
-    answer, text = await visitor.get(path)
-    assert answer.status == 404
-    assert "Halaman tidak ditemukan" in text
+    ):
+        answer, text = await visitor.get(path)
+        assert (path, answer.status) == (path, 404)
+        assert "Halaman tidak ditemukan" in text
 
 
 async def test_static_files_are_kept_for_ever_under_their_hash_only(visit):
@@ -204,9 +198,8 @@ async def test_names_that_others_write_cannot_become_markup(visit):
     assert "<u>" not in text
 
 
-async def test_pages_go_on_when_the_store_cannot_be_read(visit, tmp_path):
-    visitor = await visit("admin")
-    await visitor.parts.store.close()
+async def test_pages_go_on_when_the_store_cannot_be_read(visit):
+    visitor = await visit("admin", damaged=True)
     for path in ("/", "/hosts", "/hosts/srv-dinkes-1", "/devices/sw-03", "/series"):
         answer, text = await visitor.get(path)
         assert (path, answer.status) == (path, 200)
@@ -231,7 +224,7 @@ async def test_charts_come_as_numbers_and_as_a_picture(visit):
 
 async def test_any_series_can_be_charted_with_its_tags(visit):
     visitor = await visit("viewer", points=True)
-    answer, text = await visitor.get("/series?measurement=disk")
+    _, text = await visitor.get("/series?measurement=disk")
     assert 'name="tag.path"' in text
     address = html.unescape(re.search(r'data-chart="([^"]+)"', text)[1])
     drawn = await (await visitor.client.get(address + "&tag.host=srv-dinkes-1")).json()
