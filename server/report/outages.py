@@ -9,7 +9,7 @@ import msgspec
 from collectors.result import Reason, Status
 from server import availability
 from server.availability import SETTLE, Parts
-from server.history import History
+from server.history import History, Span
 from server.report.model import Outage, Times
 from server.stretches import Stretch, clip, common, total
 
@@ -29,7 +29,8 @@ def list_outages(
     wide = known.timeline(*known.window)
     everywhere = availability.part(wide)
     touching = [each for each in availability.outages(wide) if each.start < end and each.end >= start]
-    return [_outage(known, each, (start, end), within, everywhere, acknowledged) for each in touching]
+    failures = [span for span in known.spans if span.status is Status.DOWN]
+    return [_outage(known, each, (start, end), within, everywhere, failures, acknowledged) for each in touching]
 
 
 def cut_off(known: History, start: int, end: int, now: int) -> bool:
@@ -66,11 +67,12 @@ def _outage(
     period: Stretch,
     within: Parts,
     everywhere: Parts,
+    failures: Sequence[Span],
     acknowledged: Sequence[Acknowledged],
 ) -> Outage:
     whole = [(each.start, each.end)]
     after = _working(known, each.end, known.window[1])
-    seen = [span for span in known.spans if span.status is Status.DOWN and clip(whole, span.start, span.end)]
+    seen = [span for span in failures if span.start < each.end and span.end > each.start]
     taken = [
         one.at for one in acknowledged if one.opened < each.end and (one.closed is None or one.closed > each.start)
     ]
