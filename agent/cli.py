@@ -84,3 +84,7 @@ def _try_out(found: "Settings", *, send: bool) -> int:
 
 def _names(found: "Settings") -> str:
     return ", ".join(unit.name for unit in found.units)
+
+
+if __name__ == "__main__":
+    main()

@@ -76,7 +76,8 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
 
 
 async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]) -> None:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN)
+    # the ingest unpacks bodies itself, off the loop and within its limits
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

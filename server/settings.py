@@ -54,7 +54,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file ``server.toml``, first phase: tables of plug-ins stay raw."""
 
     server: General = General()
-    store: Table = {"type": "embedded"}
+    store: Table = {}
     ingest: Table = {}
     check: tuple[Table, ...] = ()
     rule: tuple[Table, ...] = ()

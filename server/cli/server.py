@@ -22,4 +22,5 @@ def _run(arguments: argparse.Namespace) -> int:
     from server.app import serve  # noqa: PLC0415 - loads every library of the centre; the other commands do without
 
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return asyncio.run(serve(read(arguments.settings)))
