@@ -1,11 +1,11 @@
 """``pantau maintenance``: plan work, list it, call it off."""
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import closing
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,7 @@ from server.state.database import Database
 from server.state.migrate import upgrade
 
 T = TypeVar("T")
-_ALWAYS = 1 << 53
+_ALWAYS: Final = 1 << 53
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,7 +73,7 @@ def _add(arguments: argparse.Namespace) -> int:
         return work
 
     try:
-        work = _run(known, plan, writes=True)
+        work = _run(known, plan)
     except ValueError as error:
         return _fail(str(error))
     print(_line(work, known))
@@ -85,7 +85,7 @@ def _add(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     subjects = None if arguments.service is None else [f"service/{arguments.service}"]
-    for work in _run(known, lambda tx: maintenance.within(tx, 0, _ALWAYS, subjects), writes=False):
+    for work in _run(known, lambda tx: maintenance.within(tx, 0, _ALWAYS, subjects)):
         print(_line(work, known))
     return 0
 
@@ -101,7 +101,7 @@ def _cancel(arguments: argparse.Namespace) -> int:
         return work
 
     try:
-        print(_line(_run(known, stop, writes=True), known))
+        print(_line(_run(known, stop), known))
     except (LookupError, ValueError) as error:
         return _fail(str(error))
     return 0
@@ -113,17 +113,12 @@ def _line(work: Work, known: Settings) -> str:
     return f"{work.id}  {work.subject}  {start} to {end}  {work.reason} ({work.author}, approved by {work.approver}){state}"
 
 
-def _run(known: Settings, work: Callable[[Connection], T], *, writes: bool) -> T:
-    async def run() -> T:
-        known.data.mkdir(parents=True, exist_ok=True)
-        database = Database(known.state_url)
-        try:
-            await asyncio.to_thread(upgrade, database.engine)
-            return await (database.write(work) if writes else database.read(work))
-        finally:
-            database.close()
-
-    return asyncio.run(run())
+def _run(known: Settings, work: Callable[[Connection], T]) -> T:
+    known.data.mkdir(parents=True, exist_ok=True)
+    with closing(Database(known.state_url)) as database:
+        upgrade(database.engine)
+        with database.engine.begin() as tx:
+            return work(tx)
 
 
 def _now() -> int:

@@ -1,11 +1,11 @@
 """``pantau report``: a period's availability report; ``pantau report compute``: the bare calculator for auditors."""
 
 import argparse
-import asyncio
 import datetime as dt
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -65,7 +65,7 @@ def _report(arguments: argparse.Namespace) -> int:
     now = time.time_ns() // 1_000_000
     try:
         start, end = _period(arguments, known.zone, now)
-        report = asyncio.run(_build(known, start, end, now, arguments.service))
+        report = _build(known, start, end, now, arguments.service)
         _write(arguments, _text(report, known, arguments, now))
     except DatabaseError as error:
         print(f"pantau report: no ledger can be read in {known.data}: {error.orig}", file=sys.stderr)
@@ -94,14 +94,11 @@ def moment(text: str, zone: str) -> int:
     return round((read if read.tzinfo else read.replace(tzinfo=ZoneInfo(zone))).timestamp() * 1000)
 
 
-async def _build(known: Settings, start: int, end: int, now: int, service: str | None) -> Report:
-    database = Database(known.state_url)
-    try:
-        return await database.read(
-            lambda tx: build(tx, known.register, start=start, end=end, now=now, zone=known.zone, service=service)
-        )
-    finally:
-        database.close()
+def _build(known: Settings, start: int, end: int, now: int, service: str | None) -> Report:
+    with closing(Database(known.state_url)) as database:
+        reading = database.engine.connect().execution_options(writes=False)
+        with reading as tx, tx.begin():
+            return build(tx, known.register, start=start, end=end, now=now, zone=known.zone, service=service)
 
 
 def _text(report: Report, known: Settings, arguments: argparse.Namespace, now: int) -> str:
