@@ -6,10 +6,12 @@
   const offline = document.getElementById("offline");
   const SOON = 300;
   const CALM = 8000;
+  const PATIENCE = 4000;
   let timer = 0;
   let due = Infinity;
   let fetched = 0;
   let lost = 0;
+  let stale = false;
 
   function same(one, other) {
     return one.isEqualNode(other);
@@ -70,16 +72,15 @@
     timer = setTimeout(() => { if (document.hidden) { due = Infinity; stale = true; } else refresh(); }, delay);
   }
 
-  let stale = false;
   document.addEventListener("visibilitychange", () => { if (!document.hidden && stale) { stale = false; plan(0); } });
 
   function listen(address) {
     const source = new EventSource(address);
     let first = true;
-    source.onopen = () => { clearTimeout(lost); offline.hidden = true; };
+    source.onopen = () => { clearTimeout(lost); lost = 0; offline.hidden = true; };
     source.onerror = () => {
-      clearTimeout(lost);
-      lost = setTimeout(() => { offline.textContent = body.dataset.offline; offline.hidden = false; }, 4000);
+      // every failed try to reconnect is an error, too: only the first one starts the clock
+      lost ||= setTimeout(() => { offline.textContent = body.dataset.offline; offline.hidden = false; }, PATIENCE);
       if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(address), 5000);
     };
     source.addEventListener("resync", () => { if (!first) plan(SOON); first = false; });

@@ -457,11 +457,27 @@ class Town:
         await runner.cleanup()
         await close_town(self.parts)
 
+    def write(self, statement):
+        """Run a statement and wait until it is committed."""
+        work = self.parts.database.write(lambda tx: tx.execute(statement).rowcount)
+        assert asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
+
+    def end_streams(self):
+        """Break every open stream, as a proxy that restarts does."""
+        for listener in self.parts.feed._listeners:
+            listener.put(None)
+
     def call(self, work):
         """Run ``work()`` on the town's own loop."""
         done = threading.Event()
         self._loop.call_soon_threadsafe(lambda: (work(), done.set()))
         assert done.wait(5)
+
+
+@pytest.fixture
+def served():
+    """The class of a town of one's own, for a browser that changes something."""
+    return Town
 
 
 class Visitor:
