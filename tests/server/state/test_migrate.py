@@ -1,65 +1,13 @@
 """Migrations make exactly the tables that the code uses, on SQLite and on PostgreSQL."""
 
-import os
-import pwd
-import subprocess
-from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from parts import daemon, free_port
 from sqlalchemy import inspect, select
 
 from alerts.tables import incident
-from server.state.database import Database
 from server.state.migrate import config, upgrade
 from server.state.tables import metadata
-
-
-@contextmanager
-def postgresql(folder):
-    """Run a fresh PostgreSQL on 127.0.0.1; yields its URL."""
-    pytest.importorskip("psycopg", reason="psycopg is missing: uv pip install 'psycopg[binary]'")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
-        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
-    folder.mkdir()
-    port, user = free_port(), {}
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        owner = pwd.getpwnam("nobody")
-        for place in (folder, *folder.parents[:3]):
-            place.chmod(0o755)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    data = folder / "data"
-    subprocess.run(
-        [found[-1].with_name("initdb"), "-D", data, "-U", "pantau", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **user,
-    )
-    command = [found[-1], "-D", data, "-p", port, "-k", folder, "-h", "127.0.0.1", "-F"]
-    if user:
-        command = ["setpriv", "--reuid=nobody", "--regid", str(user["group"]), "--clear-groups", *command]
-    with daemon(command, port=port, log=folder.parent / "postgresql.log"):
-        yield f"postgresql+psycopg://pantau@127.0.0.1:{port}/postgres"
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.real, pytest.mark.timeout(60)])])
-def database(request, tmp_path):
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'state.db'}")
-        yield database
-        database.close()
-        return
-    with postgresql(tmp_path / "postgresql") as url:
-        database = Database(url)
-        yield database
-        database.close()
 
 
 def test_migrations_make_what_the_code_uses_and_a_second_run_is_harmless(database):
