@@ -275,7 +275,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "p_verdicts": (
         "{met} memenuhi target, {missed} tidak memenuhi, {open} belum dapat disimpulkan.",
-        "{met} met the target, {missed} missed it, {open} are undecided.",
+        "Target met: {met}, missed: {missed}, undecided: {open}.",
     ),
     "p_city": ("Ketersediaan gabungan {value}.", "Together they were available {value}."),
     "p_city_range": (
@@ -287,7 +287,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "Layanan padam {n} kali, seluruhnya {total}; terlama {longest} ({service}) karena {reason}.",
         "Services went down {n} times, {total} in all; the longest was {longest} ({service}): {reason}.",
     ),
-    "p_open": ("{n} gangguan belum pulih.", "{n} outages have not ended."),
+    "p_open": ("{n} gangguan belum pulih.", "Not ended yet: {n}."),
     "csv_id": ("id", "id"),
     "csv_service": ("layanan", "service"),
     "csv_agency": ("perangkat_daerah", "agency"),

@@ -30,7 +30,7 @@ async def test_it_reads_well_on_every_screen_and_asks_nobody(city, tmp_path):
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         for scheme in ("light", "dark"):
-            for width in (1280, 360):
+            for width in (1280, 1040, 768, 360):
                 page = await browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
                 page.on("request", lambda request: asked.append(request.url))
                 page.on("console", lambda message: said.append(message.text))

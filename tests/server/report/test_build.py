@@ -206,6 +206,15 @@ def test_a_recovery_that_nobody_saw_is_marked_and_stays_out_of_the_repair_time(b
     assert (outage.end, outage.ended, outage.exact, told.repair) == (ms("05T03:00"), True, False, None)
 
 
+def test_an_outage_that_nobody_looked_at_any_more_has_not_ended(book):
+    book.ran("2026-01-01T00:00", "05T03:00")
+    book.service("simpus", registered=dt.date(2026, 1, 1))
+    book.except_for("simpus", "2026-01-01T00:00", "05T03:00", ("down", "05T02:50", "05T03:00"))
+    told = only(book.report(now="10T00:00"))
+    (outage,) = told.outages
+    assert (outage.end, outage.ended, told.figures.down) == (ms("05T03:00"), False, 10 * MINUTE)
+
+
 def test_half_a_blind_month_gets_no_headline(one):
     """V02c."""
     one.saw("simpus", ("up", "16T00:00", "2026-07-01T00:00"))
