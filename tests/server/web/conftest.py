@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from alerts import state, tables
 from alerts.state import State
@@ -221,6 +221,8 @@ def fill(tx, register, devices, now=NOW):
     tx.execute(insert(own.monitor_run).values(start_ms=now - 90 * DAY, beat_ms=now, version="0.1.0"))
     for key, service in register.services.items():
         _fill_service(tx, service, FAULTS.get(key), chance, now)
+    if "portal" in register.services:
+        _past_incident(tx, now)
     number = 40
     for key, fault in FAULTS.items():
         if key not in register.services:
@@ -240,6 +242,14 @@ def fill(tx, register, devices, now=NOW):
         )
     silent = (Status.DOWN, Reason.SNMP_SILENT, "no answer from 10.20.7.2 within 5 s", 11 * MINUTE)
     open_incident(tx, number + 1, "snmp/sw-07", "device/sw-07", silent, "high", now=now)
+
+
+def _past_incident(tx, now):
+    timeout = (Status.DOWN, Reason.TIMEOUT, "no answer within 10 s", 26 * 60 * MINUTE)
+    open_incident(tx, 20, "portal-http", "service/portal", timeout, "critical", now=now, acked_by="sari")
+    over = {"closed_ms": now - 25 * 60 * MINUTE, "close_reason": "recovered"}
+    tx.execute(update(tables.incident).where(tables.incident.c.id == 20).values(over))
+    tx.execute(update(tables.outbox).where(tables.outbox.c.incident_id == 20).values(status="sent"))
 
 
 def _fill_service(tx, service, fault, chance, now):
