@@ -25,9 +25,8 @@ from server.stretches import Stretch, merge
 # A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.
 REACH: Final = (5, 2)
 
-# How often the centre writes a sign of life while it runs, ms; it counts as running until three of them are missing.
-BEAT: Final = 10_000
-_SILENCE: Final = 3 * BEAT
+# The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
+SILENCE: Final = 30_000
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -139,7 +138,7 @@ def start_run(tx: Connection, now: int, version: str) -> int:
 
 
 def beat(tx: Connection, run_id: int, now: int) -> None:
-    """Note that the centre still runs; call it every ``BEAT`` ms and when it stops."""
+    """Note that the centre still runs; call it every few seconds, well within ``SILENCE``, and when it stops."""
     start = monitor_run.c.start_ms
     earliest = case((start > now, now), else_=start)
     tx.execute(update(monitor_run).where(monitor_run.c.id == run_id).values(beat_ms=now, start_ms=earliest))
@@ -269,11 +268,11 @@ def _first_and_last_looks(tx: Connection, subjects: Sequence[str]) -> dict[str, 
 def _running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:
     rows = tx.execute(
         select(monitor_run.c.start_ms, monitor_run.c.beat_ms)
-        .where(monitor_run.c.start_ms < end, monitor_run.c.beat_ms > start - _SILENCE)
+        .where(monitor_run.c.start_ms < end, monitor_run.c.beat_ms > start - SILENCE)
         .order_by(monitor_run.c.id)
     ).all()
     runs = [(low, high) for low, high in rows]
-    if runs and now - runs[-1][1] <= _SILENCE:
+    if runs and now - runs[-1][1] <= SILENCE:
         runs[-1] = (runs[-1][0], now)
     return merge(runs)
 

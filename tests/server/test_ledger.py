@@ -256,7 +256,7 @@ def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
     run_id = ledger.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)
     ledger.beat(tx, run_id, START + 5 * MINUTE)
-    almost = START + 5 * MINUTE + 2 * ledger.BEAT
+    almost = START + 5 * MINUTE + ledger.SILENCE - 1
     line = ledger.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
     assert figures(line).unknown == 0
     assert count(tx, 10) == (10, 0, 5, 0, 0)
