@@ -1,0 +1,113 @@
+"""SNMP by gufo-snmp, whose core is in Rust; the one place that imports it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from gufo.snmp import (
+    Aes128Key,
+    Aes192Key,
+    Aes256Key,
+    DesKey,
+    KeyExpansion,
+    Md5Key,
+    Sha1Key,
+    Sha224Key,
+    Sha256Key,
+    Sha384Key,
+    Sha512Key,
+    SnmpAuthError,
+    SnmpError,
+    SnmpVersion,
+    User,
+)
+from gufo.snmp.aio import SnmpSession
+
+from collectors.snmp.session import Credentials, Denied, Garbled, Options, Silent, Value, Walked
+
+T = TypeVar("T")
+
+_AUTH: Final = {
+    "MD5": Md5Key,
+    "SHA": Sha1Key,
+    "SHA224": Sha224Key,
+    "SHA256": Sha256Key,
+    "SHA384": Sha384Key,
+    "SHA512": Sha512Key,
+}
+_PRIV: Final = {"DES": DesKey, "AES": Aes128Key, "AES192": Aes192Key, "AES256": Aes256Key}
+_REPETITIONS: Final = 24  # rows an answer; more does not fit into one packet of 1,500 bytes
+_MOST_ROWS: Final = 20_000
+
+
+class GufoSession:
+    """Implements ``session.Session``. gufo closes its socket when the session is forgotten."""
+
+    def __init__(self, options: Options, address: str, credentials: Credentials) -> None:
+        self._tries = options.retries + 1
+        self._encrypted = options.priv is not None
+        self._session = SnmpSession(
+            address,
+            options.port,
+            community=credentials.community,
+            user=_user(options, credentials) if options.version == "3" else None,
+            version=SnmpVersion.v3 if options.version == "3" else SnmpVersion.v2c,
+            timeout=options.timeout,
+            max_repetitions=_REPETITIONS,
+        )
+
+    async def open(self) -> None:
+        """See ``session.Session``."""
+        try:
+            await self._ask(self._session.refresh)
+        except Silent:
+            # a refresh learns the engine's id in the clear before it sends the first encrypted request
+            if self._encrypted and self._session.get_engine_id():
+                why = "it tells its engine id but does not answer encrypted requests: wrong privacy key or protocol"
+                raise Denied(why) from None
+            raise
+
+    async def get(self, oids: Sequence[str]) -> dict[str, Value]:
+        """See ``session.Session``."""
+        found = await self._ask(lambda: self._session.get_many(oids))
+        return {oid: value for oid, value in found.items() if value is not None}
+
+    async def walk(self, column: str) -> Walked:
+        """See ``session.Session``."""
+        rows: dict[str, Value] = {}
+        last: tuple[int, ...] = ()
+        answers: AsyncIterator[tuple[str, Any]] = self._session.getbulk(column)
+        while len(rows) < _MOST_ROWS:
+            try:
+                oid, value = await self._ask(answers.__anext__)
+            except StopAsyncIteration:
+                return Walked(rows)
+            index = oid[len(column) + 1 :]
+            here = tuple(map(int, index.split(".")))
+            if here <= last:
+                break  # some agents go round in circles
+            last = here
+            if value is not None:
+                rows[index] = value
+        return Walked(rows, whole=False)
+
+    async def _ask(self, request: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(self._tries):
+            try:
+                return await request()
+            except TimeoutError:
+                continue
+            except SnmpAuthError as error:
+                raise Denied("wrong user or key, or the user may not ask so") from error
+            except (SnmpError, ValueError, RuntimeError) as error:
+                raise Garbled(f"not understood: {error}") from error
+            except OSError as error:
+                raise Silent(error.strerror or str(error)) from error
+        raise Silent(f"no answer, asked {self._tries} times")
+
+
+def _user(options: Options, credentials: Credentials) -> User:
+    auth = _AUTH[options.auth](credentials.auth_key.encode()) if options.auth else None
+    priv = _PRIV[options.priv.rstrip("C")](credentials.priv_key.encode()) if options.priv else None
+    cisco = options.priv is not None and options.priv.endswith("C")
+    expansion = KeyExpansion.Cisco if cisco else KeyExpansion.Blumenthal
+    return User(options.user, auth_key=auth, priv_key=priv, key_expansion=expansion)
