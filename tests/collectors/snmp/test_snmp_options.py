@@ -11,8 +11,10 @@ GOOD = [
     'id = "a"\naddress = "192.0.2.1"\ncommunity = { env = "C" }',
     'id = "a"\naddress = "sw.example.go.id"\nversion = "3"\nuser = "u"',
     'id = "a"\naddress = "h"\nversion = "3"\nuser = "u"\nauth = "SHA"\nauth_key = { env = "A" }',
-    'id = "a"\naddress = "h"\nversion = "3"\nuser = "u"\nauth = "SHA256"\nauth_key = { env = "A" }'
-    '\npriv = "AES256C"\npriv_key = { env = "P" }',
+    (
+        'id = "a"\naddress = "h"\nversion = "3"\nuser = "u"\nauth = "SHA256"\nauth_key = { env = "A" }'
+        '\npriv = "AES256C"\npriv_key = { env = "P" }'
+    ),
 ]
 BAD = [
     ('id = "a"\naddress = "h"', 'version "2c" needs community'),
