@@ -22,6 +22,7 @@ _log: Final = logging.getLogger("pantau.alerts")
 _BASE: Final = 2_000
 _CAP: Final = 600_000
 _UNCERTAIN_PAUSE: Final = 60_000
+_LONGEST_WAIT: Final = 3600.0  # seconds that the other side may ask for
 _TICK: Final = 5.0
 _AT_ONCE: Final = 4
 _DEADLINE: Final = 45.0
@@ -169,7 +170,7 @@ class Courier:
 
     async def _settle(self, row: Leased, tried: _Try, at: int) -> None:
         now = self._clock()
-        blocked = None if tried.retry_after is None else now + round(tried.retry_after * 1000)
+        blocked = None if tried.retry_after is None else now + round(min(tried.retry_after, _LONGEST_WAIT) * 1000)
         retry_at = max(now + self._delay(row, tried.outcome), blocked or 0)
         status, failures = await self._database.write(
             lambda tx: outbox.settle(

@@ -25,10 +25,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Poster:
-    """Posts within ``timeout`` seconds in all; redirects are not followed."""
+    """Posts within ``timeout`` seconds in all, through ``proxy`` when there is one; redirects are not followed."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, proxy: str = "") -> None:
         self._timeout = timeout
+        self._proxy = proxy or None
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
@@ -36,7 +37,7 @@ class Poster:
         sent = SimpleNamespace(headers=False)
         try:
             async with self._open().post(
-                url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sent
+                url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy, trace_request_ctx=sent
             ) as response:
                 text = await response.content.read(_MAX_REPLY)
                 return Reply(response.status, _json(text), _seconds(response.headers.get("Retry-After")))
@@ -66,7 +67,6 @@ class Poster:
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 trace_configs=[tracing],
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
             )
         return self._session
 

@@ -26,10 +26,11 @@ _BAD_REQUEST: Final = 400
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of a bot: its token, and where the Bot API is (another address for one's own Bot API server)."""
+    """Settings of a bot: its token, and where the Bot API is (another address for one's own Bot API server); ``proxy`` is an HTTP proxy."""
 
     token: Secret
     api: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")] = "https://api.telegram.org"
+    proxy: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^@]+)?$")] = ""
     timeout: Duration = Duration(15)
 
 
@@ -39,7 +40,7 @@ class Telegram:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self._options = options
-        self._poster = Poster(options.timeout)
+        self._poster = Poster(options.timeout, options.proxy)
         self._moved: dict[str, str] = {}
 
     async def send(self, recipient: str, message: Message) -> str:

@@ -22,11 +22,12 @@ _TRY_AGAIN: Final = frozenset({408, 425, 429})
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of a webhook; ``token`` is sent as a bearer token, ``sign`` is the key of the signature."""
+    """Settings of a webhook; ``token`` is sent as a bearer token, ``sign`` is the key of the signature; ``proxy`` is an HTTP proxy."""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/]")]
     token: Secret | None = None
     sign: Secret | None = None
+    proxy: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^@]+)?$")] = ""
     timeout: Duration = Duration(10)
 
 
@@ -36,7 +37,7 @@ class Webhook:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self._options = options
-        self._poster = Poster(options.timeout)
+        self._poster = Poster(options.timeout, options.proxy)
 
     async def send(self, recipient: str, message: Message) -> str:
         """Post once; there is no message id."""

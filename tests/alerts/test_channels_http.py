@@ -246,6 +246,13 @@ async def test_a_token_that_cannot_be_read_is_tried_again(server, tmp_path):
     assert server.got == []
 
 
+async def test_a_proxy_is_used_when_it_is_written(server, token):
+    channel = Webhook("hook", webhook.Options(url="http://hook.invalid/in", proxy=server.url, timeout=Duration(2)))
+    assert (await outcome(channel))[0] == "delivered"
+    await channel.close()
+    assert server.got[0][1]["Host"] == "hook.invalid"
+
+
 ORDERS = {
     "refused": (401, {"ok": False, "description": "Unauthorized"}),
     "failed": (502, {}),

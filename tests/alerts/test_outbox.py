@@ -140,6 +140,14 @@ async def test_retry_after_stops_the_whole_channel(centre):
     assert len(centre.channels["mail"].sent) == 4
 
 
+async def test_nobody_can_ask_for_more_than_an_hour(centre):
+    centre.channels["mail"].script = [Unreachable("too many", retry_after=1e9)]
+    await centre.look(UP, DOWN, DOWN)
+    await centre.settled()
+    centre.clock.now += HOUR
+    assert outcomes(await centre.settled()) == [("problem", "sent")]
+
+
 async def test_a_dead_channel_does_not_delay_another(centre):
     async def hangs():
         await asyncio.sleep(60)
