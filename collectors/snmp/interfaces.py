@@ -9,6 +9,7 @@ from collectors.snmp.session import Value
 
 MEASUREMENT: Final = "interface"
 
+_INT_MAX: Final = 2**63 - 1
 _IF: Final = "1.3.6.1.2.1.2.2.1"
 _IFX: Final = "1.3.6.1.2.1.31.1.1.1"
 
@@ -62,7 +63,8 @@ def points(columns: Columns, tags: Mapping[str, str], time: int) -> list[Point]:
         fields: dict[str, Field] = {"ifIndex": int(index)} if index.isdecimal() else {}
         for column in (*NUMBERS, *(narrow for narrow, _ in FALLBACKS.values())):
             value = columns.get(column, {}).get(index)
-            if isinstance(value, int):
+            # a 64-bit counter beyond a signed integer would be stored as one that stands still
+            if isinstance(value, int) and value <= _INT_MAX:
                 fields[column] = value
         for wide, (narrow, _) in FALLBACKS.items():
             if wide in fields:

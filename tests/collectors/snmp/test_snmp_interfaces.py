@@ -15,7 +15,8 @@ def test_a_row_becomes_a_point_of_telegrafs_interface():
         "ifAlias": {"3": b"uplink ke DC"},
         "ifPhysAddress": {"3": b"\x00\x1b\x21\x00\x00\x0a"},
         "ifOperStatus": {"3": 1},
-        "ifHCInOctets": {"3": 2**63},
+        "ifHCInOctets": {"3": 2**63 - 1},
+        "ifHCOutOctets": {"3": 2**64 - 1},
         "ifSpeed": {"3": 1_000_000_000},
     }
     assert points(columns, TAGS, 5) == [
@@ -25,7 +26,7 @@ def test_a_row_becomes_a_point_of_telegrafs_interface():
             {
                 "ifIndex": 3,
                 "ifOperStatus": 1,
-                "ifHCInOctets": 2**63,
+                "ifHCInOctets": 2**63 - 1,
                 "ifSpeed": 1_000_000_000,
                 "ifAlias": "uplink ke DC",
                 "ifPhysAddress": "00:1b:21:00:00:0a",
