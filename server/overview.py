@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
+from alerts.about import About
 from alerts.incident import Incident
 from alerts.state import Flip, State, all_states, of_subject
 from alerts.tables import Database
@@ -67,10 +68,11 @@ class Name(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An incident and whom it is about."""
+    """An incident, whom it is about, and what settings say of such a fault."""
 
     incident: Incident
     name: Name
+    about: About
 
 
 class ServiceRow(msgspec.Struct, frozen=True):
@@ -167,6 +169,7 @@ class Overview:
         checks: Mapping[str, Watch],
         zone: str,
         clock: Callable[[], int],
+        about: Callable[[str, str], About] | None = None,
     ) -> None:
         self._database = database
         self._register = register
@@ -175,6 +178,7 @@ class Overview:
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
+        self._about = about
         self._finished = _Kept[dict[str, list[Day]]](_FINISHED_FOR)
         self._today = _Kept[dict[str, list[Day]]](_TODAY_FOR)
         self._public = _Kept[PublicStatus](_PUBLIC_FOR)
@@ -184,13 +188,14 @@ class Overview:
         kind, _, rest = subject.partition("/")
         identity, _, part = rest.partition("/")
         agency = self._register.agency_of(subject)
-        entry: Service | Device | None = None
         title = identity
-        if kind == "service" and (entry := self._register.services.get(identity)):
-            title = entry.name
-        elif kind == "device" and (entry := self._devices.get(identity)):
-            title = entry.name or identity
-            agency = self._register.agencies.get(entry.agency)
+        if kind == "pantau":
+            return Name(subject, kind, identity, identity, "Pantau", "")
+        if kind == "service" and (service := self._register.services.get(identity)):
+            title = service.name
+        elif kind == "device" and (device := self._devices.get(identity)):
+            title = device.name or identity
+            agency = self._register.agencies.get(device.agency)
         elif kind == "host" and (registered := self._register.hosts.get(identity)):
             title = registered.name or identity
         return Name(subject, kind, identity, part, title, agency.name if agency else "")
@@ -368,7 +373,8 @@ class Overview:
         ]
 
     def _problem(self, one: Incident) -> Problem:
-        return Problem(one, self.name(one.subject))
+        name = self.name(one.subject)
+        return Problem(one, name, self._about(one.check, one.subject) if self._about else About(name.title))
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:
         worst_first = sorted(opened, key=lambda one: (-incident.rank(one.severity), one.opened))

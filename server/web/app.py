@@ -32,6 +32,7 @@ def build(parts: Parts) -> web.Application:
             checks=parts.checks,
             zone=parts.zone,
             clock=parts.clock,
+            about=parts.about,
         )
         app[WEB] = Web(parts, renderer, overview)
         yield

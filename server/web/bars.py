@@ -9,7 +9,7 @@ from server.availability import Figures
 from server.ledger import Day
 
 # the height tells the state as well as the colour: trouble stands out
-HEIGHTS: Final = {"none": 0, "maint": 10, "unknown": 6, "up": 15, "degraded": 19, "down": 24}
+HEIGHTS: Final = {"none": 2, "maint": 10, "unknown": 6, "up": 15, "degraded": 19, "down": 24}
 
 
 class Bars(msgspec.Struct, frozen=True):
@@ -44,8 +44,7 @@ def summarise(days: Sequence[Day]) -> Bars:
         height = HEIGHTS[state]
         counts[state] += 1
         each.append((4 * position, height, state, day))
-        if height:
-            paths[state] = paths.get(state, "") + f"M{4 * position}.5 24v-{height}h3v{height}Z"
+        paths[state] = paths.get(state, "") + f"M{4 * position}.5 24v-{height}h3v{height}Z"
     return Bars(count=len(days), counts=counts, paths=paths, each=each)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import hdrs, web
 
+from alerts.about import About
 from alerts.tables import Database
 from server.feed import Feed
 from server.overview import Overview
@@ -49,9 +50,11 @@ class Check(Protocol):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """Everything of the centre that the web needs. ``clock`` gives ms since epoch; ``trusted_proxies`` are addresses of
-    reverse proxies whose ``X-Forwarded-For`` is believed.
-    """  # noqa: D205 - one sentence on two lines
+    """Everything of the centre that the web needs.
+
+    ``clock`` gives ms since epoch; ``trusted_proxies`` are addresses of reverse proxies whose ``X-Forwarded-For`` is believed;
+    ``about`` tells what settings say of a check and a subject (``Inventory.about``).
+    """
 
     database: Database
     store: Store
@@ -66,6 +69,7 @@ class Parts(msgspec.Struct, frozen=True):
     public_url: str = ""
     secure_cookies: bool = True
     trusted_proxies: Sequence[str] = ()
+    about: Callable[[str, str], About] | None = None
 
 
 class Web:
@@ -90,6 +94,7 @@ class Web:
         theme = request.cookies.get("theme", "")
         known = {
             "title": self.parts.title,
+            "zone": self.parts.zone,
             "stay": stay,
             "csrf": stay.csrf if stay else "",
             "may": (lambda needed: bool(stay) and allows(stay.role, needed)) if stay else (lambda _needed: False),

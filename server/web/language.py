@@ -30,6 +30,7 @@ _LONG_MONTHS: Final = {
         *("July", "August", "September", "October", "November", "December"),
     ),
 }
+_SHORT: Final = 0.01
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P")
 
 
@@ -91,7 +92,7 @@ class Language:
         if value is None:
             return "–"
         if value < 1:
-            return f"{value * 1000:.0f} ms"
+            return f"{self.number(value * 1000, 1 if value < _SHORT else 0)} ms"
         return f"{self.number(value, 2)} {'dtk' if self.code == SOURCE else 's'}"
 
     def scaled(self, value: float | None, unit: str) -> str:

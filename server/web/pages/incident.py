@@ -5,7 +5,6 @@ from typing import Final
 from aiohttp import web
 
 from alerts import incident
-from server.register import Service
 from server.web.auth import safe_next, session_of
 from server.web.context import WEB
 
@@ -31,9 +30,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     story = await context.overview.story(_number(request.match_info["id"]))
     if story is None:
         raise web.HTTPNotFound
-    entry = context.parts.register.entry(story.problem.name.subject)
-    impact = entry.impact if isinstance(entry, Service) else ""
-    return await context.page(request, "incident.html", story=story, impact=impact)
+    return await context.page(request, "incident.html", story=story)
 
 
 async def acknowledge(request: web.Request) -> web.StreamResponse:

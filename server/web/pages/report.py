@@ -43,7 +43,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     report = await _report(context, name)
     make, kind = _FORMS[form]
     text = await asyncio.to_thread(make, report, spoken.code, context)
-    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
     if form == "html":
         headers["Content-Security-Policy"] = _DOCUMENT_POLICY
     else:

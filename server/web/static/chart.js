@@ -3,6 +3,7 @@
 
 (() => {
   const language = document.documentElement.lang;
+  const zone = document.documentElement.dataset.zone;
   const number = (digits) => new Intl.NumberFormat(language, { maximumFractionDigits: digits });
   const PREFIXES = ["", "k", "M", "G", "T", "P"];
   const SECOND = language === "id" ? "dtk" : "s";
@@ -11,14 +12,16 @@
   function told(value, unit) {
     if (value === null || value === undefined) return "–";
     if (unit === "%") return number(1).format(value) + " %";
-    if (unit === "s") return value < 1 ? number(0).format(value * 1000) + " ms" : number(2).format(value) + " " + SECOND;
+    if (unit === "s") return value < 1 ? number(value < 0.01 ? 1 : 0).format(value * 1000) + " ms" : number(2).format(value) + " " + SECOND;
     if (!unit && Math.abs(value) < 1000) return number(value !== 0 && Math.abs(value) < 10 ? 2 : 1).format(value);
     let at = 0;
     while (Math.abs(value) >= 1000 && at < PREFIXES.length - 1) { value /= 1000; at += 1; }
     return number(at && value < 100 ? 1 : 0).format(value) + " " + PREFIXES[at] + unit;
   }
 
-  function two(part) { return String(part).padStart(2, "0"); }
+  // the clock of the centre, wherever the visitor is
+  const hours = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone });
+  const dates = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: zone });
 
   // a hole that is only the pace of measuring is bridged (undefined), a real gap stays open (null)
   function bridged(times, values, gap) {
@@ -40,10 +43,8 @@
 
   function clock(time, span) {
     const at = new Date(time * 1000);
-    const separator = language === "id" ? "." : ":";
-    const hour = two(at.getHours()) + separator + two(at.getMinutes());
-    if (span <= 86400 * 1.5) return hour;
-    return at.toLocaleDateString(language, { day: "numeric", month: "short" }) + (span <= 86400 * 8 ? " " + hour : "");
+    if (span <= 86400 * 1.5) return hours.format(at);
+    return dates.format(at) + (span <= 86400 * 8 ? " " + hours.format(at) : "");
   }
 
   function draw(box, data) {
@@ -54,6 +55,7 @@
     const axis = { stroke: paint.ink, grid: { stroke: paint.grid, width: 1 }, ticks: { stroke: paint.grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
     const legend = 44;
     const options = {
+      tzDate: (time) => uPlot.tzDate(new Date(time * 1000), zone),
       width: box.clientWidth, height: Math.max(box.clientHeight - legend, 120),
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { range: () => [data.start, data.end] }, y: { range: (_plot, _low, high) => [0, top || (high > 0 ? high * 1.08 : 1)] } },

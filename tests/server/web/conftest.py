@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
+from argon2 import PasswordHasher
 from sqlalchemy import insert, update
 
 from alerts import state, tables
@@ -391,7 +392,7 @@ def _settle(folder, now, register, devices, filled):
 
 @functools.cache
 def _hashed():
-    return accounts.Passwords().make(PASSWORD)
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # cheap: many tests log in
 
 
 async def open_town(
@@ -406,6 +407,7 @@ async def open_town(
     filled=True,
     device_count=16,
     damaged=False,
+    about=None,
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -428,6 +430,7 @@ async def open_town(
         clock=clock or (lambda: now),
         title="Pantau Kota",
         secure_cookies=secure,
+        about=about,
     )
     return build(parts), parts
 

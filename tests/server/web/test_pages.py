@@ -7,6 +7,7 @@ import time
 from sqlalchemy import insert, select, update
 
 from alerts import tables
+from alerts.about import About
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 
@@ -271,3 +272,14 @@ async def test_the_overview_of_a_whole_city_takes_tens_of_milliseconds(visit):
         assert (await visitor.get("/"))[0].status == 200
         took.append(time.perf_counter() - start)
     assert min(took) < 0.25
+
+
+async def test_what_settings_say_of_a_fault_outranks_the_general_words(visit):
+    told = {"meaning": "disk hampir penuh", "todo": "Hapus berkas lama.", "impact": "21 puskesmas", "contact": "0811"}
+    visitor = await visit("viewer", about=lambda check, _: About(name="x", **(told if check == "rule/disk" else {})))
+    for path in ("/", "/incidents", "/hosts/srv-dinkes-1", "/incidents/44"):
+        _, text = await visitor.get(path)
+        assert "Disk hampir penuh" in text, path
+    assert "Hapus berkas lama." in text
+    assert "21 puskesmas" in text
+    assert "0811" in text
