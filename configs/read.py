@@ -26,6 +26,8 @@ _MSGSPEC_AT: Final = re.compile(r"(?s)(.*?)(?: - at (?:the key in )?`\$(.*)`)?")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _EXPECTED: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`")
+_BAD_CHOICE: Final = re.compile(r"Invalid enum value (.*)")
+_BAD_TEXT: Final = re.compile(r"Expected `str` matching regex '(.*)'")
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _TOML_WORDS: Final = {
     "str": "a string",
@@ -126,11 +128,18 @@ class Source:
         if missing := _MISSING.fullmatch(message):
             return self.error(at + inside, f"{missing[1]!r} is missing in {_table(at + inside)}")
         where = at + inside
-        if expected := _EXPECTED.fullmatch(message):
+        if bad_choice := _BAD_CHOICE.fullmatch(message):
+            choices = ", ".join(repr(choice) for choice in _choices(shape, inside))
+            message = f"expected one of {choices}, got {bad_choice[1]}"
+        elif bad_text := _BAD_TEXT.fullmatch(message):
+            message = f"expected a text like {bad_text[1]}"
+        elif expected := _EXPECTED.fullmatch(message):
             wanted = " or ".join(_TOML_WORDS.get(word, word) for word in expected[1].split(" | ") if word != "null")
             message = f"expected {wanted}, got {_TOML_WORDS.get(expected[2], expected[2])}"
-        key = where[-1] if where else "the file"
-        return self.error(where, f"{key!r} in {_table(where[:-1])}: {message[:1].lower()}{message[1:]}")
+        if not inside:  # the table as a whole, by its own __post_init__
+            return self.error(where, f"{_table(where)}: {message}")
+        name = f"{where[-1]!r} in {_table(where[:-1])}" if isinstance(where[-1], str) else _table(where)
+        return self.error(where, f"{name}: {message[:1].lower()}{message[1:]}")
 
     def _line(self, at: Place) -> int | None:
         while at:
@@ -158,6 +167,19 @@ def _fields(shape: Any, inside: Place) -> list[str]:
         if isinstance(option, msgspec.inspect.StructType):
             return [field.encode_name for field in option.fields]
     return []
+
+
+def _choices(shape: Any, inside: Place) -> list[Any]:
+    """List what a setting may be, where only some values are allowed."""
+    kind: Any = msgspec.inspect.type_info(shape)
+    for step in inside:
+        kind = _step(kind, step)
+    return [
+        value
+        for option in getattr(kind, "types", (kind,))
+        if isinstance(option, msgspec.inspect.LiteralType)
+        for value in option.values
+    ]
 
 
 def _step(kind: Any, step: str | int) -> Any:

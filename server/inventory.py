@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.rules import Rule
-
 from alerts.about import About
+from alerts.rules import Rule
 from alerts.state import Policy
 from collectors.snmp import Options as Device
 from server.register import Host, Register, Service

@@ -8,12 +8,10 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from alerts.route import Contact, Route
-from alerts.rules import Rule
-from server.ingest import Options as Ingest
-
 from agent import settings as agent
 from alerts.channels import CHANNELS
+from alerts.route import Contact, Route
+from alerts.rules import Rule
 from collectors.checks import CHECKS
 from collectors.host import COLLECTORS
 from collectors.snmp import Options as Device
@@ -22,6 +20,7 @@ from configs.secret import Secret
 from configs.units import Duration, Size
 from server import register, settings
 from server.hours import Profile
+from server.ingest import Options as Ingest
 from server.store import STORES
 
 WORDS = {
@@ -39,9 +38,11 @@ def kind_words(kind):
     """Say in words what a setting takes."""
     own = getattr(kind, "cls", None)
     if own in {Duration, Size, Secret}:
-        return {Duration: 'duration ("10s")', Size: 'size ("64MB")', Secret: "secret ({ file | credential | env })"}[
-            own
-        ]
+        return {
+            Duration: 'duration ("10s")',
+            Size: 'size ("64MB")',
+            Secret: "secret (`{ file = … }` or another place)",
+        }[own]
     name = type(kind).__name__
     if name == "UnionType":
         return " or ".join(words for option in kind.types if (words := kind_words(option)) != "nothing")
@@ -100,8 +101,9 @@ def document():
         "## agent.toml",
         "",
     ]
-    for title, shape in agent.TABLES.items():
+    for title, shape in {"[agent]": agent.Agent, "[output]": agent.Output, "[spool]": agent.Bounds}.items():
         lines += section(title, shape)
+    lines += section("[collectors.NAME], any", agent.Common)
     for name in COLLECTORS:
         lines += section(f"[collectors.{name}]", find("collector", name, COLLECTORS)[1])
     lines += ["## server.toml", ""]
@@ -126,7 +128,7 @@ def document():
         "[hours.NAME]": Profile,
     }.items():
         lines += section(title, shape)
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines).replace("``", "`").rstrip() + "\n"
 
 
 if __name__ == "__main__":
