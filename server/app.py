@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> int:
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[web.Application]:
     """Run the centre until the block ends; SettingsError when its address or its folder cannot be had."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.state_url)
         stack.callback(database.close)

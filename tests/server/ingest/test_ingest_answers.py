@@ -185,8 +185,8 @@ async def test_gzip_is_unpacked(centre):
     ("body", "message"),
     [
         (b"m f=1", "the body is not gzip"),
-        (gzip.compress(b"m f=1")[:-3], "the gzip body is cut off"),
-        (gzip.compress(b"m f=1") + b"junk", "the body is not gzip"),
+        (gzip.compress(b"m f=1", mtime=0)[:-3], "the gzip body is cut off"),
+        (gzip.compress(b"m f=1", mtime=0) + b"junk", "the body is not gzip"),
     ],
 )
 async def test_broken_gzip_is_refused(centre, body, message):
