@@ -3,10 +3,9 @@
 It asks the functions of ``alerts`` and of the ledger; times are ms since epoch.
 """
 
-import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -21,15 +20,12 @@ from collectors.result import Status
 from server import availability, condition, ledger
 from server.availability import Figures
 from server.condition import Condition, Watch
+from server.hours import midnight
 from server.ledger import Day
+from server.quarter import Kept, Quarter
 from server.register import Agency, Register, Service
 from server.state import tables as own
 
-T = TypeVar("T")
-
-DAYS: Final = 90
-_FINISHED_FOR: Final = 600_000  # a late span can still mend a finished day
-_TODAY_FOR: Final = 10_000
 _PUBLIC_FOR: Final = 5_000
 _ALIVE_FOR: Final = 300_000
 
@@ -179,9 +175,8 @@ class Overview:
         self._zone_name = zone
         self._clock = clock
         self._about = about
-        self._finished = _Kept[dict[str, list[Day]]](_FINISHED_FOR)
-        self._today = _Kept[dict[str, list[Day]]](_TODAY_FOR)
-        self._public = _Kept[PublicStatus](_PUBLIC_FOR)
+        self._quarter = Quarter(database, register, zone, clock)
+        self._public = Kept[PublicStatus](_PUBLIC_FOR)
 
     def name(self, subject: str) -> Name:
         """Name a subject for people."""
@@ -283,7 +278,7 @@ class Overview:
 
     async def _groups(self, by_subject: Mapping[str, list[State]], now: int, *, public: bool = False) -> list[Group]:
         alive = [one for one in self._living(now) if one.public or not public]
-        days = await self._days(now)
+        days = await self._quarter.all([one.subject for one in self._living(now)])
         rows = [
             ServiceRow(
                 service=one,
@@ -301,27 +296,11 @@ class Overview:
         today = self._date(now)
         return [one for one in self._register.services.values() if one.retired is None or one.retired > today]
 
-    async def _days(self, now: int) -> dict[str, list[Day]]:
-        today = self._date(now)
-        subjects = [one.subject for one in self._living(now)]
-        first, yesterday = today - dt.timedelta(DAYS - 1), today - dt.timedelta(1)
-        finished = await self._finished.get(str(today), now, lambda: self._ask_days(subjects, first, yesterday))
-        last = await self._today.get(str(today), now, lambda: self._ask_days(subjects, today, today))
-        return {subject: [*finished.get(subject, ()), *last.get(subject, ())] for subject in subjects}
-
-    async def _ask_days(self, subjects: Sequence[str], first: dt.date, last: dt.date) -> dict[str, list[Day]]:
-        now = self._clock()
-        return await self._database.read(
-            lambda tx: ledger.days(
-                tx, subjects, first=first, last=last, zone=self._zone_name, now=now, register=self._register
-            )
-        )
-
     async def _detail(self, subject: str) -> Detail:
         now = self._clock()
         month = self._date(now).replace(day=1)
-        start = int(dt.datetime.combine(month, dt.time(), self._zone).timestamp() * 1000)
-        days = await self._ask_days([subject], self._date(now) - dt.timedelta(DAYS - 1), self._date(now))
+        start = midnight(month, self._zone)
+        days = await self._quarter.one(subject)
 
         def read(tx: Connection) -> Detail:
             states = of_subject(tx, subject)
@@ -331,7 +310,7 @@ class Overview:
             return Detail(
                 now=condition.of_subject(states, self._checks, now),
                 states=[(state, condition.of_check(state, self._checks.get(state.check), now)) for state in states],
-                days=days.get(subject, ()),
+                days=days,
                 month=month,
                 figures=availability.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
@@ -382,24 +361,6 @@ class Overview:
 
     def _date(self, at: int) -> dt.date:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()
-
-
-class _Kept(Generic[T]):
-    """One answer, kept for a while; whoever asks while it is being made waits for it."""
-
-    def __init__(self, for_ms: int) -> None:
-        self._for = for_ms
-        self._lock = asyncio.Lock()
-        self._key: str | None = None
-        self._until = 0
-        self._answer: T | None = None
-
-    async def get(self, key: str, now: int, make: Callable[[], Awaitable[T]]) -> T:
-        async with self._lock:
-            if self._answer is None or self._key != key or not now < self._until:
-                self._answer = await make()
-                self._key, self._until = key, now + self._for
-            return self._answer
 
 
 class _HostSeen(msgspec.Struct, frozen=True):

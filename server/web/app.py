@@ -1,8 +1,6 @@
 """The web of the centre: builds the pages on one aiohttp application. ``/api/v2/``, ``/write``, ``/ping`` and ``/health`` stay free."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Final
 
 from aiohttp import web
 
@@ -16,14 +14,12 @@ from server.web.security import add_headers, guard
 
 __all__ = ["Parts", "build"]
 
-_BIGGEST_FORM: Final = 64 * 1024
-
 
 def build(parts: Parts) -> web.Application:
     """Return the application; templates and static files are read when it starts."""
     app = web.Application(middlewares=[guard])
 
-    async def run(app: web.Application) -> AsyncIterator[None]:
+    async def start(app: web.Application) -> None:
         renderer = await asyncio.to_thread(Renderer, parts.zone)
         overview = Overview(
             database=parts.database,
@@ -35,10 +31,8 @@ def build(parts: Parts) -> web.Application:
             about=parts.about,
         )
         app[WEB] = Web(parts, renderer, overview)
-        yield
-        parts.feed.close()
 
-    app.cleanup_ctx.append(run)
+    app.on_startup.append(start)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_end_streams)
     app.add_routes(_routes())

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from alerts.about import About
 from alerts.tables import Database
 from server.feed import Feed
-from server.overview import Overview
+from server.overview import Device, Overview
 from server.register import Register
 from server.store import Store
 from server.web.accounts import Passwords, allows
@@ -19,19 +19,6 @@ from server.web.render import Renderer
 from server.web.sessions import Session
 
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
-
-
-class Device(Protocol):
-    """A network device as the pages name it."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def agency(self) -> str: ...  # noqa: D102
-    @property
-    def address(self) -> str: ...  # noqa: D102
 
 
 class Check(Protocol):

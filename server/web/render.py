@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import BytecodeCache, DictLoader, Environment, StrictUndefined
+from jinja2.bccache import Bucket
 
 from server.web import assets, bars, language
 from server.web.assets import Asset
@@ -22,8 +23,9 @@ class Renderer:
         self.assets = assets.read(HERE / "static")
         folder = HERE / "templates"
         sources = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
+        compiled = _Compiled()
         self._environments = {
-            code: _environment(sources, spoken, self.assets) for code, spoken in self.languages.items()
+            code: _environment(sources, spoken, self.assets, compiled) for code, spoken in self.languages.items()
         }
         for environment in self._environments.values():
             for name in sources:
@@ -34,7 +36,23 @@ class Renderer:
         return self._environments[code].get_template(template).render(context)
 
 
-def _environment(sources: Mapping[str, str], spoken: Language, known: Mapping[str, Asset]) -> Environment:
+class _Compiled(BytecodeCache):
+    """Templates compiled once for every language."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._codes:
+            bucket.bytecode_from_string(self._codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key] = bucket.bytecode_to_string()
+
+
+def _environment(
+    sources: Mapping[str, str], spoken: Language, known: Mapping[str, Asset], compiled: BytecodeCache
+) -> Environment:
     environment = Environment(
         loader=DictLoader(sources),
         autoescape=True,
@@ -42,6 +60,7 @@ def _environment(sources: Mapping[str, str], spoken: Language, known: Mapping[st
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=compiled,
         extensions=["jinja2.ext.i18n"],
     )
     # texts hold no markup, and a per cent sign in them is only that

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from server.web.auth import recall
@@ -23,7 +23,6 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
-_HSTS: Final = "max-age=31536000"
 
 
 @web.middleware
@@ -60,9 +59,4 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if request.app[WEB].parts.secure_cookies:
-        response.headers.setdefault(
-            hdrs.STRICT_TRANSPORT_SECURITY
-            if hasattr(hdrs, "STRICT_TRANSPORT_SECURITY")
-            else "Strict-Transport-Security",
-            _HSTS,
-        )
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

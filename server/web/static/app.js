@@ -47,6 +47,10 @@
       const status = (node) => [...node.querySelectorAll(".state")].map((one) => one.className).join();
       const changed = status(part) !== status(next);
       const focus = keepFocus(part, next);
+      for (const field of part.querySelectorAll("textarea[id], select[id], input[id]")) {
+        const twin = next.querySelector("#" + CSS.escape(field.id));
+        if (twin) twin.value = field.value;
+      }
       if (part.hidden) next.hidden = true;
       part.replaceWith(next);
       focus();
