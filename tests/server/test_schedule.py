@@ -2,9 +2,9 @@ import asyncio
 import time
 
 import pytest
+from parts import wait_until
 
 from collectors.result import Reason, Result, Status
-from parts import wait_until
 from server.schedule import Job, Limits, Schedule, phase
 
 
