@@ -53,7 +53,7 @@
     const paint = colours();
     const span = data.end - data.start;
     const axis = { stroke: paint.ink, grid: { stroke: paint.grid, width: 1 }, ticks: { stroke: paint.grid, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
-    const legend = 44;
+    const legend = box.clientWidth < 420 ? 66 : 44;
     const options = {
       tzDate: (time) => uPlot.tzDate(new Date(time * 1000), zone),
       width: box.clientWidth, height: Math.max(box.clientHeight - legend, 120),
