@@ -63,7 +63,7 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
     """Run the centre until the block ends; SettingsError when its address or its folder cannot be had."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(settings.state_url)
+        database = await asyncio.to_thread(Database, settings.state_url)
         stack.callback(database.close)
         await asyncio.to_thread(upgrade, database.engine)
         centre = Centre(settings, database)
@@ -127,6 +127,8 @@ class Centre:
                 title=settings.title,
                 public_url=settings.public_url,
                 secure_cookies=settings.public_url.startswith("https://"),
+                trusted_proxies=settings.trusted_proxies,
+                about=self._inventory.about,
             )
         )
         self.web.add_routes(routes(self._ingest))

@@ -30,7 +30,8 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table ``[server]``.
 
     ``listen`` is ADDRESS:PORT; ``data`` the folder of state, store and spools; ``state`` an SQLAlchemy URL when state lives
-    elsewhere (PostgreSQL); ``public_url`` the address that people use (links in messages; https makes cookies Secure).
+    elsewhere (PostgreSQL); ``public_url`` the address that people use (links in messages; https makes cookies Secure);
+    ``trusted_proxies`` the addresses of reverse proxies whose ``X-Forwarded-For`` is believed.
     """
 
     listen: str = "127.0.0.1:8420"
@@ -39,6 +40,7 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     register: str = "services.toml"
     title: str = "Pantau"
     public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     language: Literal["id", "en"] = "id"
     zone: str = "Asia/Jakarta"
     retention: Duration = Duration(400 * 86400)
@@ -109,6 +111,7 @@ class Settings(msgspec.Struct, frozen=True):
     state_url: str
     title: str
     public_url: str
+    trusted_proxies: Sequence[str]
     language: str
     zone: str
     retention: Duration
@@ -141,6 +144,7 @@ def read(file: Path | str) -> Settings:
         state_url=general.state or f"sqlite:///{data / 'state.db'}",
         title=general.title,
         public_url=general.public_url.rstrip("/"),
+        trusted_proxies=general.trusted_proxies,
         language=general.language,
         zone=general.zone,
         retention=general.retention,
