@@ -26,6 +26,7 @@ _ROWS: Final = {
     "ASC": "SELECT id, made, lines, body FROM batch ORDER BY id ASC",
     "DESC": "SELECT id, made, lines, body FROM batch ORDER BY id DESC",
 }
+_OLDEST: Final = "SELECT id, made, lines, length(body) FROM batch ORDER BY id LIMIT 200"
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -94,10 +95,13 @@ class BatchFile:
     def __init__(self, file: Path) -> None:
         with _translated():
             self._db = sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
+        self._durable: bool | None = None
+        self._page = 0
+        self._spare = 0
         try:
             with _translated():
                 self.tally, self.last_id = self._prepare()
-                self.size, _ = self._pages()
+                self.size = self._used()
         except BaseException:
             self._db.close()
             raise
@@ -119,7 +123,9 @@ class BatchFile:
     def commit(self, change: Change) -> int:
         """Apply a change, all of it or nothing; return how many lines a bound made it drop."""
         with _translated():
-            self._db.execute("PRAGMA synchronous = FULL" if change.durable else "PRAGMA synchronous = NORMAL")
+            if change.durable is not self._durable:
+                self._db.execute("PRAGMA synchronous = FULL" if change.durable else "PRAGMA synchronous = NORMAL")
+                self._durable = change.durable
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 dropped = self._apply(change)
@@ -128,8 +134,7 @@ class BatchFile:
                 with contextlib.suppress(sqlite3.DatabaseError):
                     self._db.rollback()
                 raise
-            self.size, spare = self._pages()
-            if spare > _SPARE_PAGES:
+            if self._spare > _SPARE_PAGES:
                 self._db.executescript(
                     f"PRAGMA incremental_vacuum({_SPARE_PAGES})"
                 )  # execute() would free one page only
@@ -145,6 +150,7 @@ class BatchFile:
         self._db.execute("PRAGMA journal_size_limit = 1000000")
         self._db.execute("PRAGMA wal_autocheckpoint = 250")
         self._db.execute("PRAGMA cache_size = -256")
+        (self._page,) = self._db.execute("PRAGMA page_size").fetchone()
         (layout,) = self._db.execute("PRAGMA user_version").fetchone()
         if layout == 0:
             self._db.executescript(_TABLES)
@@ -158,7 +164,7 @@ class BatchFile:
         return Tally(*row).add(spooled=spooled), last
 
     def _apply(self, change: Change) -> int:
-        self._db.executemany("DELETE FROM batch WHERE id = ?", [(number,) for number in change.gone])
+        self._db.executemany("DELETE FROM batch WHERE id = ?", ((number,) for number in change.gone))
         self._db.executemany(
             "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?)",
             [(batch.id, batch.made, batch.lines, batch.body) for batch in change.come],
@@ -180,13 +186,13 @@ class BatchFile:
         return dropped
 
     def _trim(self, change: Change) -> int:
+        """Delete what breaks a bound, oldest first; return how many lines."""
         dropped = 0
         while True:
-            over = self._pages()[0] - change.limit
+            self.size = self._used()
+            over = self.size - change.limit
             victims = []
-            for number, made, lines, size in self._db.execute(
-                "SELECT id, made, lines, length(body) FROM batch ORDER BY id LIMIT 200"
-            ).fetchall():
+            for number, made, lines, size in self._db.execute(_OLDEST):
                 if over <= 0 and made >= change.since:
                     break
                 if number not in change.spared:
@@ -197,12 +203,11 @@ class BatchFile:
                 return dropped
             self._db.executemany("DELETE FROM batch WHERE id = ?", victims)
 
-    def _pages(self) -> tuple[int, int]:
-        """Return the bytes in use and the number of spare pages."""
+    def _used(self) -> int:
+        """Return the bytes in use, and keep in mind how many pages are spare."""
         (count,) = self._db.execute("PRAGMA page_count").fetchone()
-        (spare,) = self._db.execute("PRAGMA freelist_count").fetchone()
-        (size,) = self._db.execute("PRAGMA page_size").fetchone()
-        return (count - spare) * size, spare
+        (self._spare,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        return (int(count) - int(self._spare)) * self._page
 
 
 @contextlib.contextmanager

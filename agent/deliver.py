@@ -4,13 +4,13 @@ Pure but for ``post``, which is handed in.
 """
 
 import re
-import zlib
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
 import msgspec
 
+from agent.packing import pack
 from agent.post import Answer, Unreachable
 
 _REQUESTS: Final = 64  # for one group; what is undecided then waits for the next turn
@@ -68,8 +68,10 @@ def judge(answer: Answer) -> Verdict:
     return Verdict.LATER
 
 
-def deliver(lines: Sequence[bytes], post: Callable[[bytes], Answer], *, trusted: bool) -> Outcome:
-    """Send lines and cut them where the other side asks for it.
+def deliver(
+    lines: Sequence[bytes], post: Callable[[bytes], Answer], *, trusted: bool, body: bytes | None = None
+) -> Outcome:
+    """Send lines and cut them where the other side asks for it. ``body`` is what they are packed, if that is known.
 
     ``trusted`` says that this address has accepted lines before. Before that a 400 may mean that it is the wrong address, so
     nothing goes to quarantine unless some other line was accepted.
@@ -82,11 +84,12 @@ def deliver(lines: Sequence[bytes], post: Callable[[bytes], Answer], *, trusted:
             break
         part = parts.pop()
         try:
-            answer = post(zlib.compress(b"\n".join(part) + b"\n", 6, wbits=31))
+            answer = post(body or pack(part))
         except Unreachable as error:
             parts.append(part)
             outcome.pause = Pause(Verdict.OURS if error.ours else Verdict.UNREACHABLE, str(error))
             break
+        body = None
         verdict = judge(answer)
         why = f"HTTP {answer.status}{' with a web page' if answer.html else ''}: {answer.text[:_SHOWN]}".rstrip(": ")
         if verdict is Verdict.DONE:

@@ -181,15 +181,11 @@ class Runner:
 
 def to_lines(points: Iterable[Point], tags: Mapping[str, str]) -> list[bytes]:
     """Write each point, with ``tags`` beside its own, as one physical line without its end; points without a value vanish."""
-    lines = []
-    for point in points:
-        full = Point(point.measurement, {**tags, **point.tags}, point.fields, point.time)
-        line = encode((full,)).removesuffix(b"\n")
-        if line:
-            lines.append(
-                line.replace(b"\n", b" ")
-            )  # only inside a quoted string; bisecting needs one line to be one line
-    return lines
+    full = [Point(point.measurement, {**tags, **point.tags}, point.fields, point.time) for point in points]
+    text = encode(full)
+    if b'"' in text:  # a quoted string may hold line ends, and bisecting needs one line to be one line
+        return [line.replace(b"\n", b" ") for point in full if (line := encode((point,)).removesuffix(b"\n"))]
+    return text.split(b"\n")[:-1]
 
 
 def _seen(task: asyncio.Future[list[Point]]) -> None:

@@ -126,7 +126,7 @@ class Sender:
             self._behind = False
             return
         began = self._clock.monotonic()
-        outcome = deliver(group.lines, self._post, trusted=self._trusted)
+        outcome = deliver(group.lines, self._post, trusted=self._trusted, body=group.body)
         now = self._clock.monotonic()
         self.counts.took_ns = round((now - began) * 1e9)
         self._trusted = outcome.accepted

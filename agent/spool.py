@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from agent.batchfile import Batch, BatchFile, Change, DiskRefuses, Order, Poison, Tally, Unusable
+from agent.packing import pack, unpack
 from configs.units import Duration, Size
 
 log = logging.getLogger("pantau.agent.spool")
@@ -40,6 +41,11 @@ class Group(msgspec.Struct, frozen=True):
 
     batches: tuple[Batch, ...]
     lines: list[bytes]
+
+    @property
+    def body(self) -> bytes | None:
+        """The lines as one gzip body, when that is there already."""
+        return self.batches[0].body if len(self.batches) == 1 else None
 
 
 class Spool:
@@ -137,8 +143,7 @@ class Spool:
                 self._file = None
 
     def _stage(self, number: int, made: int, lines: Sequence[bytes]) -> None:
-        body = zlib.compress(b"\n".join(lines), 6, wbits=31)
-        self._staged[number] = Batch(number, made, len(lines), body)
+        self._staged[number] = Batch(number, made, len(lines), pack(lines))
 
     def _take(self, waiting: Generator[Batch, None, None], most: int) -> Group | None:
         picked: list[Batch] = []
@@ -149,7 +154,7 @@ class Spool:
                     if picked and len(lines) + batch.lines > most:
                         break
                     try:
-                        lines += zlib.decompress(batch.body, wbits=31).split(b"\n")
+                        lines += unpack(batch.body)
                     except zlib.error:
                         self._lose(batch)
                     else:
