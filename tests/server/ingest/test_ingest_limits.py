@@ -109,11 +109,13 @@ async def test_the_loop_stays_free_while_a_big_body_is_read(centre):
             longest = max(longest, time.perf_counter() - before)
 
     beating = asyncio.create_task(beat())
+    start = time.perf_counter()
     status, answer, _ = await centre.write(body, headers={"Content-Encoding": "gzip"})
+    took = time.perf_counter() - start
     beating.cancel()
     assert (status, answer) == (204, None)
     assert len(centre.store.points) == 60_000
-    assert longest < 0.5, f"the loop stood still for {longest:.2f} s"
+    assert longest < took / 2, f"the loop stood still for {longest:.2f} s of {took:.2f} s"
 
 
 async def test_what_is_answered_is_on_disk(real_centre):

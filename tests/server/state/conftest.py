@@ -24,8 +24,9 @@ def postgresql(folder):
     port, user, switch = free_port(), {}, []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         owner = pwd.getpwnam("nobody")
-        for place in (folder, *folder.parents[:2]):
-            place.chmod(0o755)
+        for place in (folder, *folder.parents):
+            if place.owner() == "root" and place.stat().st_mode & 0o777 == 0o700:
+                place.chmod(0o755)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         switch = ["setpriv", "--reuid=nobody", f"--regid={owner.pw_gid}", "--clear-groups"]

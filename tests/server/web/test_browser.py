@@ -119,7 +119,8 @@ def test_charts_draw_lines(town, look):
     page = look(town.url)
     page.goto("/hosts/srv-dinkes-1?span=6h")
     page.wait_for_selector(".u-legend")
-    page.wait_for_function("document.querySelectorAll('.chart canvas').length === 6")
+    page.locator(".chart canvas").nth(5).wait_for()
+    assert page.locator(".chart canvas").count() == 6
     assert page.locator(".chart-note").count() == 0
     labels = page.locator(".chart-card").nth(3).locator(".u-label").all_inner_texts()
     assert labels[1:] == ["masuk", "keluar"]
