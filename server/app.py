@@ -28,6 +28,7 @@ from server.jobs import check_job, device_job, rule_job, store_job
 from server.record import Recorder
 from server.schedule import Schedule
 from server.settings import Settings
+from server.state.alone import Occupied, alone
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store import StoreUnavailable
@@ -63,6 +64,10 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
     """Run the centre until the block ends; SettingsError when its address or its folder cannot be had."""
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
+        try:
+            stack.enter_context(alone(settings.data))
+        except Occupied as error:
+            raise SettingsError(str(error)) from error
         database = await asyncio.to_thread(Database, settings.state_url)
         stack.callback(database.close)
         await asyncio.to_thread(upgrade, database.engine)

@@ -97,6 +97,7 @@ class Ingest:
         """Read when hosts were last seen, and begin to save it every few seconds."""
         self._version = await asyncio.to_thread(version, "pantau")
         await self._seen.load()
+        await self._tokens.owner("")  # says at once whose token cannot be read
         self._saving = asyncio.create_task(self._keep_saving())
 
     async def close(self) -> None:
