@@ -149,3 +149,16 @@ def influxdb1(folder: Path) -> Iterator[str]:
     )
     with daemon([binary, "-config", file], port=port, log=folder / "out.log"):
         yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def snmpd(folder: Path, port: int, community: str = "kota") -> Iterator[subprocess.Popen]:
+    """Run net-snmp's snmpd on a UDP port, readable with ``community`` over v2c; yields once it answers."""
+    binary = require("snmpd", "snmpd")
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "snmpd.conf"
+    file.write_text(f"agentAddress udp:127.0.0.1:{port}\nrocommunity {community} 127.0.0.1\nsysName sw-uji\n")
+    command = [binary, "-f", "-Lo", "-C", "-c", file, "-I", "-smux", "-p", folder / "pid"]
+    with daemon(command, log=folder / "out.log", env={"SNMP_PERSISTENT_DIR": str(folder)}) as process:
+        wait_for(lambda: "NET-SNMP version" in (folder / "out.log").read_text(errors="replace"), 15, "snmpd's start")
+        yield process

@@ -6,13 +6,14 @@ import datetime as dt
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
-from parts import daemon, free_port, influxdb1, nginx, wait_for
+from parts import daemon, free_port, influxdb1, nginx, snmpd, wait_for
 
 from server.settings import read
 from server.store import Aggregate, Range
@@ -50,6 +51,17 @@ name = "Agen tidak mengirim data"
 type = "absence"
 window = "1m"
 
+[[snmp.device]]
+id = "sw-uji"
+name = "Switch Uji"
+agency = "diskominfo"
+address = "127.0.0.1"
+port = {snmp}
+community = {{ file = "token" }}
+interval = "2s"
+timeout = "500ms"
+retries = 0
+
 [[channel]]
 name = "mail"
 type = "email"
@@ -66,6 +78,18 @@ url = "{hook}"
 [[contact]]
 id = "piket"
 channels = [{{ channel = "mail", to = "piket@kota.example" }}, {{ channel = "hook" }}]
+
+[[contact]]
+id = "jaringan"
+channels = [{{ channel = "mail", to = "jaringan@kota.example" }}]
+
+[[route]]
+contacts = ["piket"]
+services = ["portal"]
+
+[[route]]
+contacts = ["jaringan"]
+subjects = ["device/sw-uji"]
 """
 
 SERVICES = """
@@ -105,10 +129,17 @@ class Chain:
     """One installation in a folder, driven by its commands."""
 
     def __init__(self, folder, store, mailbox, hook):
-        self.folder, self.port, self.target = folder, free_port(), free_port()
+        self.folder, self.port, self.target, self.snmp = folder, free_port(), free_port(), free_port(socket.SOCK_DGRAM)
         folder.mkdir()
         (folder / "token").write_text(TOKEN)
-        filled = {"port": self.port, "store": store, "smtp": mailbox.port, "hook": hook.url, "target": self.target}
+        filled = {
+            "port": self.port,
+            "store": store,
+            "smtp": mailbox.port,
+            "hook": hook.url,
+            "target": self.target,
+            "snmp": self.snmp,
+        }
         for name, text in {"server.toml": SERVER, "services.toml": SERVICES, "agent.toml": AGENT}.items():
             (folder / name).write_text(text.format(**filled))
 
@@ -122,6 +153,9 @@ class Chain:
 
     def nginx(self):
         return nginx(self.folder / "nginx", PAGE.format(port=self.target), self.target)
+
+    def snmpd(self):
+        return snmpd(self.folder / "snmpd", self.snmp, TOKEN)
 
     def pantau(self, *arguments):
         command = [sys.executable, "-m", "server.cli.main", *map(str, arguments)]
@@ -143,37 +177,41 @@ def store_table(request, tmp_path):
         yield f'type = "influx"\nurl = "{url}"\nbucket = "pantau"'
 
 
-def flips(chain):
-    """Changes of the portal's state: from, to, onset and confirmation in ms."""
+def flips(chain, check="portal-http"):
+    """Changes of state by one check: from, to, onset and confirmation in ms."""
     with contextlib.closing(sqlite3.connect(chain.folder / "data/state.db")) as db:
-        asked = (
-            "select from_status, to_status, at_ms, confirmed_ms from flip where check_id = 'portal-http' order by id"
-        )
-        return db.execute(asked).fetchall()
+        asked = "select from_status, to_status, at_ms, confirmed_ms from flip where check_id = ? order by id"
+        return db.execute(asked, [check]).fetchall()
 
 
-def is_up(chain):
+def is_up(chain, check="portal-http"):
     with contextlib.suppress(sqlite3.OperationalError):  # the centre has just begun to make its tables
-        return flips(chain)[-1:] and flips(chain)[-1][1] == "up"
+        return flips(chain, check)[-1:] and flips(chain, check)[-1][1] == "up"
+    return False
 
 
-def stored_seconds(chain):
-    """The whole seconds of which the store has a point of the agent, asked as the centre itself would ask."""
+def ask(chain, question):
+    """Ask the store as the centre itself would; ``question`` takes the store and is awaited."""
 
-    async def ask():
+    async def asked():
         store = read(chain.folder / "server.toml").store()
         await store.open()
         try:
-            now = time.time_ns()
-            query = Range(
-                "mem", "used_percent", now - 300 * SECOND, now, SECOND, Aggregate.COUNT, {"host": "srv-uji"}, ("host",)
-            )
-            (series,) = await store.range(query)
+            return await question(store)
         finally:
             await store.close()
-        return {time // SECOND for time, count in zip(series.times, series.values, strict=True) if count}
 
-    return asyncio.run(ask())
+    return asyncio.run(asked())
+
+
+def stored_seconds(chain):
+    """The whole seconds of which the store has a point of the agent."""
+    now = time.time_ns()
+    query = Range(
+        "mem", "used_percent", now - 300 * SECOND, now, SECOND, Aggregate.COUNT, {"host": "srv-uji"}, ("host",)
+    )
+    (series,) = ask(chain, lambda store: store.range(query))
+    return {time // SECOND for time, count in zip(series.times, series.values, strict=True) if count}
 
 
 def report_of(chain, start, end):
@@ -182,11 +220,15 @@ def report_of(chain, start, end):
     return json.loads(text)
 
 
+def mails_to(mailbox, address):
+    return [message["X-Pantau-Kind"] for _, message in mailbox.messages if message["To"] == address]
+
+
 def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a_kill(
     tmp_path, store_table, mailbox, hook
 ):
     chain = Chain(tmp_path / "kota", store_table, mailbox, hook)
-    with chain.agent():
+    with chain.agent(), chain.snmpd():
         with chain.centre() as centre:
             with chain.nginx():
                 wait_for(lambda: is_up(chain), 15, "the first good look")
@@ -210,7 +252,7 @@ def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a
                 ended = time.time()
                 time.sleep(5)
     assert mailbox.kinds() == hook.kinds() == ["problem", "recovery"]
-    assert {message["To"] for _, message in mailbox.messages} == {"piket@kota.example"}
+    assert mails_to(mailbox, "piket@kota.example") == ["problem", "recovery"]
     down, up = [flip for flip in flips(chain) if "down" in flip[:2]]
     assert 0 <= down[2] / 1000 - stopped <= INTERVAL + 1, "onset is the first failed look"
     assert 0 <= up[2] / 1000 - back <= INTERVAL + 2, "the end is the first good look"
@@ -237,3 +279,24 @@ def check_report(report, onset, recovery, killed, restarted):
 def check_points(chain, began, ended):
     expected = set(range(int(began) + 1, int(ended)))
     assert expected - stored_seconds(chain) == set(), "every point of the agent arrived, through the kill"
+
+
+def test_a_network_device_gives_points_and_its_silence_is_an_incident_like_any_other(
+    tmp_path, store_table, mailbox, hook
+):
+    chain = Chain(tmp_path / "kota", store_table, mailbox, hook)
+    with chain.nginx(), chain.centre():
+        with chain.snmpd():
+            wait_for(lambda: is_up(chain, "snmp/sw-uji"), 15, "the first answer of the device")
+            time.sleep(3)
+        wait_for(lambda: mailbox.messages, 10, "the message of its silence")
+        with chain.snmpd():
+            wait_for(lambda: len(mailbox.messages) > 1, 10, "the closing message")
+        time.sleep(1.5)
+    assert mails_to(mailbox, "jaringan@kota.example") == ["problem", "recovery"]
+    assert hook.posts == [], "a message went to somebody whom no route names"
+    since = time.time_ns() - 300 * SECOND
+    (device,) = ask(chain, lambda store: store.latest("device", ["sysName", "sysUpTime"], since=since))
+    assert (device.tags["source"], device.fields["sysName"]) == ("sw-uji", "sw-uji")
+    ports = ask(chain, lambda store: store.latest("interface", ["ifHCInOctets"], since=since))
+    assert "lo" in {port.tags["ifName"] for port in ports}
