@@ -14,6 +14,7 @@ class Roots(msgspec.Struct, frozen=True):
     sys: str = "/sys"
     etc: str = "/etc"
     run: str = "/run"
+    var: str = "/var"
 
 
 class Collector(Protocol):
@@ -41,3 +42,6 @@ COLLECTORS: Final[dict[str, str]] = {
     "processes": "collectors.host.processes:Processes",
     "kernel": "collectors.host.kernel:Kernel",
 }
+
+# what an agent collects that was not told what to collect
+DEFAULT: Final = ("cpu", "mem", "swap", "disk", "diskio", "net", "system", "processes", "kernel")

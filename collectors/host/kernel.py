@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from collectors.host import kernelfile
+from collectors.host import kernelfile, pressure
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:
@@ -62,20 +62,7 @@ class Kernel:
                 _put(fields, f"ksm_{name}", kernelfile.number(self._roots.sys, f"kernel/mm/ksm/{name}"))
         points = [Point("kernel", {}, fields, now)]
         if "psi" in self._collect:
-            points += self._pressure(now)
-        return points
-
-    def _pressure(self, now: int) -> list[Point]:
-        points = []
-        for resource in ("cpu", "memory", "io"):
-            for line in kernelfile.text(self._roots.proc, f"pressure/{resource}").splitlines():
-                kind, *pairs = line.split()
-                if (resource, kind) == ("cpu", "full"):
-                    continue  # means nothing for the whole host; kernels write zeros
-                told = dict(pair.split("=", 1) for pair in pairs)
-                fields: dict[str, Value] = {name: float(told[name]) for name in ("avg10", "avg60", "avg300")}
-                fields["total"] = int(told["total"])
-                points.append(Point("pressure", {"resource": resource, "type": kind}, fields, now))
+            points += pressure.read(self._roots.proc, now)
         return points
 
 

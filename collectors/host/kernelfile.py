@@ -1,5 +1,6 @@
 """Read the small text files in which the kernel answers."""
 
+import errno
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -40,3 +41,8 @@ def counts(root: str, name: str) -> dict[str, int]:
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Tell whether ``name`` fits one of the shell patterns (``eth*``, ``sd[a-c]``)."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def lacking(path: str, why: str) -> FileNotFoundError:
+    """Make the error that tells that this host lacks something for good, with the number by which callers know it."""
+    return FileNotFoundError(errno.ENOENT, why, path)

@@ -1,12 +1,17 @@
 """Parts that several tests of the host collectors need."""
 
 import sys
+import tomllib
 
 import pytest
 from parts import wait_until
 
 from collectors.host import COLLECTORS, Roots
+from collectors.host.program import Ended
 from configs.plugin import find
+
+# what a collector that has nothing to do by itself is told
+LEAST = {"procstat": {"exe": ("python",)}}
 
 
 @pytest.fixture
@@ -15,6 +20,7 @@ def collector():
 
     def build(name, roots=None, *parts, **options):
         plugin, shape = find("collector", name, COLLECTORS)
+        options = {**LEAST.get(name, {}), **options}
         return plugin(shape(**options), roots or Roots(), *parts)
 
     return build
@@ -31,3 +37,20 @@ def linux():
 def until():
     """Wait until something holds: ``await until(lambda: ...)``."""
     return wait_until
+
+
+@pytest.fixture
+def programs():
+    """Stand in for ``program.run``: ``programs(file)`` answers as the file says, ``"command line" = {code, out, err}``."""
+
+    def answering(file):
+        async def run(command, *, seconds):
+            known = tomllib.loads(file.read_text())
+            line = " ".join(command)
+            if line not in known:
+                raise FileNotFoundError(2, f"No such file or directory ({line})", command[0])
+            return Ended(**{"code": 0, "out": "", **known[line]})
+
+        return run
+
+    return answering
