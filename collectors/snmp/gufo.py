@@ -22,7 +22,7 @@ from gufo.snmp import (
 )
 from gufo.snmp.aio import SnmpSession
 
-from collectors.snmp.session import Credentials, Denied, Garbled, Options, Silent, Value, Walked
+from collectors.snmp.session import Credentials, Denied, Garbled, Hindered, Options, Silent, Value, Walked
 
 T = TypeVar("T")
 
@@ -35,25 +35,34 @@ _AUTH: Final = {
     "SHA512": Sha512Key,
 }
 _PRIV: Final = {"DES": DesKey, "AES": Aes128Key, "AES192": Aes192Key, "AES256": Aes256Key}
-_REPETITIONS: Final = 24  # rows an answer; more does not fit into one packet of 1,500 bytes
+_REPETITIONS: Final = 24  # rows asked for at once; more does not fit into one packet of 1,500 bytes
+_LESS: Final = 4  # a device that chokes on 24 rows is asked for 6, then for 1
 _MOST_ROWS: Final = 20_000
 
 
 class GufoSession:
-    """Implements ``session.Session``. gufo closes its socket when the session is forgotten."""
+    """Implements ``session.Session``. gufo closes its socket when the session is forgotten.
+
+    gufo 0.13 ignores the error status of an answer, does not look whether a walk moves on, and reads at most 4 KiB of a packet;
+    ``walk`` makes up for it.
+    """
 
     def __init__(self, options: Options, address: str, credentials: Credentials) -> None:
         self._tries = options.retries + 1
         self._encrypted = options.priv is not None
-        self._session = SnmpSession(
-            address,
-            options.port,
-            community=credentials.community,
-            user=_user(options, credentials) if options.version == "3" else None,
-            version=SnmpVersion.v3 if options.version == "3" else SnmpVersion.v2c,
-            timeout=options.timeout,
-            max_repetitions=_REPETITIONS,
-        )
+        self._repetitions = _REPETITIONS
+        self._empty: set[str] = set()
+        try:
+            self._session = SnmpSession(
+                address,
+                options.port,
+                community=credentials.community,
+                user=_user(options, credentials) if options.version == "3" else None,
+                version=SnmpVersion.v3 if options.version == "3" else SnmpVersion.v2c,
+                timeout=options.timeout,
+            )
+        except OSError as error:
+            raise Hindered(f"cannot open a socket: {error}") from error
 
     async def open(self) -> None:
         """See ``session.Session``."""
@@ -72,25 +81,53 @@ class GufoSession:
         return {oid: value for oid, value in found.items() if value is not None}
 
     async def walk(self, column: str) -> Walked:
-        """See ``session.Session``."""
+        """See ``session.Session``. Asks for less at once, from then on, when nothing sensible comes of it."""
+        while True:
+            try:
+                walked = await self._walk(column)
+            except (Garbled, Silent):
+                # a large answer may be lost in fragments, be more than the engine reads, or be too much for the device
+                if self._repetitions == 1:
+                    raise
+            else:
+                if walked.rows or self._repetitions == 1 or not await self._hidden(column):
+                    return walked
+            self._repetitions = self._repetitions // _LESS or 1
+
+    async def _walk(self, column: str) -> Walked:
         rows: dict[str, Value] = {}
         last: tuple[int, ...] = ()
-        answers: AsyncIterator[tuple[str, Any]] = self._session.getbulk(column)
+        answers: AsyncIterator[tuple[str, Any]] = self._session.getbulk(column, self._repetitions)
         while len(rows) < _MOST_ROWS:
             try:
-                oid, value = await self._ask(answers.__anext__)
+                index, value = await self._following(answers, column)
             except StopAsyncIteration:
                 return Walked(rows)
-            index = oid[len(column) + 1 :]
-            here = tuple(map(int, index.split(".")))
+            here = tuple(int(part) for part in index.split(".") if part)
             if here <= last:
-                break  # some agents go round in circles
+                break  # it goes round in circles, or repeats the question because of an error
             last = here
             if value is not None:
                 rows[index] = value
         return Walked(rows, whole=False)
 
+    async def _hidden(self, column: str) -> bool:
+        """Tell whether a column that came back empty has a row after all: an agent that fails to answer in bulk may send nothing."""
+        if column in self._empty:
+            return False
+        try:
+            index, _ = await self._following(self._session.getnext(column), column)
+        except StopAsyncIteration:
+            self._empty.add(column)
+            return False
+        return bool(index)
+
+    async def _following(self, answers: AsyncIterator[tuple[str, Any]], column: str) -> tuple[str, Any]:
+        oid, value = await self._ask(answers.__anext__)
+        return oid[len(column) + 1 :], value
+
     async def _ask(self, request: Callable[[], Awaitable[T]]) -> T:
+        garbled = ""
         for _ in range(self._tries):
             try:
                 return await request()
@@ -99,10 +136,10 @@ class GufoSession:
             except SnmpAuthError as error:
                 raise Denied("wrong user or key, or the user may not ask so") from error
             except (SnmpError, ValueError, RuntimeError) as error:
-                raise Garbled(f"not understood: {error}") from error
+                garbled = str(error)
             except OSError as error:
-                raise Silent(error.strerror or str(error)) from error
-        raise Silent(f"no answer, asked {self._tries} times")
+                raise Hindered(f"cannot send: {error}") from error
+        raise Garbled(f"not understood: {garbled}") if garbled else Silent(f"no answer, asked {self._tries} times")
 
 
 def _user(options: Options, credentials: Credentials) -> User:

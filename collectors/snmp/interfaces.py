@@ -16,10 +16,9 @@ _IFX: Final = "1.3.6.1.2.1.31.1.1.1"
 NAMES: Final[Mapping[str, str]] = {
     "ifDescr": f"{_IF}.2",
     "ifName": f"{_IFX}.1",
-    "ifAlias": f"{_IFX}.18",
     "ifPhysAddress": f"{_IF}.6",
 }
-"""Columns of text."""
+"""Columns that tell a row from its neighbours."""
 
 NUMBERS: Final[Mapping[str, str]] = {
     "ifOperStatus": f"{_IF}.8",
@@ -39,7 +38,10 @@ NUMBERS: Final[Mapping[str, str]] = {
     "ifLastChange": f"{_IF}.9",
     "ifCounterDiscontinuityTime": f"{_IFX}.19",
 }
-"""Columns of numbers, the most wanted first: a slow device may not come to the end of them."""
+"""Columns of numbers."""
+
+COLUMNS: Final[Mapping[str, str]] = {**NAMES, **NUMBERS, "ifAlias": f"{_IFX}.18"}
+"""All columns, the most wanted first: a slow device may not come to the end of them."""
 
 FALLBACKS: Final[Mapping[str, tuple[str, str]]] = {
     "ifHCInOctets": ("ifInOctets", f"{_IF}.10"),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -12,17 +11,9 @@ import msgspec
 from collectors.point import Point
 from collectors.point import Value as Field
 from collectors.result import Reason, Result, Status
-from collectors.snmp.interfaces import FALLBACKS, NAMES, NUMBERS, names, points, text
-from collectors.snmp.session import (
-    Connect,
-    Denied,
-    Garbled,
-    Options,
-    Session,
-    Silent,
-    Value,
-    reveal,
-)
+from collectors.snmp.interfaces import COLUMNS, FALLBACKS, NAMES, names, points, text
+from collectors.snmp.reach import ask_network, resolve
+from collectors.snmp.session import Connect, Denied, Garbled, Hindered, Options, Session, Silent, Trouble, Value, reveal
 from configs.plugin import find
 from configs.secret import SecretUnreadable
 
@@ -64,92 +55,75 @@ class Device:
     async def poll(self, now: int) -> Polled:
         """Look once; ``now`` is ns since epoch. Returns within four fifths of the interval.
 
-        UP when system and interfaces came; DEGRADED when the interfaces came in part; DOWN when nobody answers (SNMP_SILENT),
-        the keys are wrong (SNMP_AUTH) or what comes is no SNMP; UNKNOWN when our own settings are at fault.
+        UP when system and interfaces came; DEGRADED when only a part of them came; DOWN when nobody answers (SNMP_SILENT), nobody is
+        to be reached, the keys are wrong (SNMP_AUTH) or what comes is no SNMP; UNKNOWN (BUG) when the fault is on our side.
         """
         started = time.monotonic()
         look = _Look()
         wrong: _Wrong | None = None
         try:
             async with asyncio.timeout(self.options.interval * _SHARE):
-                look.system = await self._system()
-                await self._interfaces(look)
+                session, look.system = await self._system()
+                look.answered = True
+                await self._interfaces(session, look)
         except TimeoutError:
-            wrong = self._incomplete(look, Reason.SLOW, "not done in four fifths of the interval")
-        except Silent as error:
-            wrong = self._incomplete(look, Reason.LOSS, str(error))
-        except Denied as error:
-            wrong = Status.DOWN, Reason.SNMP_AUTH, str(error)
-        except Garbled as error:
-            wrong = Status.DOWN, Reason.PROTOCOL, str(error)
-        except socket.gaierror as error:
-            wrong = Status.DOWN, Reason.NAME_NOT_FOUND, f"{self.options.address}: {error.strerror}"
-        except SecretUnreadable as error:
-            wrong = Status.UNKNOWN, Reason.SNMP_AUTH, str(error)
-        if wrong:
+            wrong = self._incomplete(look, Silent("not done in four fifths of the interval"), Reason.SLOW)
+        except Trouble as trouble:
+            wrong = self._incomplete(look, trouble, Reason.LOSS if isinstance(trouble, Silent) else trouble.reason)
+        else:
+            if not look.system and not look.rows:
+                why = "it answers, but shows neither system group nor interfaces: the view of this user or community is empty"
+                wrong = Status.DEGRADED, Reason.SNMP_AUTH, why
+        if wrong and not look.answered:
             self._session = None
         result = self._result(look, wrong, now, time.monotonic() - started)
         return Polled(self._points(look, now), result)
 
-    def _incomplete(self, look: "_Look", reason: Reason, why: str) -> _Wrong:
-        if not look.system:
-            unsure = "" if self.options.version == "3" else " (or to another community)"
-            return Status.DOWN, Reason.SNMP_SILENT, f"{self.options.address}: {why}{unsure}"
-        done = f"{len(look.columns)} of {len(NAMES) + len(NUMBERS)} columns of interfaces"
-        return Status.DEGRADED, reason, f"{done}: {why}"
+    def _incomplete(self, look: "_Look", trouble: Trouble, part: Reason) -> _Wrong:
+        """Say what it means that a poll ended early; ``part`` is the reason when some of it came."""
+        if trouble.status is Status.UNKNOWN or not look.answered:
+            unsure = " (or to another community)" if self._open_to_doubt(trouble) else ""
+            return trouble.status, trouble.reason, f"{self.options.address}: {trouble}{unsure}"
+        return Status.DEGRADED, part, f"{len(look.columns)} of {len(COLUMNS)} columns of interfaces: {trouble}"
 
-    async def _system(self) -> Mapping[str, Value]:
+    def _open_to_doubt(self, trouble: Trouble) -> bool:
+        return isinstance(trouble, Silent) and self.options.version == "2c"
+
+    async def _system(self) -> tuple[Session, Mapping[str, Value]]:
         """Read the system group. A session from before may have outlived the device's last start: then once more, afresh."""
         if self._session is not None:
             try:
-                return await self._ask_system(self._session)
+                return self._session, await _ask_system(self._session)
             except (Silent, Denied, Garbled):
                 self._session = None
-        self._session = await self._connected()
-        return await self._ask_system(self._session)
-
-    async def _connected(self) -> Session:
-        credentials = await asyncio.to_thread(reveal, self.options)
-        found = await asyncio.get_running_loop().getaddrinfo(self.options.address, None, type=socket.SOCK_DGRAM)
         try:
-            return self._connect(self.options, str(found[0][4][0]), credentials)
-        except OSError as error:
-            raise Silent(error.strerror or str(error)) from error
+            credentials = await asyncio.to_thread(reveal, self.options)
+        except SecretUnreadable as error:
+            raise Hindered(str(error)) from error
+        address = await resolve(self.options.address)
+        self._session = self._connect(self.options, address, credentials)
+        try:
+            return self._session, await _ask_system(self._session)
+        except Silent:
+            await ask_network(address, self.options.port)
+            raise
 
-    async def _ask_system(self, session: Session) -> Mapping[str, Value]:
-        await session.open()
-        found = await session.get(list(_SYSTEM.values()))
-        if not found:
-            raise Denied(
-                "it answers, but shows nothing of its system group: the view of this user or community is empty"
-            )
-        return {name: found[oid] for name, oid in _SYSTEM.items() if oid in found}
-
-    async def _interfaces(self, look: "_Look") -> None:
-        for name, oid in {**NAMES, **NUMBERS}.items():
-            await self._column(look, name, oid)
-        rows = max(map(len, look.columns.values()))
+    async def _interfaces(self, session: Session, look: "_Look") -> None:
+        for name, oid in COLUMNS.items():
+            await look.walk(session, name, oid)
         for wide, (narrow, oid) in FALLBACKS.items():
-            if len(look.columns[wide]) < rows:
-                await self._column(look, narrow, oid)
-
-    async def _column(self, look: "_Look", name: str, oid: str) -> None:
-        assert self._session is not None  # noqa: S101 - made by _system, for the type checker
-        walked = await self._session.walk(oid)
-        look.columns[name] = walked.rows
-        look.whole &= walked.whole
+            if len(look.columns[wide]) < look.rows:
+                await look.walk(session, narrow, oid)
 
     def _points(self, look: "_Look", now: int) -> list[Point]:
-        if not look.system:
-            return []
         tags = {"source": self.options.id, "agent_host": self.options.address}
         fields: dict[str, Field] = {
             name: text(value) for name, value in look.system.items() if name != "sysUpTime" and text(value)
         }
         if (uptime := look.uptime) is not None:
             fields["sysUpTime"] = uptime
-        if "ifDescr" in look.columns:
-            fields["interfaces"] = len(look.columns["ifDescr"])
+        if COLUMNS.keys() <= look.columns.keys():
+            fields["interfaces"] = look.rows
         device = [Point(MEASUREMENT, tags, fields, now)] if fields else []
         if system := text(look.system.get("sysName")):
             tags = {**tags, "sysName": system}
@@ -169,8 +143,10 @@ class Device:
     def _result(self, look: "_Look", wrong: _Wrong | None, now: int, took: float) -> Result:
         status, reason, detail = wrong or (Status.UP, Reason.OK, "")
         facts: dict[str, str | int | float | bool] = {"address": self.options.address}
-        if look.system:
-            facts |= {"interfaces": len(look.columns.get("ifDescr", {})), "sysName": text(look.system.get("sysName"))}
+        if COLUMNS.keys() <= look.columns.keys():
+            facts["interfaces"] = look.rows
+        if system := text(look.system.get("sysName")):
+            facts["sysName"] = system
         if (uptime := look.uptime) is not None:
             facts |= {"uptime": uptime, "rebooted": self._rebooted(uptime, now)}
         if not look.whole:
@@ -195,15 +171,33 @@ class Device:
         return expected < _WRAP
 
 
+async def _ask_system(session: Session) -> Mapping[str, Value]:
+    await session.open()
+    found = await session.get(list(_SYSTEM.values()))
+    return {name: found[oid] for name, oid in _SYSTEM.items() if oid in found}
+
+
 class _Look(msgspec.Struct):
     """What a poll has found so far; a poll that is cut off keeps it."""
 
+    answered: bool = False
     system: Mapping[str, Value] = {}
     columns: dict[str, Mapping[str, Value]] = {}
     whole: bool = True
+
+    @property
+    def rows(self) -> int:
+        """Interfaces seen."""
+        return max(map(len, self.columns.values()), default=0)
 
     @property
     def uptime(self) -> float | None:
         """Seconds since the device started; a zero is what some agents say when they do not know."""
         ticks = self.system.get("sysUpTime")
         return ticks / _TICKS if isinstance(ticks, int) and ticks > 0 else None
+
+    async def walk(self, session: Session, name: str, oid: str) -> None:
+        """Read one column."""
+        walked = await session.walk(oid)
+        self.columns[name] = walked.rows
+        self.whole &= walked.whole

@@ -1,11 +1,12 @@
 """Session: what the poller asks of an SNMP engine, the settings of one device, and the ways in which a device does not answer."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
+from collectors.result import Reason, Status
 from configs.secret import Secret
 from configs.units import Duration
 
@@ -38,7 +39,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priv_key: Secret | None = None
     interval: Duration = Duration(60)
     timeout: Duration = Duration(2)
-    retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    retries: Annotated[int, Meta(ge=0, le=10)] = 1
 
     def __post_init__(self) -> None:
         """ValueError when the credentials do not fit the version."""
@@ -75,16 +76,60 @@ def reveal(options: Options) -> Credentials:
     return Credentials(*keys)
 
 
-class Silent(Exception):
-    """The device did not answer in time, or could not be reached."""
+class Trouble(Exception):
+    """A device could not be read; the class says what that means for it, the text is one line for the sysadmin."""
+
+    status: ClassVar[Status] = Status.DOWN
+    reason: ClassVar[Reason]
 
 
-class Denied(Exception):
+class Silent(Trouble):
+    """The device did not answer in time."""
+
+    reason = Reason.SNMP_SILENT
+
+
+class Closed(Trouble):
+    """The device lives, but nothing there listens for SNMP."""
+
+    reason = Reason.SNMP_SILENT
+
+
+class Unreachable(Trouble):
+    """The network says that there is no way to the device."""
+
+    reason = Reason.UNREACHABLE
+
+
+class Nameless(Trouble):
+    """DNS does not know the device's name."""
+
+    reason = Reason.NAME_NOT_FOUND
+
+
+class Unresolved(Trouble):
+    """DNS could not be asked for the device's name."""
+
+    reason = Reason.RESOLVER_FAILED
+
+
+class Denied(Trouble):
     """The device answers, but not to this user with these keys."""
 
+    reason = Reason.SNMP_AUTH
 
-class Garbled(Exception):
-    """The device answered what is no SNMP, or with an error that a read must not give."""
+
+class Garbled(Trouble):
+    """The device answered what is no SNMP, or what the engine cannot read."""
+
+    reason = Reason.PROTOCOL
+
+
+class Hindered(Trouble):
+    """This side could not ask; never held against the device."""
+
+    status = Status.UNKNOWN
+    reason = Reason.BUG
 
 
 class Walked(msgspec.Struct, frozen=True):
@@ -95,7 +140,7 @@ class Walked(msgspec.Struct, frozen=True):
 
 
 class Session(Protocol):
-    """Asks one device, one request at a time. All calls raise Silent, Denied or Garbled. Missing objects are left out."""
+    """Asks one device, one request at a time. All calls raise Trouble. Missing objects are left out."""
 
     async def open(self) -> None:
         """Get ready to ask: for version 3, learn the engine's id, boots and time; done before each poll."""
@@ -106,7 +151,7 @@ class Session(Protocol):
         ...
 
     async def walk(self, column: str) -> Walked:
-        """Read one column of a table."""
+        """Read one column of a table, and remember how much of it the device can answer at once."""
         ...
 
 
@@ -114,5 +159,5 @@ class Connect(Protocol):
     """Makes a session with a numeric address; opens a socket, sends nothing. The socket goes with the session."""
 
     def __call__(self, options: Options, address: str, credentials: Credentials) -> Session:
-        """Make it; ValueError when the engine cannot use such credentials."""
+        """Make it; Hindered when this machine cannot."""
         ...

@@ -68,8 +68,16 @@ def silence():
 
 
 @pytest.fixture
-def options(tmp_path):
-    """Make the options of a device with a community; further settings replace these."""
+def deaf_port():
+    """A UDP port of 127.0.0.1 where somebody listens and never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        yield deaf.getsockname()[1]
+
+
+@pytest.fixture
+def options(tmp_path, deaf_port):
+    """Make the options of a device with a community that does not answer; further settings replace these."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
 
@@ -77,6 +85,7 @@ def options(tmp_path):
         defaults = {
             "id": "sw-1",
             "address": "127.0.0.1",
+            "port": deaf_port,
             "timeout": Duration(0.3),
             "retries": 1,
             "interval": Duration(10),

@@ -1,6 +1,8 @@
 """What a poll says of a device that answers well, badly or not at all."""
 
 import asyncio
+import errno
+import os
 import socket
 import time
 
@@ -8,7 +10,7 @@ import pytest
 
 from collectors.result import Reason, Status
 from collectors.snmp import Device
-from collectors.snmp.interfaces import FALLBACKS, NAMES, NUMBERS
+from collectors.snmp.interfaces import COLUMNS, FALLBACKS, NAMES, NUMBERS
 from collectors.snmp.session import Denied, Garbled
 from configs.units import Duration
 
@@ -78,31 +80,64 @@ async def test_a_silent_device_is_down(options, fake, silence, call):
 async def test_a_device_that_refuses_is_down_for_its_own_reason(options, fake, error, reason):
     fake.fails["get"] = error
     result = (await Device(options(), fake).poll(NOW)).result
-    assert (result.status, result.reason, result.detail) == (Status.DOWN, reason, str(error))
+    assert (result.status, result.reason, result.detail) == (Status.DOWN, reason, f"127.0.0.1: {error}")
 
 
-async def test_an_empty_view_is_no_answer(options, fake):
+async def test_a_device_that_shows_nothing_is_alive_but_not_well(options, fake):
     fake.scalars = {}
-    result = (await Device(options(), fake).poll(NOW)).result
-    assert (result.status, result.reason) == (Status.DOWN, Reason.SNMP_AUTH)
+    polled = await Device(options(), fake).poll(NOW)
+    assert (polled.result.status, polled.result.reason) == (Status.DEGRADED, Reason.SNMP_AUTH)
+    assert "neither system group nor interfaces" in polled.result.detail
 
 
-async def test_a_name_that_does_not_resolve_is_told_so(options, fake, monkeypatch):
+async def test_a_device_that_hides_its_system_group_still_shows_its_interfaces(options, fake):
+    fake.scalars = {}
+    fake.columns = TWO_PORTS
+    polled = await Device(options(), fake).poll(NOW)
+    assert polled.result.status is Status.UP
+    assert "sysName" not in polled.result.facts
+    assert [point.measurement for point in polled.points] == ["device", "interface", "interface"]
+    assert polled.points[0].fields == {"interfaces": 2}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (socket.EAI_NONAME, Reason.NAME_NOT_FOUND),
+        (socket.EAI_NODATA, Reason.NAME_NOT_FOUND),
+        (socket.EAI_AGAIN, Reason.RESOLVER_FAILED),
+    ],
+)
+async def test_a_name_that_does_not_resolve_is_told_so(options, fake, monkeypatch, code, reason):
     async def unknown(*_, **__):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        raise socket.gaierror(code, "what the resolver said")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     result = (await Device(options(address="sw-1.invalid"), fake).poll(NOW)).result
-    assert (result.status, result.reason) == (Status.DOWN, Reason.NAME_NOT_FOUND)
-    assert result.detail == "sw-1.invalid: Name or service not known"
+    assert (result.status, result.reason) == (Status.DOWN, reason)
+    assert result.detail == "sw-1.invalid: what the resolver said"
+
+
+@pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EHOSTUNREACH])
+async def test_a_device_that_the_network_cannot_reach_is_told_so(options, fake, silence, monkeypatch, code):
+    async def no_route(*_, **__):
+        raise OSError(code, "")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_datagram_endpoint", no_route)
+    fake.fails["get"] = silence
+    result = (await Device(options(), fake).poll(NOW)).result
+    assert (result.status, result.reason) == (Status.DOWN, Reason.UNREACHABLE)
+    assert result.detail == f"127.0.0.1: {os.strerror(code).lower()}"
 
 
 async def test_a_secret_that_cannot_be_read_is_not_held_against_the_device(options, fake, tmp_path):
     device = Device(options(), fake)
     (tmp_path / "secrets" / "community").unlink()
     result = (await device.poll(NOW)).result
-    assert (result.status, result.reason) == (Status.UNKNOWN, Reason.SNMP_AUTH)
+    assert (result.status, result.reason) == (Status.UNKNOWN, Reason.BUG)
     assert "cannot read the secret file" in result.detail
+    (tmp_path / "secrets" / "community").write_text("geheim")
+    assert (await device.poll(NOW)).result.status is Status.UP
 
 
 async def test_half_a_table_is_kept(options, fake, silence):
@@ -110,13 +145,21 @@ async def test_half_a_table_is_kept(options, fake, silence):
     fake.fails[NUMBERS["ifInErrors"]] = silence
     polled = await Device(options(), fake).poll(NOW)
     assert (polled.result.status, polled.result.reason) == (Status.DEGRADED, Reason.LOSS)
-    assert polled.result.detail == "10 of 20 columns of interfaces: no answer, asked 3 times"
+    assert polled.result.detail == "9 of 20 columns of interfaces: no answer, asked 3 times"
     assert [point.fields["ifOperStatus"] for point in polled.points[1:]] == [1, 1]
+
+
+async def test_a_description_that_did_not_come_costs_no_row(options, fake, silence):
+    fake.columns = TWO_PORTS
+    fake.fails[COLUMNS["ifAlias"]] = silence
+    polled = await Device(options(), fake).poll(NOW)
+    assert polled.result.detail == "19 of 20 columns of interfaces: no answer, asked 3 times"
+    assert len(polled.points) == 3
 
 
 async def test_rows_without_their_names_are_not_written(options, fake, silence):
     fake.columns = TWO_PORTS
-    fake.fails[NAMES["ifAlias"]] = silence
+    fake.fails[NAMES["ifPhysAddress"]] = silence
     polled = await Device(options(), fake).poll(NOW)
     assert [point.measurement for point in polled.points] == ["device"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,7 +66,6 @@ async def test_it_reads_system_and_interfaces(snmpd, options, settings):
     ("settings", "reason", "detail"),
     [
         ({"community": "salah"}, Reason.SNMP_SILENT, "no answer, asked 2 times (or to another community)"),
-        ({"community": "empty"}, Reason.SNMP_AUTH, "shows nothing of its system group"),
         ({**V3, "user": "siapa"}, Reason.SNMP_AUTH, "wrong user or key"),
         ({**V3, "auth_key": "salahsalah"}, Reason.SNMP_AUTH, "wrong user or key"),
         ({**V3, "auth": "MD5"}, Reason.SNMP_AUTH, "wrong user or key"),
@@ -73,7 +73,7 @@ async def test_it_reads_system_and_interfaces(snmpd, options, settings):
         ({**V3, "priv": "DES"}, Reason.SNMP_AUTH, "wrong privacy key or protocol"),
         ({**V3, "priv": None, "priv_key": None}, Reason.SNMP_AUTH, "may not ask so"),
     ],
-    ids=["community", "view", "user", "auth-key", "auth-protocol", "priv-key", "priv-protocol", "level"],
+    ids=["community", "user", "auth-key", "auth-protocol", "priv-key", "priv-protocol", "level"],
 )
 async def test_wrong_credentials_are_told_apart_from_silence(snmpd, options, settings, reason, detail):
     given = {key: value for key, value in settings.items() if value is not None}
@@ -83,9 +83,34 @@ async def test_wrong_credentials_are_told_apart_from_silence(snmpd, options, set
     assert polled.points == []
 
 
-async def test_a_port_where_nobody_is_is_silence(options):
-    polled = await look(options(port=parts.free_port()))
+async def test_a_community_that_may_see_nothing_is_told(snmpd, options):
+    result = (await look(options(port=snmpd.port, community="empty"))).result
+    assert (result.status, result.reason) == (Status.DEGRADED, Reason.SNMP_AUTH)
+
+
+async def test_a_port_where_nobody_listens_is_told_from_silence(options):
+    port = parts.free_port(socket.SOCK_DGRAM)
+    polled = await look(options(port=port))
     assert (polled.result.status, polled.result.reason) == (Status.DOWN, Reason.SNMP_SILENT)
+    assert polled.result.detail == f"127.0.0.1: nothing listens on UDP port {port}"
+
+
+async def test_one_who_listens_and_never_answers_is_silent(options):
+    result = (await look(options())).result
+    assert (result.status, result.reason) == (Status.DOWN, Reason.SNMP_SILENT)
+    assert result.detail == "127.0.0.1: no answer, asked 2 times (or to another community)"
+
+
+async def test_no_secret_is_in_what_a_device_that_does_not_answer_is_told_of(snmpd, options, deaf_port, caplog):
+    secrets = {"community": "rahasia-komunitas", "auth_key": "rahasia-masuk", "priv_key": "rahasia-sandi"}
+    keys = {key: secrets[key] for key in ("auth_key", "priv_key")}
+    told = [
+        repr(await look(options(port=port, **given)))
+        for port in (snmpd.port, deaf_port, parts.free_port(socket.SOCK_DGRAM))
+        for given in ({"community": secrets["community"]}, {**V3, **keys}, {**V3, "auth_key": secrets["auth_key"]})
+    ]
+    assert all("down" in text for text in told)
+    assert [secret for secret in secrets.values() if secret in f"{told} {caplog.text}"] == []
 
 
 @pytest.mark.parametrize("settings", [{}, V3], ids=["v2c", "v3"])
@@ -182,14 +207,16 @@ async def test_two_hundred_polls_leave_no_socket_behind(snmpd, options):
     well = Device(options(port=snmpd.port))
     secret = Device(options(port=snmpd.port, **V3))
     wrong = options(port=snmpd.port, **{**V3, "user": "siapa"})
-    silent = options(port=parts.free_port(), timeout=Duration(0.005), retries=0)
+    closed = options(port=parts.free_port(socket.SOCK_DGRAM), retries=0)
+    silent = options(timeout=Duration(0.005), retries=0)
     await well.poll(now())
     await secret.poll(now())
     gc.collect()
     before = descriptors()
-    for _ in range(50):
+    for number in range(50):
         assert (await well.poll(now())).result.status is Status.UP
         assert (await secret.poll(now())).result.status is Status.UP
         await Device(wrong).poll(now())
-        await Device(silent).poll(now())
+        await Device(closed if number % 10 else silent).poll(now())
+    await asyncio.sleep(0.01)
     assert descriptors() <= before
