@@ -1,15 +1,15 @@
-"""Tables of the centre: the ledger of spans, the monitor's own running time, maintenance, hosts seen, users and sessions.
+"""Tables of the centre: the ledger of spans, the monitor's own running time, maintenance, hosts, enrolment, users and sessions.
 
 Times are milliseconds since the Unix epoch, UTC.
 """
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from alerts.tables import metadata
 
-__all__ = ["host", "login", "maintenance", "metadata", "monitor_run", "session", "span", "user"]
+__all__ = ["enrolled", "host", "invitation", "login", "maintenance", "metadata", "monitor_run", "session", "span", "user"]
 
 _ROW_ID: Final = BigInteger().with_variant(Integer, "sqlite")
 
@@ -66,6 +66,43 @@ host: Final = Table(
     Column("point_ms", BigInteger, nullable=False),  # newest time stamp among its points
     Column("address", String(64), nullable=False, server_default=""),
     Column("client", String(200), nullable=False, server_default=""),  # User-Agent
+)
+
+# One-time tokens that `pantau-agent join` hands in; only their hashes are kept.
+invitation: Final = Table(
+    "invitation",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256
+    Column("author", String(100), nullable=False),
+    Column("hosts_left", Integer, nullable=False),  # how many may still join with it
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
+# Hosts that joined, each with a token of its own that writes nothing but that host's points.
+enrolled: Final = Table(
+    "enrolled",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("host", String(255), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256
+    Column("machine", String(255), nullable=False),  # the fingerprint that the token belongs to
+    Column("address", String(64), nullable=False, server_default=""),
+    Column("invitation_id", BigInteger, ForeignKey("invitation.id"), nullable=False),
+    Column("joined_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
+    # the machine that was refused last because its fingerprint is another one
+    Column("claimant", String(255)),
+    Column("claimed_ms", BigInteger),
+    Column("claimed_from", String(64)),
+    Index(
+        "ix_enrolled_host",
+        "host",
+        unique=True,
+        sqlite_where=text("revoked_ms IS NULL"),
+        postgresql_where=text("revoked_ms IS NULL"),
+    ),
 )
 
 user: Final = Table(
