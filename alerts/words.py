@@ -227,6 +227,10 @@ _REASONS: Final[dict[Language, dict[Reason, tuple[str, str]]]] = {
             "perangkat menolak pengguna atau kunci SNMP",
             "Samakan pengguna, kunci atau community SNMP di perangkat dan di Pantau.",
         ),
+        Reason.CLONE: (
+            "dua mesin mengirim data dengan nama yang sama, mungkin salinan mesin virtual",
+            "Di salinannya: ganti nama host dan machine-id, lalu `pantau-agent join --renew`; bila pengganti: `pantau enrol accept NAMA`.",
+        ),
         Reason.STORE_UNREADABLE: (
             "Pantau tidak dapat membaca data pengukuran",
             "Periksa basis data pengukuran Pantau: layanan, ruang disk dan sambungannya.",
@@ -320,6 +324,10 @@ _REASONS: Final[dict[Language, dict[Reason, tuple[str, str]]]] = {
         Reason.SNMP_AUTH: (
             "the device rejects the SNMP user or key",
             "Make user, key or community the same on the device and in Pantau.",
+        ),
+        Reason.CLONE: (
+            "two machines write under one name, perhaps copies of one virtual machine",
+            "On the copy: change host name and machine-id, then `pantau-agent join --renew`; for a successor: `pantau enrol accept NAME`.",
         ),
         Reason.STORE_UNREADABLE: (
             "Pantau cannot read the measurements",

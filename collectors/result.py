@@ -47,6 +47,7 @@ class Reason(StrEnum):
     SILENT = "silent"  # expected data do not come
     SNMP_SILENT = "snmp_silent"  # the device does not answer SNMP
     SNMP_AUTH = "snmp_auth"  # wrong user, key or community
+    CLONE = "clone"  # two machines write under one name
     STORE_UNREADABLE = "store_unreadable"  # the database of points cannot be read
     BUG = "bug"  # Pantau itself failed; never held against the subject
 

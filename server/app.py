@@ -23,8 +23,9 @@ from configs.read import SettingsError
 from server import ledger
 from server.feed import Feed
 from server.ingest import Ingest, routes
-from server.inventory import STORE_CHECK, Inventory
-from server.jobs import check_job, device_job, rule_job, store_job
+from server.inventory import CLONES_CHECK, STORE_CHECK, Inventory
+from server.jobs import check_job, clones_job, device_job, rule_job, store_job
+from server.join import Join, route
 from server.record import Recorder
 from server.schedule import Schedule
 from server.settings import Settings
@@ -33,6 +34,7 @@ from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store import StoreUnavailable
 from server.web.app import Parts, build
+from server.web.context import WEB
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
@@ -136,7 +138,10 @@ class Centre:
                 about=self._inventory.about,
             )
         )
-        self.web.add_routes(routes(self._ingest))
+        join = Join(
+            database, now_ms, settings.ingest, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked)
+        )
+        self.web.add_routes([*routes(self._ingest), route(join)])
 
     async def open(self) -> None:
         """Open the store and begin the centre's own running time."""
@@ -156,6 +161,9 @@ class Centre:
         for rule in self._settings.rules.values():
             self._schedule.add(rule_job(rule, self._store, self._known, self._ingest.seen, now_ms()))
         self._schedule.add(store_job(self._store, self._inventory.interval(STORE_CHECK)))
+        self._schedule.add(
+            clones_job(self._ingest.clones, self._known, self._inventory.interval(CLONES_CHECK), now_ms())
+        )
         self._tasks = [
             asyncio.create_task(_forever("beat", self._beat, _BEAT)),
             asyncio.create_task(_forever("retention", self._forget, _RETENTION_EVERY)),

@@ -2,7 +2,9 @@
 
 ``POST /api/v2/write`` answers like InfluxDB 2 (a malformed line refuses the whole body), ``POST /write`` like InfluxDB 1 (the
 good lines are written). 204 is sent only when the points survive a crash; the store gathers what comes in together into one
-transaction. The application must run with ``auto_decompress=False``: a body is unpacked here, off the loop and within limits.
+transaction. A host that joined has a token of its own: with it, points of other hosts are rejected (422), and a machine other than
+the one that joined is refused (403), so that it keeps its points. The application must run with ``auto_decompress=False``: a body is
+unpacked here, off the loop and within limits.
 """
 
 import asyncio
@@ -24,6 +26,9 @@ from alerts.tables import Database
 from collectors.lineprotocol import UNITS, Decoded, LineError, decode
 from collectors.point import Point
 from configs.units import Duration, Size
+from server.clones import HEADER, Clones, fingerprint
+from server.enrolled import Enrolled
+from server.enrolment import AGENT_TOKEN, Agent
 from server.seen import Seen
 from server.store import Rejected, Store, StoreUnavailable
 from server.tokens import Token, Tokens
@@ -32,6 +37,7 @@ _log: Final = logging.getLogger("pantau.ingest")
 _CODES: Final = {
     400: "invalid",
     401: "unauthorized",
+    403: "forbidden",
     404: "not found",
     408: "request timeout",
     413: "request too large",
@@ -51,9 +57,10 @@ _SHOWN_TEXT: Final = 200
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table ``[ingest]``.
 
-    ``org`` and ``bucket`` are what clients must name (``bucket`` is the database of ``/write``). ``tokens`` may write; without
-    any nobody can. ``body`` limits a request as it is sent, ``unpacked`` its text, ``lines`` its lines, ``patience`` how long
-    its body may take; ``held`` is the text of all requests that are being worked on: beyond it they are asked to come later.
+    ``org`` and ``bucket`` are what clients must name (``bucket`` is the database of ``/write``). ``tokens`` may write for any host;
+    hosts that joined (``pantau enrol``) have tokens of their own. ``body`` limits a request as it is sent, ``unpacked`` its text,
+    ``lines`` its lines, ``patience`` how long its body may take; ``held`` is the text of all requests that are being worked on:
+    beyond it they are asked to come later.
     """
 
     org: str = "pantau"
@@ -77,6 +84,14 @@ class Refused(Exception):
         self.line = line
 
 
+class Writer(msgspec.Struct, frozen=True):
+    """Who sends a write: from where, by which fingerprint, and the host that joined with this token, if one did."""
+
+    address: str
+    machine: str
+    agent: Agent | None = None
+
+
 class Ingest:
     """Takes writes. ``clock`` is ms since epoch; ``open`` before the first request, ``close`` after the last."""
 
@@ -85,6 +100,8 @@ class Ingest:
         self._clock = clock
         self._options = options
         self._tokens = Tokens(options.tokens, clock)
+        self.enrolled = Enrolled(database, clock)
+        self.clones = Clones()
         self._seen = Seen(database)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="ingest")
         self._held = 0
@@ -132,21 +149,21 @@ class Ingest:
     async def write_v2(self, request: web.Request) -> None:
         """Take a write as InfluxDB 2 does, ``?org=&bucket=&precision=``; raises Refused."""
         with self._holding() as hold:
-            await self._authorize(request)
+            writer = await self._authorize(request)
             self._check_bucket(request.query)
             read = await self._read(request, _precision(request.query, _V2_UNITS), hold)
             if read.errors:
                 raise Refused(400, _unable(read.errors), line=read.errors[0])
-            if rejected := await self._keep(request, read.points):
+            if rejected := await self._keep(request, writer, read.points):
                 raise Refused(422, f"failure writing points to database: {_partial(rejected)}")
 
     async def write_v1(self, request: web.Request) -> None:
         """Take a write as InfluxDB 1 does, ``?db=&precision=``, ``u`` and ``p`` (the token) where there is no header."""
         with self._holding() as hold:
-            await self._authorize(request)
+            writer = await self._authorize(request)
             self._check_database(request.query)
             read = await self._read(request, _precision(request.query, UNITS), hold)
-            rejected = await self._keep(request, read.points)
+            rejected = await self._keep(request, writer, read.points)
             if read.errors:
                 why = _unable(read.errors)
                 raise Refused(400, f"partial write: {why} dropped={len(rejected)}" if read.points else why)
@@ -175,10 +192,31 @@ class Ingest:
         up = (self._clock() - self._started) / 1000
         return web.json_response({"status": "ready", "started": started, "up": f"{up}s"})
 
-    async def _authorize(self, request: web.Request) -> None:
+    async def _authorize(self, request: web.Request) -> Writer:
         secret = _secret(request)
-        if not secret or await self._tokens.owner(secret) is None:
-            raise Refused(401, "unauthorized access")
+        address, machine = request.remote or "", fingerprint(request.headers.get(HEADER, ""))
+        if secret.startswith(AGENT_TOKEN):
+            agent = await self.enrolled.find(secret)
+            if agent is not None:
+                await self._admit(agent, machine, address)
+                return Writer(address, machine, agent)
+        elif secret and await self._tokens.owner(secret) is not None:
+            return Writer(address, machine)
+        raise Refused(401, "unauthorized access")
+
+    async def _admit(self, agent: Agent, machine: str, address: str) -> None:
+        """Let only the machine that joined write with its token."""
+        if not self.clones.admit(agent.host, machine, at=self._clock(), address=address, bound=agent.machine):
+            await self.enrolled.claim(agent, machine, address)
+            raise Refused(
+                403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
+            )
+
+    def _admit_hosts(self, writer: Writer, points: Sequence[Point]) -> None:
+        """Refuse a machine that writes, by a token that many share, under a name that another one has."""
+        for host in {point.tags.get("host", "") for point in points} - {""}:
+            if not self.clones.admit(host, writer.machine, at=self._clock(), address=writer.address):
+                raise Refused(403, f"another machine writes as {host}; see pantau-agent doctor")
 
     def _check_bucket(self, query: Mapping[str, str]) -> None:
         org = query.get("org") or query.get("orgID")
@@ -245,13 +283,19 @@ class Ingest:
             raise Refused(408, f"the body did not come within {self._options.patience:.0f} s") from error
         return b"".join(parts)
 
-    async def _keep(self, request: web.Request, points: Sequence[Point]) -> Sequence[Rejected]:
+    async def _keep(self, request: web.Request, writer: Writer, points: Sequence[Point]) -> Sequence[Rejected]:
         """Write points; returns what was rejected."""
+        if writer.agent is not None:
+            points, foreign = _of_host(points, writer.agent.host)
+        else:
+            foreign = []
+            if writer.machine:
+                self._admit_hosts(writer, points)
         if not points:
-            return ()
+            return foreign
         # a host that writes is alive, whether or not the store takes it: our own trouble must not make hosts look silent
         client = request.headers.get("User-Agent", "")
-        self._seen.note(points, at=self._clock(), address=request.remote or "", client=client)
+        self._seen.note(points, at=self._clock(), address=writer.address, client=client)
         kept, rejected = _without_time(points)
         try:
             written = await self._store.write(kept)
@@ -263,7 +307,7 @@ class Ingest:
         if self._away:
             _log.info("the store takes points again")
         self._away = False
-        return [*rejected, *written.rejected]
+        return [*foreign, *rejected, *written.rejected]
 
 
 def routes(ingest: Ingest) -> list[web.RouteDef]:
@@ -350,6 +394,21 @@ def _decode(body: bytes, precision: str, now: int, limit: int) -> Decoded:
     if body.count(b"\n") > limit:
         raise Refused(413, f"the body has more than {limit} lines")
     return decode(body, precision=precision, now=now)
+
+
+def _of_host(points: Sequence[Point], host: str) -> tuple[Sequence[Point], list[Rejected]]:
+    """Split points into those of a host and the rest, which its token must not write."""
+    kept, foreign = [], []
+    for point in points:
+        name = point.tags.get("host", "")
+        if name == host:
+            kept.append(point)
+        else:
+            of = f"host {name!r}" if name else "no host"
+            foreign.append(
+                Rejected(point.measurement, "", f"this token writes points of host {host!r} only, not of {of}")
+            )
+    return kept, foreign
 
 
 def _without_time(points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:

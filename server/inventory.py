@@ -11,6 +11,7 @@ from server.register import Host, Register, Service
 from server.settings import PlannedCheck
 
 STORE_CHECK: Final = "pantau/store"
+CLONES_CHECK: Final = "pantau/clones"
 _SELF_INTERVAL: Final = 15.0
 
 
@@ -30,6 +31,7 @@ class Inventory:
         self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
         self._policies[STORE_CHECK] = Policy(interval=_SELF_INTERVAL, severity="critical", counts=False)
+        self._policies[CLONES_CHECK] = Policy(interval=_SELF_INTERVAL, confirm=1, severity="high", counts=False)
         self._rules = {rule.check: rule for rule in rules.values()}
 
     def policy(self, check: str) -> Policy:

@@ -1,4 +1,4 @@
-"""What the schedule looks at: checks, devices, rules, and the store itself; each becomes a job that returns Results."""
+"""What the schedule looks at: checks, devices, rules, the store and the names of hosts; each becomes a job that returns Results."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -8,7 +8,8 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
-from server.inventory import STORE_CHECK
+from server.clones import Clones
+from server.inventory import CLONES_CHECK, STORE_CHECK
 from server.schedule import Job
 from server.settings import PlannedCheck
 from server.store import Store, StoreUnavailable
@@ -102,3 +103,30 @@ def store_job(store: Store, interval: float) -> Job:
         ]
 
     return Job(id=STORE_CHECK, subject=STORE_CHECK, interval=interval, timeout=_STORE_TIMEOUT, look=look, group="store")
+
+
+def clones_job(
+    clones: Clones, known: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
+) -> Job:
+    """Make the job that tells of two machines under one name; ``known`` gives the states of a check."""
+
+    def result(subject: str, at: int, wrong: str) -> Result:
+        return Result(
+            check=CLONES_CHECK,
+            subject=subject,
+            status=Status.DEGRADED if wrong else Status.UP,
+            reason=Reason.CLONE if wrong else Reason.OK,
+            at=at,
+            detail=wrong,
+        )
+
+    async def look(at: int) -> Sequence[Result]:
+        wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
+        before = (
+            {state.subject for state in await known(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
+        )
+        return [result(subject, at, wrong.get(subject, "")) for subject in sorted(before | wrong.keys())]
+
+    return Job(
+        id=CLONES_CHECK, subject=CLONES_CHECK, interval=interval, timeout=_STORE_TIMEOUT, look=look, group="clones"
+    )

@@ -1,0 +1,134 @@
+"""``pantau enrol``: one-time tokens for hosts that are to join, and the hosts that have joined."""
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from alerts import words
+from configs.units import Duration
+from server import enrolment, settings
+from server.enrolment import Agent, EnrolmentError, Invitation
+from server.settings import Settings
+from server.state.database import Database
+from server.state.migrate import upgrade
+
+Work = Callable[[Connection, int], list[str]]
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add ``pantau enrol`` to the command line."""
+    parser = commands.add_parser("enrol", help="let hosts join: one-time tokens, and who has joined")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    new = _verb(verbs, "new", _new, "make a one-time token and print the command for the host; it is shown this once")
+    new.add_argument("--hosts", type=int, default=1, metavar="N", help="how many hosts may join with it (default: 1)")
+    new.add_argument(
+        "--ttl", type=_duration, default=Duration(3600), metavar="TIME", help="how long it is good (default: 1h)"
+    )
+    _verb(verbs, "list", _list, "list one-time tokens that are good, and hosts that joined")
+    ended = _verb(verbs, "revoke", _revoke, "end a host's token, or a one-time token by its number")
+    ended.add_argument("which", metavar="HOST|#NUMBER")
+    taken = _verb(
+        verbs, "accept", _accept, "give a host's name to the other machine that was refused it (new hardware)"
+    )
+    taken.add_argument("host", metavar="HOST")
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[Any]", name: str, plan: Callable[[argparse.Namespace, Settings], Work], told: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=told.capitalize() + ".")
+    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    parser.set_defaults(run=lambda arguments: _run(plan, arguments))
+    return parser
+
+
+def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    work = plan(arguments, known)
+    try:
+        with closing(Database(known.state_url)) as database:
+            upgrade(database.engine)
+            with database.engine.begin() as tx:
+                told = work(tx, time.time_ns() // 1_000_000)
+    except EnrolmentError as error:
+        print(f"pantau: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(told))
+    return 0
+
+
+def _new(arguments: argparse.Namespace, known: Settings) -> Work:
+    host, port = known.listen
+    url = known.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def work(tx: Connection, now: int) -> list[str]:
+        until = now + arguments.ttl.ms
+        token = enrolment.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
+        hosts = "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
+        return [
+            f"Good for {hosts} until {words.moment(until, known.zone, 'en')}:",
+            "",
+            f"  pantau-agent join {url} {token}",
+        ]
+
+    return work
+
+
+def _list(_arguments: argparse.Namespace, known: Settings) -> Work:
+    def work(tx: Connection, now: int) -> list[str]:
+        open_ones = [_invitation(one, known.zone) for one in enrolment.invitations(tx, now)]
+        return [*open_ones, *(_agent(one, known.zone) for one in enrolment.agents(tx))] or ["nobody has joined yet"]
+
+    return work
+
+
+def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
+    which: str = arguments.which
+
+    def work(tx: Connection, now: int) -> list[str]:
+        if which.startswith("#") and which[1:].isdigit():
+            enrolment.withdraw(tx, int(which[1:]), by=_operator(), at=now)
+            return [f"one-time token {which} ended; hosts that joined with it stay"]
+        enrolment.revoke(tx, which, by=_operator(), at=now)
+        return [f"the token of {which} ended; a running centre refuses it within 5 s"]
+
+    return work
+
+
+def _accept(arguments: argparse.Namespace, _known: Settings) -> Work:
+    def work(tx: Connection, now: int) -> list[str]:
+        agent = enrolment.accept(tx, arguments.host, by=_operator(), at=now)
+        return [f"{agent.host} is now the machine at {agent.claimed_from}; the former one is refused"]
+
+    return work
+
+
+def _invitation(one: Invitation, zone: str) -> str:
+    until = words.moment(one.expires_ms, zone, "en")
+    return f"#{one.id:<23} one-time token, {one.hosts_left} left, until {until} (by {one.author})"
+
+
+def _agent(one: Agent, zone: str) -> str:
+    line = f"{one.host:<24} joined {words.moment(one.joined_ms, zone, 'en')} from {one.address}"
+    if one.claimed_ms is None:
+        return line
+    return f"{line}; another machine at {one.claimed_from} was refused, last {words.moment(one.claimed_ms, zone, 'en')}"
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _operator() -> str:
+    return f"cli:{getpass.getuser()}"

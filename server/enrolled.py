@@ -1,0 +1,52 @@
+"""Which host a token of its own belongs to, for the ingest; a revoked one ends within seconds, without a restart."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from alerts.tables import Database
+from server import enrolment
+from server.enrolment import Agent
+
+_FRESH: Final = 5000  # ms that the table is believed
+_PATIENT: Final = 1000  # ms after which an unknown token makes us look again
+_CLAIM_EVERY: Final = 60_000
+
+
+class Enrolled:
+    """Knows the hosts that joined. ``clock`` is ms since epoch. Building reads nothing."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+        self._agents: Mapping[str, Agent] = {}
+        self._read_at: int | None = None
+        self._reading = asyncio.Lock()
+        self._claims: dict[int, tuple[str, int]] = {}
+
+    async def find(self, token: str) -> Agent | None:
+        """Return whose token this is, None when nobody's."""
+        key = enrolment.digest(token)
+        await self._refresh(_FRESH)
+        if key not in self._agents:
+            await self._refresh(_PATIENT)
+        return self._agents.get(key)
+
+    def changed(self) -> None:
+        """Say that the table is another one now."""
+        self._read_at = None
+
+    async def claim(self, agent: Agent, machine: str, address: str) -> None:
+        """Take down, at most once a minute, that another machine was refused this agent's name."""
+        at = self._clock()
+        last, when = self._claims.get(agent.id, ("", 0))
+        if last == machine and at - when < _CLAIM_EVERY:
+            return
+        self._claims[agent.id] = (machine, at)
+        await self._database.write(lambda tx: enrolment.claim(tx, agent, machine=machine, address=address, at=at))
+
+    async def _refresh(self, age: int) -> None:
+        async with self._reading:
+            if self._read_at is None or not 0 <= self._clock() - self._read_at < age:
+                self._agents = await self._database.read(enrolment.hashes)
+                self._read_at = self._clock()
