@@ -5,6 +5,7 @@ agent never does.
 """
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,10 @@ from collectors.point import Value
 from configs.read import Source
 
 Kind = Literal["float", "int", "bool", "text"]
-Unit = Literal["%", "B", "s", "ms", "us", "ns", "Mbit/s", "bit/s", "count", "number", "code", "text"]
+Unit = (
+    Literal["%", "B", "KiB", "KiB/s", "Mbit/s", "bit/s", "s", "ms", "us", "ns", "min", "h", "ppm"]
+    | Literal["°C", "V", "A", "W", "J", "rpm", "count", "number", "code", "text"]
+)
 
 
 class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +39,10 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One measurement: its meaning, and its tags and fields by name (without the tag ``host``)."""
+    """One measurement: its meaning, and its tags and fields by name (without the tag ``host``).
+
+    A field's name with a ``*`` in it stands for the fields that fit and have no entry of their own; the first one counts.
+    """
 
     id: str
     en: str
@@ -56,7 +63,11 @@ class Catalogue:
     def field(self, measurement: str, name: str) -> Field | None:
         """Return a field of a measurement; None when Pantau does not write it."""
         found = self.measurements.get(measurement)
-        return found.fields.get(name) if found else None
+        if found is None or name in found.fields:
+            return found.fields[name] if found else None
+        return next(
+            (field for pattern, field in found.fields.items() if "*" in pattern and fnmatchcase(name, pattern)), None
+        )
 
 
 def read() -> Catalogue:

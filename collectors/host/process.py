@@ -100,11 +100,9 @@ def look(proc: str, pid: str) -> Process | None:
 
 
 def _counts(proc: str, file: str, wanted: dict[str, str]) -> dict[str, Value]:
-    try:
-        told = kernelfile.counts(proc, file)
-    except OSError:
-        return {}
-    return {field: told[key] for key, field in wanted.items() if key in told}
+    """Return those lines ``name: value`` that are wanted, under the names of their fields."""
+    lines = (line.partition(":") for line in (kernelfile.word(proc, file) or "").splitlines())
+    return {wanted[name]: int(value.split()[0]) for name, _, value in lines if name in wanted}
 
 
 def _open_files(proc: str, pid: str) -> dict[str, Value]:

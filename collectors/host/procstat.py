@@ -130,9 +130,10 @@ class Procstat:
             groups.setdefault((one.name, one.pid if self._options.pid_tag else 0), []).append(one)
         for (name, number), members in groups.items():
             tags = {"process_name": name, "pidfile" if selector == "pid_file" else selector: wanted}
+            used = self._sum(members)
             if number:
-                tags["pid"] = str(number)
-            points.append(Point("procstat", tags, self._sum(members), now))
+                tags["pid"] = str(used.pop("pid"))
+            points.append(Point("procstat", tags, used, now))
         return points
 
     def _find(self, selector: str, wanted: str, everyone: list[str]) -> list[str] | None:

@@ -1,5 +1,6 @@
 """``systemd_units``: the state of each service of systemd."""
 
+import asyncio
 import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -66,7 +67,7 @@ class SystemdUnits:
 
     async def collect(self, now: int) -> list[Point]:
         """Return one point a unit. FileNotFoundError on hosts without systemd, OSError when it does not answer."""
-        if not self._booted.exists():
+        if not await asyncio.to_thread(self._booted.exists):
             raise kernelfile.lacking(str(self._booted), "this host was not started by systemd")
         ended = await self._run(self._command, seconds=_SECONDS)
         if ended.code:

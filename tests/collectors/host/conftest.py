@@ -1,6 +1,10 @@
 """Parts that several tests of the host collectors need."""
 
+import asyncio
+import contextlib
+import socket
 import sys
+import threading
 import tomllib
 
 import pytest
@@ -45,7 +49,7 @@ def programs():
 
     def answering(file):
         async def run(command, *, seconds):
-            known = tomllib.loads(file.read_text())
+            known = tomllib.loads(await asyncio.to_thread(file.read_text))
             line = " ".join(command)
             if line not in known:
                 raise FileNotFoundError(2, f"No such file or directory ({line})", command[0])
@@ -54,3 +58,25 @@ def programs():
         return run
 
     return answering
+
+
+@pytest.fixture
+def speaking():
+    """A server that hears something, says ``answer`` and hangs up: ``speaking(b"...")`` gives its port."""
+    with contextlib.ExitStack() as servers:
+
+        def speak(server, answer):
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        def start(answer):
+            server = servers.enter_context(socket.create_server(("127.0.0.1", 0)))
+            servers.callback(server.shutdown, socket.SHUT_RDWR)
+            threading.Thread(target=speak, args=(server, answer), daemon=True).start()
+            return server.getsockname()[1]
+
+        yield start

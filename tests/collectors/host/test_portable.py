@@ -6,7 +6,7 @@ import time
 import pytest
 
 from collectors import catalogue
-from collectors.host import COLLECTORS, Roots
+from collectors.host import DEFAULT, Roots
 from collectors.host.portable import Options, Portable
 
 pytestmark = pytest.mark.usefixtures("linux")
@@ -20,7 +20,7 @@ def both(collector):
 
     async def read():
         portable = Portable(Options(), Roots())
-        others = [collector(name) for name in COLLECTORS]
+        others = [collector(name) for name in DEFAULT]
         for _ in range(2):
             now = time.time_ns()
             theirs = await portable.collect(now)

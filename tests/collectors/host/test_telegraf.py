@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from parts import daemon, require_env, wait_for
 
-from collectors.host import COLLECTORS, Roots
+from collectors.host import DEFAULT, Roots
 from collectors.lineprotocol import decode
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("linux")]
@@ -30,11 +30,14 @@ SETTINGS = """
 [[inputs.system]]
 [[inputs.processes]]
 [[inputs.kernel]]
+[[inputs.netstat]]
+[[inputs.nstat]]
+  dump_zeros = true
 [[outputs.file]]
   files = ["{out}"]
   data_format = "influx"
 """
-OPTIONS = {"cpu": {"collect_cpu_time": True, "report_active": True}}
+OPTIONS = {"cpu": {"collect_cpu_time": True, "report_active": True}, "nstat": {"fields": ("*",)}}
 # Telegraf writes parked only while there is such a process; io_await and io_svctm need traffic between two readings
 SOMETIMES = {"parked", "io_await", "io_svctm"}
 
@@ -63,7 +66,7 @@ def ours(collector, theirs):
     """Read right after Telegraf."""
 
     async def twice():
-        every = [collector(name, Roots(), **OPTIONS.get(name, {})) for name in COLLECTORS]
+        every = [collector(name, Roots(), **OPTIONS.get(name, {})) for name in (*DEFAULT, "netstat", "nstat")]
         points = []
         for _ in range(2):
             for one in every:
@@ -114,6 +117,11 @@ def test_values_are_telegrafs(theirs, ours):
             assert all(fields[name] >= their[name] for name in counters)
     for name in ("n_cpus", "n_physical_cpus"):
         assert ours["system",][name] == theirs["system",][name]
+    for name in ("tcp_listen", "udp_socket"):
+        assert ours["netstat",][name] == pytest.approx(theirs["netstat",][name], abs=5)
+    snmp = "nstat", ("name", "snmp")
+    assert ours[snmp]["TcpInSegs"] >= theirs[snmp]["TcpInSegs"]
+    assert ours[snmp]["TcpMaxConn"] == theirs[snmp]["TcpMaxConn"]
     assert 0 <= ours["system",]["uptime"] - theirs["system",]["uptime"] < 30
     assert re.fullmatch(r"(\d+ days?, )?[ \d]\d:\d\d", theirs["system",]["uptime_format"])
     assert ours["kernel",]["boot_time"] == theirs["kernel",]["boot_time"]
