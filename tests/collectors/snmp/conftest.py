@@ -1,5 +1,7 @@
-"""A session that answers from tables, and a real snmpd."""
+"""A session that answers from tables, an agent that answers as it is told, and a real snmpd."""
 
+import asyncio
+import bisect
 import os
 import shutil
 import signal
@@ -10,6 +12,9 @@ from pathlib import Path
 
 import parts
 import pytest
+from pyasn1.codec.ber import decoder, encoder
+from pysnmp.proto import api
+from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchObject
 
 from collectors.snmp.session import Options, Silent, Walked
 from configs.secret import Secret
@@ -100,6 +105,92 @@ def options(tmp_path, deaf_port):
         return Options(**given)
 
     return make
+
+
+V2C = api.PROTOCOL_MODULES[api.SNMP_VERSION_2C]
+TYPES = {
+    "2": lambda value: V2C.Integer(int(value)),
+    "4": lambda value: V2C.OctetString(value.encode()),
+    "4x": lambda value: V2C.OctetString(bytes.fromhex(value)),
+    "5": lambda value: V2C.Null(""),
+    "6": V2C.ObjectIdentifier,
+    "65": lambda value: V2C.Counter32(int(value)),
+    "66": lambda value: V2C.Gauge32(int(value)),
+    "67": lambda value: V2C.TimeTicks(int(value)),
+    "70": lambda value: V2C.Counter64(int(value)),
+}
+
+
+class Agent(asyncio.DatagramProtocol):
+    """An agent of version 2c. ``objects`` is what it has: OID as numbers -> value; ``asked`` is what it was asked.
+
+    ``fate`` may answer in its place: given the kind ("get", "next", "bulk"), the OIDs and the repetitions, it returns what to send
+    (bytes, or varbinds, or varbinds and an error status), or None to let the agent answer.
+    """
+
+    def __init__(self, objects):
+        self.objects = objects
+        self.order = sorted(objects)
+        self.asked = []
+        self.fate = lambda kind, oids, repetitions: None
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data, sender):
+        message, _ = decoder.decode(data, asn1Spec=V2C.Message())
+        question = V2C.apiMessage.get_pdu(message)
+        kind = {"GetNextRequestPDU": "next", "GetBulkRequestPDU": "bulk"}.get(type(question).__name__, "get")
+        oids = [tuple(oid) for oid, _ in V2C.apiPDU.get_varbinds(question)]
+        repetitions = int(V2C.apiBulkPDU.get_max_repetitions(question)) if kind == "bulk" else 1
+        self.asked.append((kind, oids, repetitions))
+        answer = self.fate(kind, oids, repetitions)
+        if answer is None:
+            answer = self.honest(kind, oids, repetitions)
+        if isinstance(answer, bytes):
+            self.transport.sendto(answer, sender)
+            return
+        varbinds, status = answer if isinstance(answer, tuple) else (answer, 0)
+        response = V2C.apiMessage.get_response(message)
+        pdu = V2C.apiMessage.get_pdu(response)
+        V2C.apiPDU.set_varbinds(pdu, [(V2C.ObjectIdentifier(oid), value) for oid, value in varbinds])
+        V2C.apiPDU.set_error_status(pdu, status)
+        self.transport.sendto(encoder.encode(response), sender)
+
+    def honest(self, kind, oids, repetitions):
+        if kind == "get":
+            return [(oid, self.objects.get(oid, NoSuchObject())) for oid in oids]
+        start = bisect.bisect_right(self.order, oids[0])
+        found = [(oid, self.objects[oid]) for oid in self.order[start : start + repetitions]]
+        return found if len(found) == repetitions else [*found, ((1, 3, 6, 1, 99), EndOfMibView())]
+
+
+def numbers(oid):
+    return tuple(int(part) for part in oid.split("."))
+
+
+def recording(text):
+    """Read lines of ``OID|type|value``, as snmpsim writes them."""
+    lines = (line.split("|", 2) for line in text.splitlines())
+    return {numbers(oid): TYPES[kind](value) for oid, kind, value in lines}
+
+
+@pytest.fixture
+async def agent():
+    """Start an agent with the objects of a recording, given as text."""
+    transports = []
+
+    async def start(text):
+        transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: Agent(recording(text)), ("127.0.0.1", 0)
+        )
+        transports.append(transport)
+        return protocol
+
+    yield start
+    for transport in transports:
+        transport.close()
 
 
 class Snmpd:
