@@ -12,8 +12,9 @@ from typing import Final
 from agent import daemon
 from agent.clock import Clock
 from agent.deliver import Outcome, deliver
-from agent.gather import Counts, Inbox, Runner, Unit
+from agent.gather import Counts, Gate, Inbox, Runner, Unit
 from agent.internal import Internal
+from agent.machine import fingerprint
 from agent.pace import Pace, phase
 from agent.post import Endpoint
 from agent.send import Sender
@@ -42,13 +43,15 @@ class App:
         spool: Spool,
         clock: Clock,
         systemd: daemon.Systemd,
+        machine: str = "",
     ) -> None:
         self._settings = settings
         self._reread = reread
         self._spool = spool
         self._clock = clock
         self._systemd = systemd
-        self._sender = Sender(Endpoint(settings.output), spool, clock, _flushes(settings))
+        self._machine = machine
+        self._sender = Sender(Endpoint(settings.output, machine), spool, clock, _flushes(settings))
         self._disk = ThreadPoolExecutor(1, "spool")
         self._inbox = Inbox()
         self._runners: dict[Runner, asyncio.Task[None]] = {}
@@ -81,13 +84,13 @@ class App:
                 raise failure
 
     def _start_collectors(self) -> None:
-        settings, counts = self._settings, dict[str, Counts]()
+        settings, counts, gate = self._settings, dict[str, Counts](), Gate()
         units = list(settings.units)
         if settings.agent.internal:
             itself = Internal(counts, self._spool, self._sender, self._clock)
             units.append(Unit("internal", itself, settings.agent.internal, 1.0))
         for unit in units:
-            runner = Runner(unit, settings.tags, self._clock)
+            runner = Runner(unit, settings.tags, self._clock, gate)
             counts[unit.name] = runner.counts
             self._runners[runner] = asyncio.create_task(self._probe_and_run(runner))
         log.info("host %s: %d collectors, to %s", settings.tags["host"], len(settings.units), settings.output.url)
@@ -140,7 +143,7 @@ class App:
             await self._stop_collectors()
             self._settings = fresh
             self._spool.options = fresh.spool
-            self._sender.use(Endpoint(fresh.output), _flushes(fresh))
+            self._sender.use(Endpoint(fresh.output, self._machine), _flushes(fresh))
             logging.getLogger("pantau").setLevel(fresh.agent.log_level.upper())
             self._start_collectors()
 
@@ -166,10 +169,11 @@ def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[s
     systemd = daemon.Systemd(environ)
     lock = daemon.occupy(settings.state_dir)
     spool = Spool(settings.state_dir / "spool.db", settings.spool)
+    machine = fingerprint()
     loop = asyncio.new_event_loop()
 
     async def run() -> None:
-        app = App(settings, reread, spool, Clock(), systemd)
+        app = App(settings, reread, spool, Clock(), systemd, machine)
         loop.add_signal_handler(signal.SIGTERM, app.stop)
         loop.add_signal_handler(signal.SIGINT, app.stop)
         loop.add_signal_handler(signal.SIGHUP, app.reload)
@@ -186,7 +190,8 @@ def collect_once(settings: Settings, pause: float = 1.0) -> tuple[list[bytes], l
 
 
 async def _collect(settings: Settings, pause: float) -> tuple[list[bytes], list[str]]:
-    runners = [Runner(unit, settings.tags, Clock()) for unit in settings.units]
+    clock, gate = Clock(), Gate()
+    runners = [Runner(unit, settings.tags, clock, gate) for unit in settings.units]
     await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
     await asyncio.sleep(pause)
     looks = await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
@@ -202,7 +207,7 @@ async def _collect(settings: Settings, pause: float) -> tuple[list[bytes], list[
 
 def send_once(settings: Settings, lines: list[bytes]) -> Outcome:
     """Deliver lines at once, without the spool."""
-    endpoint = Endpoint(settings.output)
+    endpoint = Endpoint(settings.output, fingerprint())
     try:
         return deliver(lines, endpoint.post, trusted=False)
     finally:

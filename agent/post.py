@@ -74,11 +74,15 @@ def why_not_url(url: str) -> str:
 
 
 class Endpoint:
-    """One address that takes lines. Building connects to nothing. Used by one thread, except ``abort``."""
+    """One address that takes lines. Building connects to nothing. Used by one thread, except ``abort``.
 
-    def __init__(self, options: Options) -> None:
+    ``machine`` is the fingerprint of this machine, sent along with each write.
+    """
+
+    def __init__(self, options: Options, machine: str = "") -> None:
         parts = urlsplit(options.url)
         self._options = options
+        self._machine = machine
         self._aborted = False
         self._host = parts.netloc
         if options.api == "v2":
@@ -125,6 +129,8 @@ class Endpoint:
             "Content-Type": "text/plain; charset=utf-8",
             "User-Agent": f"pantau-agent/{VERSION}",
         }
+        if self._machine:
+            headers["X-Pantau-Machine"] = self._machine
         if self._options.token is not None:
             try:
                 token = self._options.token.reveal()
