@@ -1,4 +1,4 @@
-"""``pantau-agent``: the daemon, and three ways to try it out."""
+"""``pantau-agent``: the daemon, three ways to try it out, and the commands ``join`` and ``doctor``."""
 
 import argparse
 import logging
@@ -43,11 +43,18 @@ def run(arguments: Sequence[str]) -> int:
     modes.add_argument("--check", action="store_true", help="read the settings, say whether they can be used, and stop")
     modes.add_argument("--test", action="store_true", help="collect twice, a second apart, and print; send nothing")
     modes.add_argument("--once", action="store_true", help="collect and send once, without the spool")
+    _add_commands(parser)
     chosen = parser.parse_args(arguments)
+    # what systemd hands over to the service is kept beside the settings, for who calls us without systemd
+    os.environ.setdefault("CREDENTIALS_DIRECTORY", str(chosen.settings.absolute().parent))
     with without_heavy_modules(os.environ):
         from agent import app, daemon, settings  # noqa: PLC0415 - what they import is to be kept small
         from configs.read import SettingsError  # noqa: PLC0415 - the same
     try:
+        if chosen.command == "join":
+            return _join(chosen)
+        if chosen.command == "doctor":
+            return _doctor(chosen)
         found = settings.read(chosen.settings)
         if chosen.check:
             print(f"{chosen.settings}: can be used; {len(found.units)} collectors: {_names(found)}")
@@ -60,6 +67,64 @@ def run(arguments: Sequence[str]) -> int:
         print(f"pantau-agent: {error}", file=sys.stderr)
         return _BAD
     return 0
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="join | doctor", title="commands")
+    told = "exchange a one-time token for a token of this host's own"
+    join = commands.add_parser("join", help=told, description=told.capitalize() + ".")
+    join.add_argument("url", nargs="?", default="", metavar="URL", help="the centre; left out: as in the settings")
+    join.add_argument(
+        "token", nargs="?", default="", metavar="TOKEN", help="left out: asked for, or read from standard input"
+    )
+    join.add_argument("--host", default="", metavar="NAME", help="the name of this host (default: the machine's own)")
+    join.add_argument(
+        "--ca", default="", metavar="FILE", help="certificates to trust, for a centre with its own authority"
+    )
+    join.add_argument(
+        "--renew", action="store_true", help="join afresh, and take the name over if another machine has it"
+    )
+    told = "say what is not collected or sent, why, and the command that mends it"
+    doctor = commands.add_parser("doctor", help=told, description=told.capitalize() + ".")
+    doctor.add_argument("--lang", choices=["id", "en"], default="id", help="Indonesian (default) or English")
+    for command in (join, doctor):
+        command.add_argument("--settings", type=Path, default=argparse.SUPPRESS, metavar="FILE")
+
+
+def _join(chosen: argparse.Namespace) -> int:
+    from agent.join import NotJoined, Wanted, join  # noqa: PLC0415 - of use only here
+
+    url, token = chosen.url, chosen.token
+    if url and not token and "://" not in url:
+        url, token = "", url
+    token = token or _asked("One-time token: ")
+    try:
+        told = join(chosen.settings, Wanted(url, token, chosen.host, chosen.ca, chosen.renew))
+    except NotJoined as error:
+        print(f"pantau-agent: {error}", file=sys.stderr)
+        return _FAILED
+    print("\n".join(told))
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from agent.doctor import become_service, examine  # noqa: PLC0415 - of use only here
+    from agent.findings import tell  # noqa: PLC0415 - the same
+
+    worst = 0
+    for finding in examine(chosen.settings, become_service):
+        print(tell(finding, chosen.lang), flush=True)
+        if finding.level == "bad":
+            worst = _BAD if finding.what.startswith("settings") else max(worst, _FAILED)
+    return worst
+
+
+def _asked(prompt: str) -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    from getpass import getpass  # noqa: PLC0415 - of use only here
+
+    return getpass(prompt).strip()
 
 
 def _try_out(found: "Settings", *, send: bool) -> int:

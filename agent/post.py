@@ -85,27 +85,35 @@ class Endpoint:
         self._machine = machine
         self._aborted = False
         self._host = parts.netloc
+        self._base = parts.path.rstrip("/")
         if options.api == "v2":
             query = f"org={quote(options.org, safe='')}&bucket={quote(options.bucket, safe='')}&precision=ns"
-            self._path = f"{parts.path.rstrip('/')}/api/v2/write?{query}"
+            self._path = f"{self._base}/api/v2/write?{query}"
         else:
-            self._path = f"{parts.path.rstrip('/')}/write?db={quote(options.bucket, safe='')}&precision=ns"
+            self._path = f"{self._base}/write?db={quote(options.bucket, safe='')}&precision=ns"
         tls = parts.scheme == "https"
         self._connection = _Connection(parts.hostname or "", parts.port or (443 if tls else 80), tls=tls, ca=options.ca)
 
     def post(self, body: bytes) -> Answer:
         """Send one gzip'd body; raises Unreachable when there is no whole answer within the timeout."""
-        headers = self._headers()
+        return self._send(self._path, body, self._headers())
+
+    def ask(self, path: str, body: bytes) -> Answer:
+        """Send JSON to another address of the centre, without the token; raises Unreachable as ``post`` does."""
+        headers = {"Host": self._host, "Content-Type": "application/json", "User-Agent": f"pantau-agent/{VERSION}"}
+        return self._send(self._base + path, body, headers)
+
+    def _send(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         reused = self._connection.sock is not None
         self._connection.until = time.monotonic() + self._options.timeout
         try:
             try:
-                return self._exchange(body, headers)
+                return self._exchange(path, body, headers)
             except (ConnectionError, HTTPException):
                 if not reused or self._aborted:
                     raise
                 self._connection.close()  # an idle connection that the other side has closed meanwhile: once more, afresh
-                return self._exchange(body, headers)
+                return self._exchange(path, body, headers)
         except (OSError, HTTPException, ValueError) as error:
             self._connection.close()
             raise Unreachable(_plain(error)) from error
@@ -143,8 +151,8 @@ class Endpoint:
                 headers["Authorization"] = f"Token {token}"
         return headers
 
-    def _exchange(self, body: bytes, headers: dict[str, str]) -> Answer:
-        self._connection.request("POST", self._path, body, headers)
+    def _exchange(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+        self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
         text = response.read(_EXCERPT).decode("utf-8", "replace")
         if not response.isclosed():

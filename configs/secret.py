@@ -40,6 +40,11 @@ class Secret:
             raise ValueError(_EXPECTED)
         return cls(place, str(folder / name) if place == "file" else name)
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it is kept: "file", "credential" or "env", and the path or name there."""
+        return self._place, self._name
+
     def reveal(self) -> str:
         """Return the secret itself, without a line end; SecretUnreadable when its place is missing or empty."""
         value = self._read().strip()
