@@ -12,7 +12,7 @@ from typing import Final
 from agent import daemon
 from agent.clock import Clock
 from agent.deliver import Outcome, deliver
-from agent.gather import Counts, Gate, Inbox, Runner, Unit
+from agent.gather import Counts, Inbox, Runner, Unit
 from agent.internal import Internal
 from agent.machine import fingerprint
 from agent.pace import Pace, phase
@@ -84,13 +84,13 @@ class App:
                 raise failure
 
     def _start_collectors(self) -> None:
-        settings, counts, gate = self._settings, dict[str, Counts](), Gate()
+        settings, counts = self._settings, dict[str, Counts]()
         units = list(settings.units)
         if settings.agent.internal:
             itself = Internal(counts, self._spool, self._sender, self._clock)
             units.append(Unit("internal", itself, settings.agent.internal, 1.0))
         for unit in units:
-            runner = Runner(unit, settings.tags, self._clock, gate)
+            runner = Runner(unit, settings.tags, self._clock)
             counts[unit.name] = runner.counts
             self._runners[runner] = asyncio.create_task(self._probe_and_run(runner))
         log.info("host %s: %d collectors, to %s", settings.tags["host"], len(settings.units), settings.output.url)
@@ -190,8 +190,8 @@ def collect_once(settings: Settings, pause: float = 1.0) -> tuple[list[bytes], l
 
 
 async def _collect(settings: Settings, pause: float) -> tuple[list[bytes], list[str]]:
-    clock, gate = Clock(), Gate()
-    runners = [Runner(unit, settings.tags, clock, gate) for unit in settings.units]
+    clock = Clock()
+    runners = [Runner(unit, settings.tags, clock) for unit in settings.units]
     await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
     await asyncio.sleep(pause)
     looks = await asyncio.gather(*(runner.look() for runner in runners), return_exceptions=True)
