@@ -16,8 +16,7 @@ from configs.read import Source
 
 Kind = Literal["float", "int", "bool", "text"]
 Unit = (
-    Literal["%", "B", "KiB", "KiB/s", "Mbit/s", "bit/s", "s", "ms", "us", "ns", "min", "h", "ppm"]
-    | Literal["°C", "V", "A", "W", "J", "rpm", "count", "number", "code", "text"]
+    Literal["%", "B", "KiB", "KiB/s", "Mbit/s", "bit/s", "s", "ms", "us", "ns", "min", "h", "ppm", "°C", "V", "A", "W", "J", "rpm", "count", "number", "code", "text"]
 )
 
 

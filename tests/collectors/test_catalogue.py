@@ -16,7 +16,7 @@ from configs.plugin import find
 # measurements that collectors of this host do not write
 ELSEWHERE = ("pantau_", "internal_", "interface", "device")
 ROOT = Path(__file__).parents[2]
-EXPECTED = sorted((ROOT / "tests/cases").glob("*/*/expected.lp"))
+EXPECTED = sorted([*(ROOT / "tests/cases").glob("*/*/expected.lp"), *(ROOT / "tests/cases").glob("snmp/*.lp")])
 
 
 def own(file):
