@@ -93,6 +93,17 @@ def test_a_settled_group_is_gone_and_accounted_for(spool, file, some_lines):
     assert [(one.line, one.reason, one.at) for one in spool.quarantined()] == [(*poison[0], NOW)]
 
 
+@pytest.mark.parametrize("then", ["put", "close"])
+def test_a_delivered_batch_leaves_the_disk_with_the_next_put_or_at_the_end(spool, file, some_lines, then):
+    spool.put(some_lines(10), NOW)
+    spool.settle(spool.newest(100), NOW)
+    assert spool.newest(100) is None
+    assert on_disk(file) == (10, (10, 0, 0, 0, 0))
+    spool.put(some_lines(1), NOW + 1) if then == "put" else spool.close()
+    left = int(then == "put")
+    assert on_disk(file) == (left, (10 + left, 10, 0, 0, 0))
+
+
 def test_the_rest_of_a_group_keeps_its_place_in_the_order(spool, some_lines):
     spool.put(some_lines(10), NOW)
     spool.put(some_lines(5, 50), NOW + 1000)
@@ -208,7 +219,8 @@ def test_a_damaged_batch_is_dropped_and_counted_and_the_others_go_on(spool, file
     assert group.lines == some_lines(5, 5)
     spool.settle(group, NOW)
     assert (spool.tally.dropped, spool.tally.delivered, spool.tally.spooled) == (5, 5, 0)
-    assert on_disk(file)[0] == 0
+    spool.close()
+    assert on_disk(file) == (0, (10, 5, 5, 0, 0))
 
 
 def test_while_the_disk_refuses_live_data_still_passes_and_nothing_is_double_counted(spool, file, some_lines, caplog):
