@@ -240,7 +240,10 @@ def _read(units: Iterable[Unit]) -> dict[str, Exception | None]:
         return dict(zip((unit.name for unit in wanted), await asyncio.gather(*map(_once, wanted)), strict=True))
 
     loop = asyncio.new_event_loop()
-    return loop.run_until_complete(all_of())  # never closed: that would wait for a reading that hangs
+    try:
+        return loop.run_until_complete(all_of())
+    finally:
+        loop.close()  # unlike asyncio.run, this does not wait for a thread in which a reading hangs
 
 
 async def _once(unit: Unit) -> Exception | None:

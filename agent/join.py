@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,6 +17,7 @@ from configs.secret import Secret
 
 _ADDRESS: Final = "/api/pantau/join"
 _TOKEN: Final = "agent.token"  # noqa: S105 - the name of a file
+_HERE: Final = {"127.0.0.1", "::1", "localhost"}
 _SYSTEMD: Final = Path("/run/systemd/system")
 _WORDS: Final = {
     401: "the one-time token is unknown, used up or too old; a new one: `pantau enrol new` at the centre",
@@ -76,7 +78,7 @@ def join(file: Path, wanted: Wanted) -> list[str]:
         raise NotJoined(f"cannot write {error.filename or place.file}: {error.strerror}") from error
     if not place.pinned:
         told.append(f"the token writes for this name only: set host = {_quoted(given.host)} in [agent] of {file}")
-    if place.output.url.startswith("http://"):
+    if place.output.url.startswith("http://") and urlsplit(place.output.url).hostname not in _HERE:
         told.append("the address is http: tokens and figures travel unencrypted")
     if _SYSTEMD.exists():
         told.append("now: systemctl restart pantau-agent")
