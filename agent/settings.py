@@ -11,7 +11,7 @@ from agent.gather import Unit
 from agent.post import Options as Output
 from agent.post import why_not_url
 from agent.spool import Options as Bounds
-from collectors.host import COLLECTORS, Roots
+from collectors.host import COLLECTORS, DEFAULT, Roots
 from configs.plugin import find
 from configs.read import Source
 from configs.units import Duration
@@ -74,7 +74,7 @@ def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - 
     output = outer.output
     if output.ca:
         output = msgspec.structs.replace(output, ca=str(folder / output.ca))
-    tables = {name: {} for name in COLLECTORS} if outer.collectors is None else outer.collectors
+    tables = {name: {} for name in DEFAULT} if outer.collectors is None else outer.collectors
     return Settings(
         agent=outer.agent,
         state_dir=folder / outer.agent.state_dir,

@@ -15,9 +15,10 @@ from collectors.point import Value
 from configs.read import Source
 
 Kind = Literal["float", "int", "bool", "text"]
-Unit = (
-    Literal["%", "B", "KiB", "KiB/s", "Mbit/s", "bit/s", "s", "ms", "us", "ns", "min", "h", "ppm", "°C", "V", "A", "W", "J", "rpm", "count", "number", "code", "text"]
-)
+Unit = Literal[
+    "%", "B", "KiB", "KiB/s", "Mbit/s", "bit/s", "s", "ms", "us", "ns", "min", "h",
+    "ppm", "°C", "V", "A", "W", "J", "rpm", "count", "number", "code", "text",
+]  # fmt: skip
 
 
 class Meaning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
