@@ -6,7 +6,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs lock clean
+.PHONY: run test check bench docs lock agent-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -40,6 +40,10 @@ $(RUNS): requirements.txt pyproject.toml
 $(TESTS): $(RUNS) requirements-dev.txt
 	$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $(TESTS)
+
+# The agent as a .deb and as a tar.gz for other systems, in dist/; neither needs the network where it is installed.
+agent-package: $(RUNS)
+	sh configs/package/build.sh $(BIN)/python
 
 # After a change of dependencies in pyproject.toml (needs uv).
 lock:

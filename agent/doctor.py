@@ -196,7 +196,9 @@ def spool(found: Settings, now: int) -> Iterator[Finding]:
 
 
 def _waiting(file: Path, now: int) -> Iterator[Finding]:
-    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as db:
+    # a file that nobody has open is read without leaving anything beside it, which would be root's
+    how = "mode=ro" if file.with_name(file.name + "-wal").exists() else "immutable=1"
+    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=2)) as db:
         lines, oldest = db.execute("SELECT COALESCE(SUM(lines), 0), MIN(made) FROM batch").fetchone()
         dropped, quarantined, rejected = db.execute("SELECT dropped, quarantined, rejected FROM tally").fetchone()
     age = 0 if oldest is None else now - oldest

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from agent.post import Endpoint, Options, Unreachable, why_not_url
 from configs.secret import Secret
 
 _ADDRESS: Final = "/api/pantau/join"
+_USER: Final = "pantau-agent"
 _TOKEN: Final = "agent.token"  # noqa: S105 - the name of a file
 _HERE: Final = {"127.0.0.1", "::1", "localhost"}
 _SYSTEMD: Final = Path("/run/systemd/system")
@@ -131,12 +133,17 @@ def _reserved(file: Path) -> Iterator[TextIO]:
             fresh.unlink(missing_ok=True)
 
 
-def _hand_over(number: int, file: Path) -> None:
-    """Keep the owner of the file that is replaced."""
-    with contextlib.suppress(FileNotFoundError):
+def _hand_over(number: int, file: Path, user: str = _USER) -> None:
+    """Give the new file to the owner of the one it replaces, or where no systemd hands it over, to the service's user."""
+    if os.geteuid() != 0:
+        return
+    if file.exists():
         former = file.stat()
-        if (former.st_uid, former.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(number, former.st_uid, former.st_gid)
+        os.chown(number, former.st_uid, former.st_gid)
+    elif not _SYSTEMD.exists():
+        with contextlib.suppress(KeyError):
+            owner = pwd.getpwnam(user)
+            os.chown(number, owner.pw_uid, owner.pw_gid)
 
 
 def _ask(place: _Place, wanted: Wanted) -> Given:

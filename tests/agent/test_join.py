@@ -2,15 +2,18 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from parts import free_port
 
 from agent import settings
+from agent.join import _hand_over
 from agent.machine import fingerprint
 
 GIVEN = {"token": "pantau_agent_1", "host": "srv-1", "org": "kota", "bucket": "ukur"}
@@ -165,3 +168,11 @@ def test_the_owner_of_a_token_that_is_replaced_is_kept(run, hall):
     os.chown(run.token, 12345, 12345)
     run("pantau_join_1", "--renew")
     assert (run.token.stat().st_uid, run.token.stat().st_mode & 0o777) == (12345, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or Path("/run/systemd/system").exists(), reason="root without systemd")
+def test_without_systemd_the_token_is_given_to_the_user_of_the_service(tmp_path):
+    with (tmp_path / "fresh").open("w") as fresh:
+        _hand_over(fresh.fileno(), tmp_path / "agent.token", user="nobody")
+        assert os.fstat(fresh.fileno()).st_uid == pwd.getpwnam("nobody").pw_uid
+        _hand_over(fresh.fileno(), tmp_path / "agent.token", user="no-such-user")
