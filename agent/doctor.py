@@ -36,6 +36,7 @@ from configs.secret import Secret, SecretUnreadable
 
 _USER: Final = "pantau-agent"
 _UNIT: Final = "pantau-agent.service"
+_START: Final = f"setpriv --reuid={_USER} --regid={_USER} --clear-groups pantau-agent &"
 _SYSTEMD: Final = Path("/run/systemd/system")
 _NAME_SECONDS: Final = 5.0
 _CLOCK_MS: Final = 2000
@@ -155,7 +156,7 @@ def _resolve(host: str) -> tuple[str, str]:
 
 def service(folder: Path) -> Iterator[Finding]:
     """Look whether the agent runs: whether somebody holds the lock of its state folder."""
-    start = f"systemctl enable --now {_UNIT}" if _SYSTEMD.exists() else "pantau-agent &"
+    start = f"systemctl enable --now {_UNIT}" if _SYSTEMD.exists() else _START
     try:
         with (folder / "lock").open(encoding="ascii") as file:
             try:
