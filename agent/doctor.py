@@ -263,7 +263,7 @@ def _unasked(units: Iterable[Unit]) -> Iterator[Unit]:
     asked = {type(unit.collector) for unit in units}
     for name in COLLECTORS:
         kind, options = find("collector", name, COLLECTORS)
-        with contextlib.suppress(TypeError):  # one that needs to be told something cannot be tried
+        with contextlib.suppress(TypeError, ValueError):  # one that needs to be told something cannot be tried
             if kind not in asked:
                 yield Unit(name, kind(options(), Roots()), _PATIENCE, _PATIENCE)
 
