@@ -38,6 +38,7 @@ from server.web.context import WEB
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
+_RECORD: Final = 1.0  # seconds between writes of what the centre itself measured
 _RETENTION_EVERY: Final = 6 * 3600.0
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
@@ -154,6 +155,7 @@ class Centre:
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
+        await self._retire_unnamed()
         for job in await asyncio.to_thread(lambda: [check_job(check) for check in self._settings.checks.values()]):
             self._schedule.add(job)
         for options in self._settings.devices.values():
@@ -167,8 +169,8 @@ class Centre:
         self._tasks = [
             asyncio.create_task(_forever("beat", self._beat, _BEAT)),
             asyncio.create_task(_forever("retention", self._forget, _RETENTION_EVERY)),
-            asyncio.create_task(self._recorder.run()),
-            asyncio.create_task(self._courier.run()),
+            asyncio.create_task(_forever("recorder", self._recorder.flush, _RECORD)),
+            asyncio.create_task(_forever("courier", self._courier.run, _RECORD)),
         ]
         self._schedule.start(now=True)
 
@@ -207,6 +209,13 @@ class Centre:
                 "incident": observed.incident_id,
             },
         )
+
+    async def _retire_unnamed(self) -> None:
+        """Believe nothing any more by checks that settings do not name now: nobody would ever close their incidents."""
+        for believed in await self._database.read(state.all_states):
+            if not self._inventory.names(believed.check):
+                _log.info("%s of %s is not in the settings any more", believed.check, believed.subject)
+                await self._judge.retire(believed.check, believed.subject, by="settings")
 
     async def _known(self, check: str) -> Sequence[state.State]:
         return await self._database.read(lambda tx: state.of_check(tx, check))

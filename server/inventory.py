@@ -34,6 +34,10 @@ class Inventory:
         self._policies[CLONES_CHECK] = Policy(interval=_SELF_INTERVAL, confirm=1, severity="high", counts=False)
         self._rules = {rule.check: rule for rule in rules.values()}
 
+    def names(self, check: str) -> bool:
+        """Tell whether settings have such a check."""
+        return check in self._policies
+
     def policy(self, check: str) -> Policy:
         """Return how results of a check are judged; KeyError for one that settings do not name."""
         return self._policies[check]

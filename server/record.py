@@ -1,6 +1,5 @@
 """Recorder: writes what the centre itself measured (check results, SNMP points) to the store, in batches, holding up nobody."""
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
@@ -10,12 +9,11 @@ from collectors.point import Point
 from server.store import Store, StoreUnavailable
 
 _log: Final = logging.getLogger("pantau.record")
-_EVERY: Final = 1.0  # seconds between writes
 _HELD: Final = 200_000  # points kept in memory while the store is away; beyond it the oldest go, counted
 
 
 class Recorder:
-    """Takes points at once, writes them soon; while the store is away they wait, bounded."""
+    """Takes points at once, writes them at the next ``flush``; while the store is away they wait, bounded."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -24,17 +22,11 @@ class Recorder:
         self.dropped = 0
 
     def add(self, points: Iterable[Point]) -> None:
-        """Take points to be written within a second or so."""
+        """Take points to be written at the next flush."""
         self._held.extend(points)
         while len(self._held) > _HELD:
             self._held.popleft()
             self.dropped += 1
-
-    async def run(self) -> None:
-        """Write until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY)
-            await self.flush()
 
     async def flush(self) -> None:
         """Write what is held; keeps it when the store is away."""
