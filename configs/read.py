@@ -28,6 +28,12 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _EXPECTED: Final = re.compile(r"Expected `(.*?)`, got `(.*?)`")
 _BAD_CHOICE: Final = re.compile(r"Invalid enum value (.*)")
 _BAD_TEXT: Final = re.compile(r"Expected `str` matching regex '(.*)'")
+_PLAIN: Final[dict[type, Any]] = {
+    msgspec.inspect.StrType: str,
+    msgspec.inspect.IntType: int,
+    msgspec.inspect.FloatType: float,
+    msgspec.inspect.BoolType: bool,
+}
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _TOML_WORDS: Final = {
     "str": "a string",
@@ -100,7 +106,7 @@ class Source:
 
     def _refuses(self, value: object, kind: Any) -> bool:
         try:
-            msgspec.convert(value, getattr(kind, "cls", Any), dec_hook=self._decode)
+            msgspec.convert(value, _PLAIN.get(type(kind)) or getattr(kind, "cls", Any), dec_hook=self._decode)
         except msgspec.ValidationError:
             return True
         return False

@@ -24,6 +24,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Inner = Inner()
     check: tuple[dict[str, Any], ...] = ()
     deep: dict[str, Inner] = {}
+    tags: dict[str, str] = {}
 
 
 def source(tmp_path, text):
@@ -45,6 +46,7 @@ def refusal(tmp_path, text, shape=Outer):
         ('\n[agent]\nintervall = "1s"', "a.toml:3: unknown field 'intervall' in [agent]; did you mean 'interval'?"),
         ("[agnet]", "a.toml:1: unknown field 'agnet' in the top level; did you mean 'agent'?"),
         ("[deep.one]\nzzz = 1", "a.toml:2: unknown field 'zzz' in [deep.one]"),
+        ("[tags]\na = 'x'\nrack = 7", "a.toml:3: 'rack' in [tags]: expected a string, got a whole number"),
         ("agent.intervall = 1", "a.toml:1: unknown field 'intervall' in [agent]; did you mean 'interval'?"),
         ("check = 1", "a.toml:1: 'check' in the top level: expected a list, got a whole number"),
         ("[agent]\nmode = true", "a.toml:2: 'mode' in [agent]: expected a whole number or a string, got true or false"),
