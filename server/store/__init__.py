@@ -51,6 +51,15 @@ class Latest(msgspec.Struct, frozen=True):
     time: int
 
 
+class Spender(msgspec.Struct, frozen=True):
+    """How many series a measurement has, and the tag with most values in them ("" when there are no tags)."""
+
+    measurement: str
+    series: int
+    tag: str
+    values: int
+
+
 class Range(msgspec.Struct, frozen=True):
     """A question for one field over time.
 
@@ -110,6 +119,10 @@ class Store(Protocol):
 
     async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
         """Return every value of a tag, sorted."""
+        ...
+
+    async def cardinality(self) -> list[Spender]:
+        """Tell which measurements have how many series; the greatest first."""
         ...
 
     async def drop_before(self, time: int) -> None:

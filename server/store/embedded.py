@@ -6,15 +6,19 @@ Writes that come together are one transaction of one thread; readers have thread
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from time import monotonic, time_ns
 from typing import Final, TypeVar
 
 import msgspec
 
 from collectors.point import Point
 from configs.units import Duration, Size
-from server.store import Latest, Range, Series, StoreUnavailable, Written
+from server.store import Latest, Range, Series, Spender, StoreUnavailable, Written
 from server.store.embedded_columns import Chunk, chunk, last_writes
+from server.store.embedded_levels import RAW
+from server.store.embedded_settling import Settler, retention
 from server.store.embedded_tables import Tables
 from server.store.trouble import Trouble
 
@@ -23,24 +27,36 @@ T = TypeVar("T")
 _READERS: Final = 4
 _FULL: Final = 1000
 _PAUSE: Final = 1.0
+_SETTLE_EVERY: Final = 10.0
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the embedded store.
 
     ``memory`` is what the database may take. ``window`` is how long a write may wait for others to share its transaction;
-    it is not waited for when 1,000 points are there.
+    it is not waited for when 1,000 points are there. ``series`` is the most series that are taken. ``raw``, ``minutes`` and
+    ``five_minutes`` tell how long values are kept as they came and as roll-ups; those of an hour stay as long as anything.
     """
 
     memory: Size = Size(512_000_000)
     window: Duration = Duration(0.1)
+    series: int = 250_000
+    raw: Duration = Duration(30 * 86400)
+    minutes: Duration = Duration(7 * 86400)
+    five_minutes: Duration = Duration(100 * 86400)
 
 
 class Embedded:
-    """Points in ``folder / "points.duckdb"``; one process at a time. Implements ``Store``."""
+    """Points in ``folder / "points.duckdb"`` and ``folder / "points.files"``; one process at a time. Implements ``Store``.
 
-    def __init__(self, options: Options, folder: Path) -> None:
+    ``clock`` is ns since epoch; retention goes by it or by the newest point, whichever is earlier.
+    """
+
+    def __init__(self, options: Options, folder: Path, clock: Callable[[], int] = time_ns) -> None:
         self._options = options
+        self._clock = clock
+        self._settler: Settler | None = None
+        self._settling: asyncio.Task[None] | None = None
         self._file = folder / "points.duckdb"
         self._tables: Tables | None = None
         self._waiting: list[tuple[Sequence[Point], asyncio.Future[Written]]] = []
@@ -49,9 +65,12 @@ class Embedded:
         self._trouble = Trouble("the embedded store")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="points-write")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="points-read")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="points-settle")
 
     async def open(self) -> None:
         """Open or create the file. StoreUnavailable says why not: in use by another process, not writable, damaged."""
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._keep_settling())
         await self._in(self._writer, self._opened)
 
     async def write(self, points: Sequence[Point]) -> Written:
@@ -137,6 +156,47 @@ class Embedded:
         """Forget points older than ``time`` (ns); their series stay known."""
         await self._in(self._writer, lambda: self._opened().drop_before(time))
 
+    async def cardinality(self) -> list[Spender]:
+        """Tell which measurements have how many series; the greatest first."""
+        return await self._read(lambda tables: tables.dictionary.spenders())
+
+    async def settle(self, *, everything: bool = False) -> bool:
+        """Settle the newest hour or day that is due and drop what is old by level; tell whether there was any.
+
+        ``everything`` takes hours that are still written to as well. The store does this by itself every few seconds.
+        """
+        return await self._read(partial(self._settle, everything=everything), self._keeper)
+
+    def _settle(self, tables: Tables, *, everything: bool) -> bool:
+        if self._settler is None or self._settler.tables is not tables:
+            self._settler = Settler(tables, monotonic)
+        settler = self._settler
+        due = settler.due(everything=everything)
+        done = any(settler.settle(work, lambda turn: self._writer.submit(turn).result()) for work in due[:1])
+        if not due:
+            self._writer.submit(self._expire, tables).result()
+        return done
+
+    def _expire(self, tables: Tables) -> None:
+        options = self._options
+        if tables.newest_time is not None:
+            keep = {RAW: options.raw, "1m": options.minutes, "5m": options.five_minutes}
+            for level, before in retention(keep, min(self._clock(), tables.newest_time)).items():
+                tables.drop_level(level, before)
+
+    async def _keep_settling(self) -> None:
+        trouble = Trouble("settling of the embedded store")
+        while True:
+            await asyncio.sleep(_SETTLE_EVERY)
+            try:
+                more = True
+                while more:
+                    more = await self.settle()
+            except StoreUnavailable as error:
+                trouble.note(str(error))
+            else:
+                trouble.note("")
+
     async def health(self) -> str:
         """Return "" when the file is open and the last write went well, else what is wrong."""
         try:
@@ -147,6 +207,12 @@ class Embedded:
 
     async def close(self) -> None:
         """Write out what waits and close the file."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
+            self._settling = None
+        # a piece of work that has begun needs the writing thread
+        await asyncio.to_thread(self._keeper.shutdown)
         if self._writing is not None:
             await self._writing
         try:
@@ -157,11 +223,11 @@ class Embedded:
             self._writer.shutdown(wait=False)
             self._readers.shutdown(wait=False)
 
-    async def _read(self, work: Callable[[Tables], T]) -> T:
+    async def _read(self, work: Callable[[Tables], T], threads: ThreadPoolExecutor | None = None) -> T:
         tables = self._tables
         if tables is None or tables.broken:
             tables = await self._in(self._writer, self._opened)
-        return await self._in(self._readers, work, tables)
+        return await self._in(threads or self._readers, work, tables)
 
     def _opened(self) -> Tables:
         """Open the file unless it is open and sound; in the writing thread."""
@@ -169,7 +235,7 @@ class Embedded:
             broken, self._tables = self._tables, None
             broken.close()
         if self._tables is None:
-            self._tables = Tables(self._file, memory=self._options.memory)
+            self._tables = Tables(self._file, memory=self._options.memory, series=self._options.series)
         return self._tables
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:

@@ -4,15 +4,17 @@ It lives in memory and is written with the points that need it. The writing thre
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from math import isfinite
 from operator import itemgetter, methodcaller
 from typing import Any, Final, NamedTuple
 
 from collectors.lineprotocol import decode, encode
 from collectors.point import Point, Value
-from server.store import Rejected, Written
-from server.store.kinds import KINDS, conflict, kind_of
+from server.store import Rejected, Spender, Written
+from server.store.kinds import KINDS, conflict, kind_of, spent
 
 _ALIASES_MAX: Final = 2_000_000
+_NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
 class Column:
@@ -36,10 +38,11 @@ class Part(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Where the fields of one shape of point (names and types) go, and those that go nowhere."""
+    """Where the fields of one shape of point (names and types) go, those that go nowhere, and whether it is always so."""
 
     parts: list[Part]
     rejected: tuple[Rejected, ...]
+    lasting: bool
 
 
 class Series:
@@ -83,13 +86,19 @@ class Batch(NamedTuple):
     written: Written
 
 
-class Dictionary:
-    """All series, fields and keys."""
+_FULL: Final = Rejected("", "", "full")
 
-    def __init__(self) -> None:
+
+class Dictionary:
+    """All series, fields and keys; it takes no more than ``limit`` series. Points before ``oldest`` (ns) are refused."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.oldest = -(2**63)
         self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
         self._known: dict[tuple[object, ...], Series] = {}
         self._series: dict[str, list[Series]] = {}
+        self._sorted: dict[str, list[Series]] = {}
         self._fields: dict[str, dict[str, Field]] = {}
         self._names: dict[str, str] = {}
         self._field_count = 0
@@ -122,25 +131,32 @@ class Dictionary:
         """Note that everything fresh is on disk."""
         self.fresh = Fresh([], [], [])
 
-    def encode(self, points: Sequence[Point]) -> Batch:
+    def encode(self, points: Sequence[Point]) -> Batch:  # noqa: C901 - the hot loop of every write
         """Sort points into columns; TypeError when a field holds something else than a Value."""
         columns = {kind: Column() for kind in KINDS.values()}
         # a dict, as a set that keeps its order
         rejected: dict[Rejected, None] = {}
-        written = 0
+        written = beyond = over = 0
         for point in points:
+            if point.time < self.oldest:
+                beyond += 1
+                continue
             fields = point.fields
             alias = (point.measurement, *point.tags.items())
             series = self._aliases.get(alias)
             if series is None:
                 series = self._find(alias, point)
             if not isinstance(series, Series):
-                rejected.update((Rejected(series.measurement, name, series.why), None) for name in fields if series)
+                over += series is _FULL
+                if series and series is not _FULL:
+                    rejected.update((Rejected(series.measurement, name, series.why), None) for name in fields)
                 continue
             shape = (*fields, *map(type, fields.values()))
             plan = series.plans.get(shape)
             if plan is None:
-                plan = series.plans[shape] = self._plan(series, fields)
+                plan = self._plan(series, fields)
+                if plan.lasting:
+                    series.plans[shape] = plan
             for kind, keys, pick in plan.parts:
                 column = columns[kind]
                 column.keys += keys
@@ -150,6 +166,10 @@ class Dictionary:
             if plan.rejected:
                 rejected.update(dict.fromkeys(plan.rejected))
             written += bool(plan.parts)
+        if beyond:
+            rejected[Rejected("", "", f"points beyond retention policy dropped={beyond}")] = None
+        if over:
+            rejected[Rejected("", "", f"max-series-per-database limit exceeded: ({self._limit}) dropped={over}")] = None
         return Batch(columns, Written(written, tuple(rejected)))
 
     def _find(self, alias: tuple[object, ...], point: Point) -> Series | Rejected | None:
@@ -159,7 +179,9 @@ class Dictionary:
         found: Series | Rejected | None = self._known.get((point.measurement, *sorted(point.tags.items())))
         if found is None:
             found = self._clean(point)
-        self._aliases[alias] = found
+        # names of refused series are not kept: they may be many
+        if found is not _FULL:
+            self._aliases[alias] = found
         return found
 
     def _clean(self, point: Point) -> Series | Rejected | None:
@@ -171,7 +193,10 @@ class Dictionary:
             return None
         (clean,) = there.points
         tags = dict(sorted(clean.tags.items()))
-        return self._known.get((clean.measurement, *tags.items())) or self._add(clean.measurement, tags)
+        known = self._known.get((clean.measurement, *tags.items()))
+        if known is None and len(self._known) >= self._limit:
+            return _FULL
+        return known or self._add(clean.measurement, tags)
 
     def _add(self, measurement: str, tags: Mapping[str, str]) -> Series:
         series = self._remember(Series(len(self._known), measurement, tags))
@@ -187,19 +212,27 @@ class Dictionary:
         taken: dict[str, list[str]] = {}
         keys: dict[str, list[int]] = {}
         rejected = []
+        lasting = True
         for raw, value in fields.items():
             kind = kind_of(raw, value)
             name = self._name(raw)
-            if not name:
+            if not name or name == "time":
+                continue
+            if isinstance(value, float) and not isfinite(value):
+                # line protocol leaves such a value out, so it must not fix a type
+                lasting = False
                 continue
             field = self._field(series.measurement, name, kind)
             if field.kind != kind:
                 rejected.append(conflict(series.measurement, name, kind, field.kind))
+                lasting = False
                 continue
             taken.setdefault(kind, []).append(raw)
             keys.setdefault(kind, []).append(self._key(series, field))
+        if list(map(self._name, fields)) == ["time"]:
+            rejected.append(Rejected(series.measurement, "time", _NO_FIELD.format(series.measurement)))
         parts = [Part(kind, keys[kind], _picker(names, fields)) for kind, names in taken.items()]
-        return Plan(parts, tuple(rejected))
+        return Plan(parts, tuple(rejected), lasting)
 
     def _name(self, raw: str) -> str:
         """Give the name of a field the form that line protocol would; "" when it has none."""
@@ -235,9 +268,18 @@ class Dictionary:
         return {name: field.kind for name, field in sorted(self._fields.get(measurement, {}).items())}
 
     def series(self, measurement: str, where: Mapping[str, str]) -> list[Series]:
-        """Return the series of a measurement that have these tag values."""
-        known = list(self._series.get(measurement, ()))
+        """Return the series of a measurement that have these tag values, sorted by their tags."""
+        there = self._series.get(measurement, [])
+        known = self._sorted.get(measurement, [])
+        if len(known) != len(there):
+            known = self._sorted[measurement] = sorted(there, key=lambda series: tuple(series.tags.items()))
         return [series for series in known if series.has(where)] if where else known
+
+    def spenders(self) -> list[Spender]:
+        """Tell how many series each measurement has, and which tag makes them many; the greatest first."""
+        return spent(
+            (one.measurement, one.tags) for measurement in self.measurements() for one in self.series(measurement, {})
+        )
 
     def groups(
         self, measurement: str, field: str, where: Mapping[str, str], by: Sequence[str]

@@ -1,25 +1,31 @@
 """The embedded store's tables: the only module that knows DuckDB.
 
-One narrow table for each type of value, ``(key, time, value)``, in the order of writing; a time and key stands there once.
+One narrow table for each type of value, ``(key, time, value)``, takes what is written; a time and key stands there once. What
+is settled lies in sorted files beside them; the table ``files`` names those that count.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from collectors.point import UInt, Value
-from server.store import Aggregate, Latest, Range, Series, StoreUnavailable
+from server.store import Latest, Range, Series, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
+from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
+from server.store.embedded_newest import Newest
+from server.store.embedded_reading import TABLES, Columns, newest, over_time
 from server.store.embedded_series import Dictionary, Fresh
-from server.store.kinds import KINDS, require_suited
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_READABLE: Final = frozenset({1, _FORMAT})
 _LOG_MAX: Final = "16MB"  # what a start after a crash has to read again: 0.1 s
 # what the world does to a database; all other errors are our bugs
 _AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
@@ -31,7 +37,6 @@ _SQL_TYPES: Final = {
     "boolean": "BOOLEAN",
     "string": "VARCHAR",
 }
-_TABLES: Final = {kind: f"{kind}_points" for kind in KINDS.values()}
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS about (format INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS series (id UINTEGER NOT NULL, measurement VARCHAR NOT NULL, tags VARCHAR NOT NULL)",
@@ -39,51 +44,45 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS keys (id UINTEGER NOT NULL, series UINTEGER NOT NULL, field UINTEGER NOT NULL)",
     *(
         f"CREATE TABLE IF NOT EXISTS {table} (key UINTEGER NOT NULL, time BIGINT NOT NULL, value {_SQL_TYPES[kind]} NOT NULL)"
-        for kind, table in _TABLES.items()
+        for kind, table in TABLES.items()
     ),
+    """CREATE TABLE IF NOT EXISTS files (kind VARCHAR NOT NULL, level VARCHAR NOT NULL, start BIGINT NOT NULL,
+        "end" BIGINT NOT NULL, cut BIGINT NOT NULL, name VARCHAR NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS raw_from (time BIGINT NOT NULL)",
 )
-# a window starts at a whole multiple of the step, also before 1970
-_WINDOW: Final = "time - ((time % $step) + $step) % $step"
-_ROWS: Final = "FROM {table} JOIN wanted USING (key) WHERE time >= $start AND time < $end"
-_RANGE: Final = f"""
-    SELECT grp, {_WINDOW} AS moment, CAST({{value}} AS DOUBLE) AS value {_ROWS}
-    GROUP BY grp, moment ORDER BY grp, moment"""
-_AGGREGATES: Final = {
-    Aggregate.MEAN: "avg(value)",
-    Aggregate.MIN: "min(value)",
-    Aggregate.MAX: "max(value)",
-    # of several series that are equally new the greatest counts, as in InfluxDB
-    Aggregate.LAST: "arg_max(value, (time, value))",
-    Aggregate.SUM: "sum(value)",
-    Aggregate.COUNT: "count(*)",
-}
-_LAST_ALONE: Final = "arg_max(value, time)"  # three times as fast
-# differences are taken as {exact}: a double would round counters beyond 2^53, an unsigned would underflow
-_RATE: Final = f"""
-    WITH lasts AS (
-        SELECT grp, key, {_WINDOW} AS moment, CAST(arg_max(value, time) AS {{exact}}) AS value {_ROWS} GROUP BY grp, key, moment),
-    changes AS (
-        SELECT grp, moment, value - lag(value) OVER series AS change, moment - lag(moment) OVER series AS span
-        FROM lasts WINDOW series AS (PARTITION BY key ORDER BY moment))
-    SELECT grp, moment, sum(CAST(change AS DOUBLE) / (CAST(span AS DOUBLE) / 1e9)) AS value
-    FROM changes WHERE change >= 0 GROUP BY grp, moment ORDER BY grp, moment"""  # noqa: S608 - our own names
-_LATEST: Final = """
-    SELECT key, max(time) AS time, arg_max(value, time) AS value FROM {table} JOIN wanted USING (key) WHERE time >= $since GROUP BY key"""
+_EVER: Final = 2**63 - 1
+_HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
+
+
+class View(NamedTuple):
+    """One state of the store: a connection that sees it, and the shelves that belong to it."""
+
+    cursor: duckdb.DuckDBPyConnection
+    shelves: Mapping[str, Shelf]
 
 
 class Tables:
-    """An open database file with its dictionary. ``write`` and ``drop_before`` belong to one thread, the rest to any.
+    """An open database file with its dictionary. Writing belongs to one thread, reading to any.
 
     Every call may raise StoreUnavailable; when ``broken`` is set after that, only opening anew helps.
     """
 
-    def __init__(self, file: Path, *, memory: int) -> None:
-        """Open or create the file; ``memory`` is what DuckDB may take, in bytes."""
+    def __init__(self, file: Path, *, memory: int, series: int) -> None:
+        """Open or create the file; ``memory`` is what DuckDB may take, in bytes, ``series`` the limit of series."""
         self.file = file
+        self.folder = file.with_suffix(".files")
         self.broken = False
-        self.dictionary = Dictionary()
-        with self._plain_errors():
-            file.parent.mkdir(parents=True, exist_ok=True)
+        self.dictionary = Dictionary(series)
+        self.shelves: dict[str, Shelf] = {}
+        # rows written to an hour since the start, and by type how many of an hour lie in the table
+        self.writes: Counter[tuple[str, int]] = Counter()
+        self.rows: Counter[tuple[str, int]] = Counter()
+        self._state = threading.Lock()
+        self._turn = 0
+        self._readers: dict[int, int] = {}
+        self._gone: list[tuple[int, str]] = []
+        with self.plain_errors():
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._writer = duckdb.connect(
                 file,
                 config={
@@ -95,28 +94,51 @@ class Tables:
                 },
             )
         try:
-            with self._plain_errors():
+            with self.plain_errors():
                 self._load()
         except BaseException:
             self._writer.close()
             raise
 
     def _load(self) -> None:
+        self._writer.execute("SET GLOBAL parquet_metadata_cache = true")
         for statement in _SCHEMA:
             self._writer.execute(statement)
         found = self._writer.execute("SELECT format FROM about").fetchone()
-        if found is None:
-            self._writer.execute("INSERT INTO about VALUES (?)", [_FORMAT])
-        elif found[0] != _FORMAT:
+        if found is not None and found[0] not in _READABLE:
             raise StoreUnavailable(f"{self.file} has format {found[0]}, this version of Pantau reads {_FORMAT}")
+        if found is None or found[0] != _FORMAT:
+            self._writer.execute("DELETE FROM about")
+            self._writer.execute("INSERT INTO about VALUES (?)", [_FORMAT])
         tags = msgspec.json.Decoder(dict[str, str])
         self.dictionary.load(
             [(number, name, tags.decode(text)) for number, name, text in self._all("SELECT * FROM series ORDER BY id")],
             self._all("SELECT id, measurement, name, kind FROM fields"),
             self._all("SELECT id, series, field FROM keys"),
         )
-        newest = [row[0] for table in _TABLES.values() for row in self._all(f"SELECT max(time) FROM {table}")]  # noqa: S608 - our own names
-        self._marks = Marks(self.dictionary.key_count, max((time for time in newest if time is not None), default=None))
+        files = [File(*row) for row in self._all('SELECT kind, level, start, "end", cut, name FROM files')]
+        self._check(files)
+        (raw_from,) = self._all("SELECT coalesce(max(time), -9223372036854775808) FROM raw_from")[0]
+        self.dictionary.oldest = raw_from
+        for kind, table in TABLES.items():
+            fresh = dict(self._all(f"SELECT {_HOUR_OF} AS hour, count(*) FROM {table} GROUP BY hour"))  # noqa: S608 - our own names
+            self.rows.update({(kind, hour): count for hour, count in fresh.items()})
+            self.shelves[kind] = shelf(fresh, (one for one in files if one.kind == kind), raw_from)
+        last = [row[0] for table in TABLES.values() for row in self._all(f"SELECT max(time) FROM {table}")]  # noqa: S608 - our own names
+        self._marks = Marks(self.dictionary.key_count, max((time for time in last if time is not None), default=None))
+        self._newest = Newest(self.dictionary.key_count, max((one.end for one in files), default=-(2**63)))
+        self.newest_time = max(
+            [*(time for time in last if time is not None), *(one.end for one in files)], default=None
+        )
+
+    def _check(self, files: Iterable[File]) -> None:
+        """Delete what a crash has left in the folder; StoreUnavailable when a file that counts is not there."""
+        wanted = {one.name for one in files}
+        there = {path.name for path in self.folder.iterdir()}
+        for name in there - wanted:
+            (self.folder / name).unlink()
+        if missing := sorted(wanted - there):
+            raise StoreUnavailable(f"{self.folder / missing[0]} is missing, and {len(missing) - 1} more")
 
     def _all(self, statement: str) -> list[tuple[Any, ...]]:
         return self._writer.execute(statement).fetchall()
@@ -132,23 +154,109 @@ class Tables:
 
     def write(self, chunks: Mapping[str, Chunk]) -> None:
         """Write columns by type, and what is fresh in the dictionary, in one transaction; on disk when this returns."""
-        with self._plain_errors(), self._transaction():
+        hours = {kind: _hours(rows.time) for kind, rows in chunks.items()}
+        shelves = {kind: self.shelves[kind].opened(counts) for kind, counts in hours.items()}
+        with self.plain_errors(), self._transaction(shelves):
             self._save(self.dictionary.fresh)
             for kind, rows in chunks.items():
-                table = _TABLES[kind]
+                table = TABLES[kind]
                 late = self._marks.late(rows)
                 if late.any():
                     self._delete(table, rows.only(late))
                 self._insert(table, "key, time, value", rows._asdict())
         self.dictionary.saved()
-        for rows in chunks.values():
+        # counted when it can be seen: who counts before looking sees at least what was counted
+        counted = {(kind, hour): count for kind, counts in hours.items() for hour, count in counts.items()}
+        self.writes.update(counted)
+        self.rows.update(counted)
+        for kind, rows in chunks.items():
             self._marks.note(rows)
+            self._newest.note(kind, rows)
+            self.newest_time = max(int(rows.time[-1]), self.newest_time or int(rows.time[-1]))
 
     def drop_before(self, time: int) -> None:
-        """Delete points older than ``time``."""
-        with self._plain_errors(), self._transaction():
-            for table in _TABLES.values():
-                self._writer.execute(f"DELETE FROM {table} WHERE time < ?", [time])  # noqa: S608 - our own names
+        """Delete points older than ``time``; a file's are cut off, and its roll-ups to the next whole hour."""
+        new: list[File] = []
+        gone: list[File] = []
+        for file in self._files():
+            cut = max(file.cut, time if file.level == RAW else ceil(time, HOUR))
+            if file.end <= cut:
+                gone.append(file)
+            elif cut != file.cut and cut > file.start:
+                new.append(file._replace(cut=cut))
+        self._swap(
+            gone=[*gone, *(old for old in self._files() if any(old.name == one.name for one in new))],
+            new=new,
+            delete=lambda table: f"DELETE FROM {table} WHERE time < {time}",  # noqa: S608 - our own names
+            closed=lambda _, hour: hour + HOUR <= time,
+        )
+        self._newest.drop_before(time)
+
+    def drop_level(self, level: str, time: int) -> None:
+        """Delete files of one level that end before ``time``; raw values older than the last of them are taken no more."""
+        gone = [one for one in self._files() if one.level == level and one.end <= time]
+        if not gone:
+            return
+        raw_from = max(one.end for one in gone) if level == RAW else None
+        self._swap(gone=gone, raw_from=raw_from)
+
+    def settled(self, kind: str, hours: Mapping[int, int], gone: Sequence[File], new: Sequence[File]) -> bool:
+        """Put files in the place of rows of some hours.
+
+        Not done (False) when an hour has not the number of ``writes`` any more that goes with it, or a file has changed.
+        """
+        if any(self.writes[kind, hour] != count for hour, count in hours.items()) or not set(self._files()) >= set(
+            gone
+        ):
+            return False
+        stretches = " OR ".join(f"time >= {hour} AND time < {hour + HOUR}" for hour in hours)
+        self._swap(
+            gone=gone,
+            new=new,
+            delete=lambda table: f"DELETE FROM {table} WHERE {stretches}" if table == TABLES[kind] and hours else "",  # noqa: S608 - our own names
+            closed=lambda one, hour: one == kind and hour in hours,
+        )
+        return True
+
+    def _swap(
+        self,
+        *,
+        gone: Sequence[File],
+        new: Sequence[File] = (),
+        delete: Callable[[str], str] = lambda _: "",
+        closed: Callable[[str, int], bool] = lambda _kind, _hour: False,
+        raw_from: int | None = None,
+    ) -> None:
+        """Take files and rows away and put files in, in one transaction."""
+        shelves = {}
+        for kind, old in self.shelves.items():
+            fresh = [hour for day in old.days.values() for hour in day.fresh if not closed(kind, hour)]
+            kept = [one for one in old.files() if one not in gone]
+            mine = [one for one in new if one.kind == kind]
+            shelves[kind] = shelf(fresh, [*kept, *mine], old.raw_from if raw_from is None else raw_from)
+        names = {one.name for one in gone} - {one.name for one in new}
+        with self.plain_errors(), self._transaction(shelves):
+            for table in TABLES.values():
+                if statement := delete(table):
+                    self._writer.execute(statement)
+            for one in gone:
+                self._writer.execute("DELETE FROM files WHERE name = ?", [one.name])
+            for one in new:
+                self._writer.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", list(one))
+            if raw_from is not None:
+                self._writer.execute("DELETE FROM raw_from")
+                self._writer.execute("INSERT INTO raw_from VALUES (?)", [raw_from])
+        if raw_from is not None:
+            self.dictionary.oldest = raw_from
+        for kind, hour in [one for one in self.rows if closed(*one)]:
+            del self.rows[kind, hour]
+        with self._state:
+            self._gone += [(self._turn, name) for name in names]
+            self._turn += 1
+        self._sweep()
+
+    def _files(self) -> list[File]:
+        return [one for known in self.shelves.values() for one in known.files()]
 
     def _save(self, fresh: Fresh) -> None:
         if fresh.series:
@@ -175,11 +283,17 @@ class Tables:
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, shelves: Mapping[str, Shelf]) -> Iterator[None]:
+        """Run a transaction; when it ends the shelves are these, for readers at the same instant as what it wrote."""
         self._writer.execute("BEGIN")
         try:
             yield
-            self._writer.execute("COMMIT")
+            if all(self.shelves[kind] is new for kind, new in shelves.items()):
+                self._writer.execute("COMMIT")
+            else:
+                with self._state:
+                    self._writer.execute("COMMIT")
+                    self.shelves = {**self.shelves, **shelves}
         except BaseException:
             try:
                 self._writer.execute("ROLLBACK")
@@ -191,65 +305,74 @@ class Tables:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """See one state of everything until the block ends; its files stay that long."""
+        with self.plain_errors():
+            with self._state:
+                cursor = self._writer.cursor()
+                cursor.execute("BEGIN")
+                # a transaction sees what was there at its first question
+                cursor.execute("SELECT format FROM about").fetchall()
+                seen = View(cursor, self.shelves)
+                self._readers[id(cursor)] = self._turn
+            try:
+                yield seen
+            finally:
+                with self._state:
+                    del self._readers[id(cursor)]
+                cursor.close()
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete files that are gone and that nobody reads any more."""
+        with self._state:
+            oldest = min(self._readers.values(), default=_EVER)
+            free = [name for turn, name in self._gone if turn < oldest]
+            self._gone = [one for one in self._gone if one[0] >= oldest]
+        for name in free:
+            (self.folder / name).unlink(missing_ok=True)
+
     def latest(self, measurement: str, fields: Sequence[str], since: int, where: Mapping[str, str]) -> list[Latest]:
         """See ``Store.latest``."""
         kinds = self.dictionary.fields(measurement)
         series = self.dictionary.series(measurement, where)
         asked = [field for field in dict.fromkeys(fields) if field in kinds]
-        found: dict[int, tuple[int, Value]] = {}
+        found: dict[int, tuple[int, Any]] = {}
         for kind in dict.fromkeys(kinds[field] for field in asked):
             names = [field for field in asked if kinds[field] == kind]
             keys = [one.keys[name] for one in series for name in names if name in one.keys]
             if keys:
-                rows = self._select(_LATEST.format(table=_TABLES[kind]), {"since": since}, key=keys)
-                values = rows["value"].tolist()
-                if kind == "unsigned":
-                    values = [UInt(value) for value in values]
-                found.update(zip(rows["key"].tolist(), zip(rows["time"].tolist(), values, strict=True), strict=True))
+                self._look_up(kind, keys, since)
+                found |= self._newest.of(kind, keys, since)
         answers = []
         for one in series:
             newest = {name: found[one.keys[name]] for name in asked if one.keys.get(name) in found}
             if newest:
                 now = {name: value for name, (_, value) in newest.items()}
                 answers.append(Latest(one.tags, now, max(time for time, _ in newest.values())))
-        return sorted(answers, key=lambda answer: tuple(answer.tags.items()))
+        return answers
+
+    def _look_up(self, kind: str, keys: Sequence[int], since: int) -> None:
+        """Find the newest values of keys that nobody asked for and nobody wrote to since the start."""
+        unknown = self._newest.unknown(keys, since)
+        if unknown:
+            with self.view() as seen:
+                found = newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.folder)
+            self._newest.found(kind, found, unknown, since)
 
     def range(self, query: Range) -> list[Series]:
         """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-        kind = self.dictionary.fields(query.measurement).get(query.field)
-        groups = self.dictionary.groups(query.measurement, query.field, query.where, query.by)
-        if kind is None or not groups:
-            return []
-        require_suited(query, kind)
-        keys = [key for members in groups.values() for key in members]
-        statement = _statement(query.aggregate, kind, alone=len(keys) == len(groups))
-        grouped = np.repeat(np.arange(len(groups), dtype=np.uint32), [len(members) for members in groups.values()])
-        bounds = {"start": query.start, "end": query.end, "step": query.step}
-        rows = self._select(statement, bounds, key=keys, grp=grouped)
-        # rows come sorted by group
-        edges = np.searchsorted(rows["grp"], np.arange(len(groups) + 1))
-        return [
-            Series(
-                dict(zip(query.by, label, strict=True)),
-                rows["moment"][edges[index] : edges[index + 1]].tolist(),
-                rows["value"][edges[index] : edges[index + 1]].tolist(),
-            )
-            for index, label in enumerate(groups)
-            if edges[index] < edges[index + 1]
-        ]
+        with self.view() as seen:
+            return over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder)
 
     def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
         """See ``Store.tag_values``."""
         return sorted({one.tags[tag] for one in self.dictionary.series(measurement, where) if tag in one.tags})
 
-    def _select(self, statement: str, parameters: dict[str, int], **wanted: Any) -> dict[str, np.ndarray[Any, Any]]:
-        """Run a question that joins the columns ``wanted``, beside the writer."""
-        with self._plain_errors(), self._writer.cursor() as cursor:
-            cursor.register("wanted", {name: np.asarray(column, dtype=np.uint32) for name, column in wanted.items()})
-            return cursor.execute(statement, parameters).fetchnumpy()
-
     @contextmanager
-    def _plain_errors(self) -> Iterator[None]:
+    def plain_errors(self) -> Iterator[None]:
+        """Turn what the world does to a database into StoreUnavailable."""
         try:
             yield
         except _AWAY as error:
@@ -261,12 +384,21 @@ class Tables:
             raise StoreUnavailable(f"{self.file}: {error.strerror}") from error
 
 
-def _statement(aggregate: Aggregate, kind: str, *, alone: bool) -> str:
-    """Return the question for one type of field; ``alone`` when no group has two series."""
-    if aggregate is Aggregate.RATE:
-        return _RATE.format(table=_TABLES[kind], exact="DOUBLE" if kind == "float" else "HUGEINT")
-    value = _LAST_ALONE if alone and aggregate is Aggregate.LAST else _AGGREGATES[aggregate]
-    return _RANGE.format(table=_TABLES[kind], value=value)
+def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:
+    def ask(statement: str, parameters: Mapping[str, int], wanted: Mapping[str, NDArray[Any]]) -> Columns:
+        seen.cursor.register("wanted", dict(wanted))
+        return seen.cursor.execute(statement, dict(parameters)).fetchnumpy()
+
+    return ask
+
+
+def _hours(times: NDArray[np.int64]) -> dict[int, int]:
+    """Count rows by hour; times are sorted."""
+    first, last = floor(int(times[0]), HOUR), floor(int(times[-1]), HOUR)
+    if first == last:
+        return {first: len(times)}
+    hours, counts = np.unique(times // HOUR, return_counts=True)
+    return dict(zip((hours * HOUR).tolist(), counts.tolist(), strict=True))
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from server.store import (
     Range,
     Rejected,
     Series,
+    Spender,
     StoreUnavailable,
     Written,
     influx_answers,
@@ -259,6 +260,11 @@ class Influx:
         """Return every value of a tag, sorted."""
         (answer,) = await self._ask([influx_ql.tag_values(self._source(measurement), tag, where or {})])
         return sorted({row[1] for rows in answer for row in rows.values})
+
+    async def cardinality(self) -> list[Spender]:
+        """Tell which measurements have how many series; the greatest first. The server names every series for it."""
+        (answer,) = await self._ask(["SHOW SERIES"])
+        return await asyncio.to_thread(influx_answers.spenders, answer)
 
     async def drop_before(self, time: int) -> None:
         """Delete points older than ``time`` (ns), beside whatever the retention of the bucket deletes."""

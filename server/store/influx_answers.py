@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from collectors.lineprotocol import decode
 from collectors.point import UInt, Value
-from server.store import Range
+from server.store import Range, Spender
+from server.store.kinds import spent
 
 
 class Rows(msgspec.Struct):
@@ -73,6 +75,12 @@ def merged(tables: Iterable[Rows], tags: Sequence[str]) -> dict[tuple[str, ...],
         group = groups.setdefault(tuple(rows.tags.get(tag, "") for tag in tags), {})
         group.update((time, value) for time, value in rows.values)
     return groups
+
+
+def spenders(answer: Iterable[Rows]) -> list[Spender]:
+    """Count series by their keys, which are the heads of lines."""
+    heads = "".join(f"{row[0]} f=1 0\n" for rows in answer for row in rows.values)
+    return spent((point.measurement, point.tags) for point in decode(heads.encode(), now=0).points)
 
 
 def rates(tables: Sequence[Rows], query: Range) -> dict[tuple[str, ...], dict[int, float]]:

@@ -1,9 +1,10 @@
 """The five types of a field value, by InfluxDB's names and rules."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from collectors.point import UInt, Value
-from server.store import Aggregate, Range, Rejected
+from server.store import Aggregate, Range, Rejected, Spender
 
 KINDS: Final[dict[type, str]] = {float: "float", int: "integer", UInt: "unsigned", bool: "boolean", str: "string"}
 
@@ -39,3 +40,20 @@ def require_suited(query: Range, kind: str) -> None:
         raise ValueError(
             f'no {query.aggregate} of field "{query.field}" of measurement "{query.measurement}": its type is {kind}'
         )
+
+
+def spent(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[Spender]:
+    """Tell how many series each measurement has, and which tag makes them many; the greatest first."""
+    counts: dict[str, int] = {}
+    values: dict[str, dict[str, set[str]]] = {}
+    for measurement, tags in series:
+        counts[measurement] = counts.get(measurement, 0) + 1
+        known = values.setdefault(measurement, {})
+        for tag, value in tags.items():
+            known.setdefault(tag, set()).add(value)
+    found = []
+    for measurement, count in counts.items():
+        known = values[measurement]
+        tag = max(sorted(known), key=lambda name: len(known[name]), default="")
+        found.append(Spender(measurement, count, tag, len(known.get(tag, ()))))
+    return sorted(found, key=lambda one: (-one.series, one.measurement))

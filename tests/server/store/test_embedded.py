@@ -4,8 +4,6 @@ import asyncio
 import logging
 import math
 import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
@@ -100,7 +98,7 @@ async def test_a_folder_that_cannot_be_used_is_unavailable(make, tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "points.duckdb").write_text("this is no database" * 500)
-    for name, why in (("file", "File exists"), ("bad", "not a valid DuckDB database file")):
+    for name, why in (("file", "Not a directory"), ("bad", "not a valid DuckDB database file")):
         with pytest.raises(StoreUnavailable, match=why):
             await make(folder=tmp_path / name)
 
@@ -109,7 +107,7 @@ async def test_a_newer_format_is_not_touched(make, tmp_path):
     store = await make()
     store._tables._writer.execute("UPDATE about SET format = 99")
     await store.close()
-    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 1"):
+    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 2"):
         await make()
 
 
@@ -163,44 +161,6 @@ async def test_a_small_memory_still_answers(make):
         await store.write([Point("m", {"n": str(n)}, {"f": float(n)}, T + batch * S) for n in range(5000)])
     answer = await store.range(Range("m", "f", T, T + 60 * S, 10 * S, by=["n"]))
     assert len(answer) == 5000
-
-
-CRASHING = """
-    async def main():
-        start = int(sys.argv[2])
-        for number in range(start, start + 100_000):
-            # the second point overwrites one that was written before, the third adds a series
-            points = [Point("m", {}, {"f": float(number)}, number), Point("m", {}, {"g": number}, number // 7)]
-            await store.write([*points, Point("m", {"n": str(number)}, {"h": "x" * 99}, number)])
-            print(number, flush=True)
-    asyncio.run(main())
-"""
-
-
-async def test_no_acknowledged_point_is_lost_by_kill_9(make, tmp_path):
-    start = 0
-    for seed in range(5):
-        process = child(CRASHING, tmp_path, start)
-        killer = asyncio.get_running_loop().call_later(
-            0.9 + random.Random(seed).random() / 2, process.send_signal, signal.SIGKILL
-        )
-        output, errors = await asyncio.to_thread(process.communicate)
-        killer.cancel()
-        acknowledged = [int(line) for line in output.split("\n")[:-1]]
-        assert acknowledged, errors
-        store = await make()
-        start = acknowledged[-1] + 1
-        # the last write may be there unacknowledged, but only as a whole
-        counts = {await count(store, "m", field) for field in ("f", "h")}
-        assert counts <= {start, start + 1}
-        assert len(counts) == 1
-        written = counts.pop()
-        assert await count(store, "m", "g") == (written - 1) // 7 + 1
-        assert sum((await store.range(Range("m", "g", 0, T, T, Aggregate.SUM)))[0].values) == sum(
-            {number // 7: number for number in range(written)}.values()
-        )
-        await store.close()
-        start = written
 
 
 FULL = """

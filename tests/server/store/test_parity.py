@@ -3,7 +3,7 @@
 import pytest
 
 from collectors.point import Point, UInt
-from server.store import Aggregate, Latest, Range, Rejected, Series, Written
+from server.store import Aggregate, Latest, Range, Rejected, Series, Spender, Written
 
 S = 10**9
 T = 1_700_000_000 * S
@@ -332,6 +332,26 @@ async def test_a_point_that_cannot_be_kept_costs_no_other_point(store):
     written = await store.write([Point("m", {"n": "1"}, {"f": 1.0}, T), poison, Point("m", {"n": "2"}, {"f": 1.0}, T)])
     assert await store.tag_values("m", "n") == ["1", "2"]
     assert (written.points, [(one.measurement, one.field) for one in written.rejected]) == (2, [("m", "f")])
+
+
+async def test_a_field_named_time_is_left_out_and_a_point_with_nothing_else_refused(store):
+    why = 'invalid field name: input field "time" on measurement "m" is invalid'
+    written = await store.write([Point("m", {}, {"time": 1.0, "f": 2.0}, T), Point("m", {"n": "1"}, {"time": 1.0}, T)])
+    assert written.points == 1
+    assert [(one.measurement, one.field) for one in written.rejected] == [("m", "time")]
+    assert why in written.rejected[0].why
+    assert await store.fields("m") == {"f": "float"}
+    assert (await store.latest("m", ["f"], since=T))[0].fields == {"f": 2.0}
+
+
+async def test_it_tells_who_spends_series(store):
+    await store.write(
+        [Point("net", {"host": str(number % 2), "if ace": f"{number},"}, {"f": 1.0}, T) for number in range(10)]
+        + [Point("plain", {}, {"f": 1.0}, T), Point("c pu", {"host": "0"}, {"f": 1.0}, T)]
+    )
+    assert await store.cardinality() == [
+        Spender("net", 10, "if ace", 10), Spender("c pu", 1, "host", 1), Spender("plain", 1, "", 0),
+    ]  # fmt: skip
 
 
 async def test_writers_and_readers_do_not_disturb_each_other(store):

@@ -1,0 +1,226 @@
+"""Settling: closed hours become sorted files with their roll-ups, and the roll-ups of a closed day one file a level.
+
+The work is done beside reading and writing; only the exchange of rows for files is a (short) turn of the writing thread.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TYPE_CHECKING
+from uuid import uuid4
+
+from server.store.embedded_levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
+from server.store.embedded_reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
+from server.store.embedded_tables import Tables, View
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HOUR_ROWS: Final = 50_000  # so many rows of a type make a file of their hour; fewer wait for the end of the day
+_DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would be larger
+_HOUR_QUIET: Final = 120.0
+_DAY_QUIET: Final = 1800.0
+_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+_OF_RAW: Final = (
+    "count(*)::UINTEGER AS n, min(value) AS low, max(value) AS high, sum(CAST(value AS DOUBLE)) AS total,"
+    " arg_max(value, time) AS last, max(time) AS last_time"
+)
+_OF_FINER: Final = (
+    "sum(n)::UINTEGER AS n, min(low) AS low, max(high) AS high, sum(total) AS total,"
+    " arg_max(last, last_time) AS last, max(last_time) AS last_time"
+)
+
+
+class Work(NamedTuple):
+    """One hour or day of one type that is to be settled."""
+
+    kind: str
+    start: int
+    width: int
+
+
+class Settler:
+    """Finds what is quiet enough to be settled, and settles it; ``clock`` is monotonic seconds. Belongs to one thread."""
+
+    def __init__(self, tables: Tables, clock: Callable[[], float]) -> None:
+        self.tables = tables
+        self._clock = clock
+        self._heard: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def due(self, *, everything: bool = False) -> list[Work]:
+        """Return the work that is due, the newest first; ``everything`` without waiting for quiet."""
+        now = self._clock()
+        found = []
+        for kind, known in self.tables.shelves.items():
+            for start, day in known.days.items():
+                found += self._due(kind, start, day, now, everything=everything)
+        return sorted(found, key=lambda work: -work.start)
+
+    def _due(self, kind: str, start: int, day: Day, now: float, *, everything: bool) -> list[Work]:
+        hours = [start + offset for offset in range(0, DAY, HOUR) if start + offset in day.fresh or self._hourly(day)]
+        quiet = {hour: everything or now - self._since(kind, hour, now) for hour in hours}
+        rows = {hour: self.tables.rows[kind, hour] for hour in day.fresh}
+        over = everything or all(quiet[hour] >= _DAY_QUIET for hour in hours)
+        if over and (sum(rows.values()) >= _DAY_ROWS or (day.files() and (day.fresh or self._hourly(day)))):
+            late = [Work(kind, hour, HOUR) for hour in sorted(day.fresh) if hour in day.hourly.get(RAW, {})]
+            return late or [Work(kind, start, DAY)]
+        if RAW in day.whole:
+            return []
+        return [
+            Work(kind, hour, HOUR)
+            for hour in day.fresh
+            if rows[hour] >= _HOUR_ROWS and (everything or quiet[hour] >= _HOUR_QUIET)
+        ]
+
+    @staticmethod
+    def _hourly(day: Day) -> bool:
+        return any(hours for level, hours in day.hourly.items() if level != RAW)
+
+    def _since(self, kind: str, hour: int, now: float) -> float:
+        """Return since when nothing was written to an hour."""
+        count = self.tables.writes[kind, hour]
+        known = self._heard.get((kind, hour))
+        if known is None or known[0] != count:
+            known = self._heard[kind, hour] = (count, now)
+        return known[1]
+
+    def settle(self, work: Work, exchange: Callable[[Callable[[], bool]], bool]) -> bool:
+        """Do one piece of work; ``exchange`` runs a function in the writing thread. False: written to meanwhile, try later."""
+        tables = self.tables
+        span = range(work.start, work.start + work.width, HOUR)
+        counts = {hour: tables.writes[work.kind, hour] for hour in span}
+        with tables.view() as seen:
+            job = _Job(tables, seen, work)
+            try:
+                gone, new = job.hour() if work.width == HOUR else job.day()
+                done = exchange(lambda: tables.settled(work.kind, counts, gone, new))
+            except BaseException:
+                job.forget()
+                raise
+        if not done:
+            job.forget()
+        return done
+
+
+class _Job:
+    """Makes the files of one piece of work from one view."""
+
+    def __init__(self, tables: Tables, seen: View, work: Work) -> None:
+        self._folder = tables.folder
+        self._cursor = seen.cursor
+        self._work = work
+        self._table = TABLES[work.kind]
+        self._known = seen.shelves[work.kind]
+        self._day = self._known.day_of(work.start)
+        self._levels: Mapping[str, int] = {} if work.kind == "string" else ROLLED
+        self._made: list[Path] = []
+
+    def hour(self) -> tuple[list[File], list[File]]:
+        """Settle one hour; return the files that are gone and those that are new."""
+        start = self._work.start
+        old = self._day.hourly.get(RAW, {}).get(start)
+        raw = self._write(RAW, self._rows([start], [old] if old else []) + " ORDER BY key, time")
+        files, source = [raw], f"{files_list([self._folder / raw.name])}"
+        columns = _OF_RAW
+        for level, width in self._levels.items():
+            file = self._write(level, _rolled(source, columns, width))
+            files.append(file)
+            source, columns = files_list([self._folder / file.name]), _OF_FINER
+        gone = [hours[start] for hours in self._day.hourly.values() if start in hours]
+        return gone, files
+
+    def day(self) -> tuple[list[File], list[File]]:
+        """Settle what is open in a day into one file, and gather the roll-ups of its hours into one file a level."""
+        day, start = self._day, self._work.start
+        fresh = sorted(day.fresh)
+        gone: list[File] = []
+        new: list[File] = []
+        raw = day.whole.get(RAW)
+        if fresh:
+            gone += [raw] if raw else []
+            raw = self._write(RAW, self._rows(fresh, [raw] if raw else []) + " ORDER BY key, time")
+            new.append(raw)
+        for level, width in self._levels.items():
+            whole, hourly = day.whole.get(level), day.hourly.get(level, {})
+            again = list(fresh)
+            if whole and whole.cut > start and start >= self._known.raw_from:
+                # an hour that was cut has no roll-up: make all of them again
+                again, whole, hourly = list(range(start, start + DAY, HOUR)), None, {}
+            parts = [self._of_raw(again, raw, width)] if again else []
+            if hourly:
+                names = files_list([self._folder / file.name for file in hourly.values()])
+                parts.append(f"SELECT key, time, {ROLL_UP} FROM {names}")  # noqa: S608 - our own names
+            if whole:
+                kept = [hour for hour in range(whole.cut, start + DAY, HOUR) if hour not in {*again, *hourly}]
+                if kept:
+                    parts.append(
+                        f"SELECT key, time, {ROLL_UP} FROM {files_list([self._folder / whole.name])}"  # noqa: S608 - our own names
+                        f" WHERE {_hours(kept)}"
+                    )
+            if parts:
+                cut = whole.cut if whole else start
+                new.append(self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")._replace(cut=cut))
+            gone += [file for file in (day.whole.get(level), *day.hourly.get(level, {}).values()) if file]
+        return gone, new
+
+    def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> str:
+        files = {file.name: file for hour in hours if (file := self._day.hourly.get(RAW, {}).get(hour))}
+        if raw:
+            files[raw.name] = raw
+        if not files:
+            return f"SELECT key, time, {_OF_RAW} FROM {self._table} WHERE false GROUP BY ALL"  # noqa: S608 - our own names
+        cut = " AND ".join(f"time >= {file.cut}" for file in files.values() if file.cut > file.start)
+        condition = f"{_hours(hours)}{' AND ' + cut if cut else ''}"
+        rows = f"(SELECT * FROM {files_list([self._folder / name for name in files])} WHERE {condition})"  # noqa: S608 - our own names
+        return _rolled(rows, _OF_RAW, width, order=False)
+
+    def _rows(self, hours: Sequence[int], old: Sequence[File]) -> str:
+        """Return the rows of open hours and those of files that they do not overrule."""
+        condition = _hours(hours)
+        rows = [f"SELECT key, time, value FROM {self._table} WHERE {condition}"]  # noqa: S608 - our own names
+        rows += [
+            not_overruled(self._table, files_list([self._folder / file.name]), [(max(file.start, file.cut), file.end)])
+            for file in old
+        ]
+        return " UNION ALL ".join(rows)
+
+    def _write(self, level: str, question: str) -> File:
+        kind, start, width = self._work
+        path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
+        self._made.append(path)
+        self._cursor.execute(f"COPY ({question}) TO {text(path)} {_FILE}")
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return File(kind, level, start, start + width, start, path.name)
+
+    def forget(self) -> None:
+        """Delete what was made for nothing."""
+        for path in self._made:
+            path.unlink(missing_ok=True)
+
+
+def _rolled(source: str, columns: str, width: int, *, order: bool = True) -> str:
+    window = f"time - ((time % {width}) + {width}) % {width}"
+    question = f"SELECT key, {window} AS moment, {columns} FROM {source} GROUP BY key, moment"  # noqa: S608 - our own names
+    question = f"SELECT key, moment AS time, {ROLL_UP} FROM ({question})"  # noqa: S608 - our own names
+    return question + (" ORDER BY key, time" if order else "")
+
+
+def _hours(hours: Sequence[int]) -> str:
+    """Return the condition that a time lies in one of the hours, ascending."""
+    stretches: list[tuple[int, int]] = []
+    for hour in hours:
+        if stretches and stretches[-1][1] == hour:
+            stretches[-1] = (stretches[-1][0], hour + HOUR)
+        else:
+            stretches.append((hour, hour + HOUR))
+    return within(stretches)
+
+
+def retention(keep: Mapping[str, float], now: int) -> dict[str, int]:
+    """Return the time before which each level is dropped, on whole days; ``keep`` is seconds, ``now`` ns."""
+    return {level: floor(now - int(seconds * 10**9), DAY) for level, seconds in keep.items()}

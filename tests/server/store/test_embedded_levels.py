@@ -1,0 +1,322 @@
+"""Settling and roll-ups of the embedded store: a question gets the answer that raw values give, wherever they lie."""
+
+import asyncio
+import math
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collectors.point import Point, UInt
+from configs.units import Duration
+from server.store import Aggregate, Range
+from server.store.embedded import Embedded, Options
+from server.store.embedded_levels import DAY, HOUR
+import itertools
+
+S = 10**9
+T = 19_676 * DAY
+AT_ONCE = Options(window=Duration(0.0))
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    """Let a few rows make a file."""
+    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded_settling._DAY_ROWS", 1)
+
+
+@pytest.fixture
+async def make(tmp_path):
+    made = []
+
+    async def build(options=AT_ONCE, clock=lambda: T + 1000 * DAY):
+        store = Embedded(options, tmp_path, clock)
+        made.append(store)
+        await store.open()
+        return store
+
+    yield build
+    for store in made:
+        await store.close()
+
+
+async def settle_all(store):
+    while await store.settle(everything=True):
+        pass
+
+
+async def settle_hours(store):
+    """Settle what is due when a day is not over yet."""
+    with (
+        patch("server.store.embedded_settling._DAY_ROWS", 10**9),
+        patch("server.store.embedded_settling._HOUR_QUIET", -1.0),
+    ):
+        while await store.settle():
+            pass
+
+
+class Plain:
+    """Points as plain dicts, and what questions to them must give."""
+
+    def __init__(self):
+        self.values = {}
+
+    def write(self, points):
+        for point in points:
+            for field, value in point.fields.items():
+                self.values.setdefault((field, point.tags["host"]), {})[point.time] = value
+
+    def drop_before(self, time):
+        self.values = {
+            name: {moment: value for moment, value in series.items() if moment >= time}
+            for name, series in self.values.items()
+        }
+
+    def range(self, field, start, end, step, aggregate):
+        found = {}
+        for (name, host), series in self.values.items():
+            windows = {}
+            for moment in sorted(series):
+                if name == field and start <= moment < end:
+                    windows.setdefault(moment // step * step, []).append(float(series[moment]))
+            if aggregate is Aggregate.RATE:
+                moments = sorted(windows)
+                answer = {
+                    moment: (windows[moment][-1] - windows[before][-1]) / ((moment - before) / 1e9)
+                    for before, moment in itertools.pairwise(moments)
+                    if windows[moment][-1] >= windows[before][-1]
+                }
+            else:
+                answer = {moment: FUNCTIONS[aggregate](values) for moment, values in windows.items()}
+            if answer:
+                found[host] = answer
+        return found
+
+
+FUNCTIONS = {
+    Aggregate.MEAN: lambda values: math.fsum(values) / len(values),
+    Aggregate.MIN: min,
+    Aggregate.MAX: max,
+    Aggregate.LAST: lambda values: values[-1],
+    Aggregate.SUM: math.fsum,
+    Aggregate.COUNT: len,
+}
+MOMENTS = st.builds(
+    lambda day, hour, second: day * DAY + hour * HOUR + second * S,
+    st.sampled_from([-1, 0]),
+    st.sampled_from([0, 1, 23]),
+    st.sampled_from([0, 1, 60, 299, 300, 3599]),
+)
+POINTS = st.builds(
+    lambda host, fields, time: Point("m", {"host": host}, fields, time),
+    st.sampled_from(["a", "b"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "f": st.floats(-1e6, 1e6),
+            "i": st.integers(-(2**40), 2**40),
+            "u": st.integers(0, 2**40).map(UInt),
+        },
+    ).filter(bool),
+    MOMENTS,
+)
+STEPS = st.one_of(
+    st.lists(POINTS, min_size=10, max_size=30),
+    st.lists(POINTS, min_size=1, max_size=5),
+    st.sampled_from(["hours", "all", "all", "restart"]),
+    MOMENTS,
+)
+QUESTIONS = st.tuples(
+    st.sampled_from(["f", "i", "u"]),
+    MOMENTS,
+    MOMENTS,
+    st.sampled_from([7 * S, 60 * S, 120 * S, 300 * S, 3600 * S, 5400 * S, DAY]),
+    st.sampled_from(list(Aggregate)),
+)
+
+
+@pytest.mark.timeout(180)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEPS, min_size=5, max_size=10), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
+def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, steps, questions):
+    async def check():
+        folder, plain = tmp_path_factory.mktemp("levels"), Plain()
+        store = Embedded(AT_ONCE, folder)
+        for step in steps:
+            match step:
+                case "restart":
+                    await store.close()
+                    store = Embedded(AT_ONCE, folder)
+                case "all":
+                    await settle_all(store)
+                case "hours":
+                    await settle_hours(store)
+                case int():
+                    await store.drop_before(step)
+                    plain.drop_before(step)
+                case _:
+                    await store.write(step)
+                    plain.write(step)
+            await same(store, plain, questions)
+        await store.close()
+
+    asyncio.run(check())
+
+
+async def same(store, plain, questions):
+    for field, start, end, step, aggregate in questions:
+        answer = await store.range(Range("m", field, start, end, step, aggregate, by=["host"]))
+        found = {one.tags["host"]: dict(zip(one.times, one.values, strict=True)) for one in answer}
+        expected = plain.range(field, start, end, step, aggregate)
+        assert found.keys() == expected.keys()
+        for host, windows in expected.items():
+            assert found[host] == pytest.approx(windows, rel=1e-9, abs=1e-6)
+    for field in ("f", "i", "u"):
+        latest = await store.latest("m", [field], since=-DAY)
+        assert {one.tags["host"]: (one.time, one.fields[field]) for one in latest} == {
+            host: (max(series), series[max(series)])
+            for (name, host), series in plain.values.items()
+            if name == field and series
+        }
+
+
+def every_minute(host, start, minutes, value=0.0):
+    return [Point("m", {"host": host}, {"f": value + minute}, start + minute * 60 * S) for minute in range(minutes)]
+
+
+async def counted(store, start=T - DAY, end=T + 100 * DAY, step=HOUR):
+    answer = await store.range(Range("m", "f", start, end, step, Aggregate.SUM))
+    return dict(zip(answer[0].times, answer[0].values, strict=True)) if answer else {}
+
+
+def files(store, kind="float"):
+    return sorted((one.level, one.start, one.end - one.start) for one in store._tables.shelves[kind].files())
+
+
+async def test_hours_become_files_and_days_gather_their_roll_ups(make, small_files):
+    store = await make()
+    await store.write(every_minute("a", T, 150))
+    expected = await counted(store)
+    await settle_hours(store)
+    hours = [T, T + HOUR, T + 2 * HOUR]
+    assert files(store) == sorted((level, hour, HOUR) for level in ("raw", "1m", "5m", "1h") for hour in hours)
+    assert await counted(store) == expected
+    await settle_all(store)
+    assert files(store) == sorted(
+        [("raw", hour, HOUR) for hour in hours] + [(level, T, DAY) for level in ("1m", "5m", "1h")]
+    )
+    assert await counted(store) == expected
+    # late and repeated points make the hour open, then its roll-ups new
+    late = [Point("m", {"host": "a"}, {"f": 1000.0}, T + HOUR), Point("m", {"host": "b"}, {"f": 1.0}, T + HOUR + 1)]
+    for turn in (settle_hours, settle_all, settle_all):
+        await store.write(late)
+        expected[T + HOUR] = sum(range(61, 120)) + 1001.0
+        assert await counted(store) == expected
+        await turn(store)
+        assert await counted(store) == expected
+    assert files(store) == sorted(
+        [("raw", hour, HOUR) for hour in hours] + [(level, T, DAY) for level in ("1m", "5m", "1h")]
+    )
+    assert {path.name for path in store._tables.folder.iterdir()} == {
+        one.name for one in store._tables.shelves["float"].files()
+    }
+
+
+async def test_few_rows_of_a_day_stay_where_they_are(make):
+    store = await make()
+    await store.write(every_minute("a", T, 150))
+    await settle_all(store)
+    assert files(store) == []
+
+
+async def test_levels_go_one_after_the_other_and_the_coarser_answers_on(make, small_files):
+    options = Options(
+        window=Duration(0.0), raw=Duration(86400), minutes=Duration(2 * 86400), five_minutes=Duration(4 * 86400)
+    )
+    store = await make(options)
+    for day in range(7):
+        await store.write(every_minute("a", T + day * DAY, 60))
+    expected = await counted(store)
+    await settle_all(store)
+    await store.settle()
+    levels = [{level for level, start, _ in files(store) if start == T + day * DAY} for day in range(7)]
+    assert levels == [{"1h"}] * 2 + [{"1h", "5m"}] * 2 + [{"1h", "5m", "1m"}] + [{"1h", "5m", "1m", "raw"}] * 2
+    assert await counted(store) == expected
+    # what the finest level that is left can say, at its windows
+    assert await counted(store, end=T + HOUR, step=60 * S) == {T: float(sum(range(60)))}
+    assert len(await counted(store, start=T + 2 * DAY + 61 * S, end=T + 3 * DAY, step=60 * S)) == 12
+    assert len(await counted(store, start=T + 6 * DAY, end=T + 7 * DAY, step=60 * S)) == 60
+    (latest,) = await store.latest("m", ["f"], since=T)
+    assert (latest.time, latest.fields) == (T + 6 * DAY + 59 * 60 * S, {"f": 59.0})
+    # values that would have to correct roll-ups whose raw values are gone are refused, as InfluxDB does
+    written = await store.write([*every_minute("a", T, 2), *every_minute("b", T + 6 * DAY, 1)])
+    assert (written.points, [one.why for one in written.rejected]) == (1, ["points beyond retention policy dropped=2"])
+    await store.close()
+    store = await make(options)
+    assert (await store.write(every_minute("a", T, 2))).points == 0
+    expected[T + 6 * DAY] += 0.0
+    assert await counted(store) == expected
+    # newest values older than raw values are known after a restart too
+    assert [one.time for one in await store.latest("m", ["f"], since=T, where={"host": "a"})] == [
+        T + 6 * DAY + 59 * 60 * S
+    ]
+
+
+async def test_a_clock_that_runs_ahead_alone_drops_nothing(make, small_files):
+    store = await make(clock=lambda: T + 10_000 * DAY)
+    await store.write(every_minute("a", T, 60))
+    await settle_all(store)
+    await store.settle()
+    assert {level for level, _, _ in files(store)} == {"raw", "1m", "5m", "1h"}
+
+
+async def test_an_hour_that_is_written_to_meanwhile_is_settled_later(make, small_files):
+    store = await make()
+    await store.write(every_minute("a", T, 60))
+    tables = store._tables
+    settled = tables.settled
+
+    def written_to(kind, hours, gone, new):
+        tables.writes[kind, T] += 1
+        return settled(kind, hours, gone, new)
+
+    with patch.object(tables, "settled", written_to):
+        assert await store.settle(everything=True) is False
+    assert files(store) == []
+    assert list(tables.folder.iterdir()) == []
+    assert await store.settle(everything=True) is True
+
+
+async def test_after_a_crash_files_of_nobody_are_deleted_and_missing_ones_are_told(make, small_files, tmp_path):
+    store = await make()
+    await store.write(every_minute("a", T, 60))
+    await settle_all(store)
+    await store.close()
+    (tmp_path / "points.files" / "left.parquet").write_text("over")
+    store = await make()
+    assert len(list((tmp_path / "points.files").iterdir())) == 4
+    await store.close()
+    next((tmp_path / "points.files").glob("*raw*")).unlink()
+    with pytest.raises(Exception, match=r"raw-.* is missing, and 0 more"):
+        await make()
+
+
+async def test_more_series_than_the_limit_are_refused_politely(make):
+    store = await make(Options(window=Duration(0.0), series=3))
+    points = [Point("m", {"host": str(number)}, {"f": 1.0}, T) for number in range(1000)]
+    for _ in range(2):
+        written = await store.write(points)
+        assert written.points == 3
+        assert [one.why for one in written.rejected] == ["max-series-per-database limit exceeded: (3) dropped=997"]
+    assert len(await store.latest("m", ["f"], since=0)) == 3
+
+
+async def test_a_value_that_is_no_number_fixes_no_type(make):
+    store = await make()
+    await store.write([Point("m", {}, {"f": math.nan}, T)])
+    assert await store.fields("m") == {}
+    assert (await store.write([Point("m", {}, {"f": 1}, T)])).rejected == ()
+    assert (await store.write([Point("m", {}, {"f": math.inf}, T + 1)])).rejected == ()
+    assert await store.fields("m") == {"f": "integer"}
