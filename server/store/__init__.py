@@ -5,6 +5,7 @@ Nobody outside this folder knows which database it is. Times are nanoseconds sin
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -127,6 +128,10 @@ class Store(Protocol):
 
     async def drop_before(self, time: int) -> None:
         """Forget points older than ``time``."""
+        ...
+
+    async def backup(self, folder: Path) -> bool:
+        """Copy all that is acknowledged into a folder, to be opened from there; False when the database must do that itself."""
         ...
 
     async def health(self) -> str:

@@ -160,6 +160,11 @@ class Embedded:
         """Tell which measurements have how many series; the greatest first."""
         return await self._read(lambda tables: tables.dictionary.spenders())
 
+    async def backup(self, folder: Path) -> bool:
+        """Copy everything that is acknowledged now into ``folder``, from which a store can be opened."""
+        await self._read(lambda tables: tables.copy(folder))
+        return True
+
     async def settle(self, *, everything: bool = False) -> bool:
         """Settle the newest hour or day that is due and drop what is old by level; tell whether there was any.
 

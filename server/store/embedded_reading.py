@@ -99,9 +99,10 @@ def files_list(paths: Iterable[Path]) -> str:
     return f"read_parquet([{quoted}])"
 
 
-def text(path: Path) -> str:
-    """Quote a path; the wildcards of DuckDB stand for themselves."""
-    return "'" + re.sub(r"[*?\[]", r"[\g<0>]", str(path)).replace("'", "''") + "'"
+def text(path: Path, *, wild: bool = True) -> str:
+    """Quote a path; where wildcards are ``wild`` they are written so that they stand for themselves."""
+    plain = re.sub(r"[*?\[]", r"[\g<0>]", str(path)) if wild else str(path)
+    return "'" + plain.replace("'", "''") + "'"
 
 
 def _statement(aggregate: Aggregate, kind: str, rows: str, *, alone: bool) -> str:

@@ -5,7 +5,7 @@ The work is done beside reading and writing; only the exchange of rows for files
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from server.store.embedded_levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
@@ -187,7 +187,7 @@ class _Job:
         kind, start, width = self._work
         path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
         self._made.append(path)
-        self._cursor.execute(f"COPY ({question}) TO {text(path)} {_FILE}")
+        self._cursor.execute(f"COPY ({question}) TO {text(path, wild=False)} {_FILE}")
         with path.open("rb") as file:
             os.fsync(file.fileno())
         folder = os.open(self._folder, os.O_RDONLY)

@@ -5,6 +5,7 @@ is settled lies in sorted files beside them; the table ``files`` names those tha
 """
 
 import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from server.store import Latest, Range, Series, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
 from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
 from server.store.embedded_newest import Newest
-from server.store.embedded_reading import TABLES, Columns, newest, over_time
+from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
 from server.store.embedded_series import Dictionary, Fresh
 
 _FORMAT: Final = 2
@@ -332,6 +333,19 @@ class Tables:
             self._gone = [one for one in self._gone if one[0] >= oldest]
         for name in free:
             (self.folder / name).unlink(missing_ok=True)
+
+    def copy(self, folder: Path) -> None:
+        """Copy one state of everything into a new folder, beside writing and reading."""
+        folder = folder.absolute()
+        with self.view() as seen:
+            (folder / self.folder.name).mkdir(parents=True)
+            seen.cursor.execute(f"ATTACH {text(folder / self.file.name, wild=False)} AS copied")
+            seen.cursor.execute(f'COPY FROM DATABASE "{self.file.stem}" TO copied')
+            seen.cursor.execute("COMMIT")
+            seen.cursor.execute("DETACH copied")
+            for known in seen.shelves.values():
+                for one in known.files():
+                    shutil.copyfile(self.folder / one.name, folder / self.folder.name / one.name)
 
     def latest(self, measurement: str, fields: Sequence[str], since: int, where: Mapping[str, str]) -> list[Latest]:
         """See ``Store.latest``."""

@@ -266,6 +266,10 @@ class Influx:
         (answer,) = await self._ask(["SHOW SERIES"])
         return await asyncio.to_thread(influx_answers.spenders, answer)
 
+    async def backup(self, folder: Path) -> bool:  # noqa: ARG002 - nothing of it is ours
+        """Do nothing: the database has its own tools."""
+        return False
+
     async def drop_before(self, time: int) -> None:
         """Delete points older than ``time`` (ns), beside whatever the retention of the bucket deletes."""
         await self._ask([f"DELETE WHERE time < {time}"])

@@ -1,6 +1,7 @@
 """Settling and roll-ups of the embedded store: a question gets the answer that raw values give, wherever they lie."""
 
 import asyncio
+import itertools
 import math
 from unittest.mock import patch
 
@@ -13,7 +14,6 @@ from configs.units import Duration
 from server.store import Aggregate, Range
 from server.store.embedded import Embedded, Options
 from server.store.embedded_levels import DAY, HOUR
-import itertools
 
 S = 10**9
 T = 19_676 * DAY

@@ -1,0 +1,79 @@
+"""``pantau backup`` and ``pantau restore``: the whole data folder, while the centre runs."""
+
+import argparse
+import asyncio
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from server import backup, control, settings
+from server.backup import BackupFailed
+from server.control import Answer, Ask
+from server.settings import Settings
+from server.store import Store, StoreUnavailable
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to ``pantau``."""
+    save = commands.add_parser("backup", help="copy state and points, also while the centre runs")
+    save.add_argument(
+        "--to", required=True, type=Path, metavar="PATH", help="a new folder, or a new file that ends in .tar"
+    )
+    save.set_defaults(run=_backup)
+    back = commands.add_parser("restore", help="bring a backup back into an empty data folder")
+    back.add_argument("--from", dest="source", required=True, type=Path, metavar="PATH")
+    back.set_defaults(run=_restore)
+    for each in (save, back):
+        each.add_argument("--settings", metavar="PATH", default="server.toml")
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    to = arguments.to.absolute()
+    answer = asyncio.run(_ask_or_make(known, known.store(), to))
+    if answer.error:
+        print(f"pantau: {answer.error}", file=sys.stderr)
+        return 1
+    print(answer.done)
+    return 0
+
+
+async def _ask_or_make(known: Settings, store: Store, to: Path) -> Answer:
+    try:
+        answer = await control.ask(known.data, Ask(backup=str(to)))
+        if answer is not None:
+            return answer
+        made = await backup.make(store, known.state_url, to, at=time.time_ns() // 1_000_000, version=version("pantau"))
+    except (BackupFailed, StoreUnavailable) as error:
+        return Answer(error=str(error))
+    finally:
+        await store.close()
+    return Answer(done=control.told(to, made))
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    try:
+        manifest = backup.restore(arguments.source, known.data)
+        series = asyncio.run(_count(known.store()))
+    except (BackupFailed, StoreUnavailable, OSError) as error:
+        print(f"pantau: {error}", file=sys.stderr)
+        return 1
+    print(f"{known.data}: {len(manifest.files)} files, {series} series, as it was at {_moment(manifest.at)}")
+    for missing in manifest.missing:
+        print(f"not in it: {missing}")
+    return 0
+
+
+async def _count(store: Store) -> int:
+    """Open the store that was brought back, which checks it, and count its series."""
+    try:
+        await store.open()
+        return sum(one.series for one in await store.cardinality())
+    finally:
+        await store.close()
+
+
+def _moment(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))

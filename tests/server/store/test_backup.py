@@ -1,0 +1,193 @@
+"""Backups under load and their way back; through the socket of a centre and without one."""
+
+import argparse
+import asyncio
+import json
+import sqlite3
+import tarfile
+from contextlib import closing
+
+import pytest
+
+from collectors.point import Point
+from configs.units import Duration
+from server import backup, control
+from server.backup import BackupFailed
+from server.cli import backup as command
+from server.control import Ask, Control
+from server.store import Aggregate, Range
+from server.store.embedded import Embedded, Options
+
+S = 10**9
+T = 1_700_000_000 * S
+AT_ONCE = Options(window=Duration(0.0))
+
+
+@pytest.fixture
+async def store(tmp_path, monkeypatch):
+    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
+    made = Embedded(AT_ONCE, tmp_path / "d")
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A state database with its last rows still in the log beside it; its URL."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (n); INSERT INTO t VALUES (1), (2)")
+        yield f"sqlite:///{tmp_path / 'state.db'}"
+
+
+async def total(store):
+    answer = await store.range(Range("m", "f", 0, 10**19 // 2, 10**18, Aggregate.COUNT))
+    return int(sum(value for series in answer for value in series.values))
+
+
+def place(points_from, count=200):
+    return [Point("m", {"n": str(n)}, {"f": float(n), "s": "x"}, T + points_from * 60 * S) for n in range(count)]
+
+
+@pytest.mark.parametrize("name", ["copy", "copy.tar"])
+async def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(store, state, tmp_path, name):
+    acknowledged = 0
+
+    async def write():
+        nonlocal acknowledged
+        while True:
+            await store.write(place(acknowledged))
+            acknowledged += 1
+
+    async def settle():
+        while True:
+            await store.settle(everything=True)
+            await asyncio.sleep(0.01)
+
+    load = [asyncio.create_task(write()), asyncio.create_task(settle())]
+    await asyncio.sleep(0.5)
+    before = acknowledged
+    made = await backup.make(store, state, tmp_path / name, at=7, version="1")
+    after = acknowledged
+    await asyncio.sleep(0.1)
+    for task in load:
+        task.cancel()
+    await asyncio.gather(*load, return_exceptions=True)
+    assert acknowledged > after or after > before
+
+    manifest = await asyncio.to_thread(backup.restore, tmp_path / name, tmp_path / "new")
+    assert manifest == made
+    assert manifest.missing == ()
+    with closing(sqlite3.connect(tmp_path / "new" / "state.db")) as database:
+        assert database.execute("SELECT sum(n) FROM t").fetchone() == (3,)
+    restored = Embedded(AT_ONCE, tmp_path / "new")
+    count = await total(restored)
+    assert before * 200 <= count <= (after + 1) * 200
+    assert count % 200 == 0
+    assert await restored.write(place(acknowledged + 1)) is not None
+    await restored.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"d", "new", "state.db", "state.db-shm", "state.db-wal", name}
+
+
+@pytest.fixture
+async def made(store, state, tmp_path):
+    await store.write(place(1))
+    await backup.make(store, state, tmp_path / "copy", at=7, version="1")
+    return tmp_path / "copy"
+
+
+async def test_what_is_not_as_it_was_written_is_not_brought_back(made, tmp_path):
+    data = tmp_path / "new"
+
+    def fails(match):
+        with pytest.raises(BackupFailed, match=match):
+            backup.restore(made, data)
+        assert not data.exists()
+
+    file = made / "points.duckdb"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    await asyncio.to_thread(fails, r"points\.duckdb is missing or not as it was written")
+    file.unlink()
+    await asyncio.to_thread(fails, r"points\.duckdb is missing")
+    file.write_bytes(whole)
+    manifest = json.loads((made / "manifest.json").read_text())
+    manifest["files"]["../state.db"] = manifest["files"]["state.db"]
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    await asyncio.to_thread(fails, r"outside the backup: \.\./state\.db")
+    (made / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
+    await asyncio.to_thread(fails, "has format 2, this version of Pantau reads 1")
+    (made / "manifest.json").unlink()
+    await asyncio.to_thread(fails, "is no backup")
+
+
+async def test_a_folder_that_is_not_empty_and_a_backup_that_is_there_are_left_alone(made, store, state, tmp_path):
+    with pytest.raises(BackupFailed, match="d is not empty"):
+        await asyncio.to_thread(backup.restore, made, tmp_path / "d")
+    with pytest.raises(BackupFailed, match="copy exists already"):
+        await backup.make(store, state, made, at=7, version="1")
+    (tmp_path / "bad.tar").write_text("no tar")
+    with pytest.raises(BackupFailed, match=r"bad\.tar is no backup"):
+        await asyncio.to_thread(backup.restore, tmp_path / "bad.tar", tmp_path / "new")
+
+
+async def test_a_backup_that_cannot_be_written_leaves_nothing(store, state, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BackupFailed, match=r"cannot write the backup: .*File exists"):
+        await backup.make(store, state, tmp_path / "file" / "copy", at=7, version="1")
+    with pytest.raises(BackupFailed, match="unable to open database file"):
+        await backup.make(store, f"sqlite:///{tmp_path}/nosuch.db", tmp_path / "copy", at=7, version="1")
+    assert not (tmp_path / "copy").exists()
+    assert not (tmp_path / "copy.part").exists()
+
+
+async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
+    made = await backup.make(store, "postgresql://made.up/pantau", tmp_path / "copy.tar", at=7, version="1")
+    assert "pg_dump" in made.missing[0]
+    with tarfile.open(tmp_path / "copy.tar") as archive:
+        assert "./state.db" not in archive.getnames()
+
+
+async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
+    await store.write(place(1))
+    centre = Control(store, state, tmp_path, lambda: 7, "1")
+    await centre.open()
+    try:
+        assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600
+        answers = await asyncio.gather(*(control.ask(tmp_path, Ask(str(tmp_path / f"copy{n}"))) for n in range(2)))
+        assert sorted(bool(one.done) for one in answers) == [False, True]
+        assert [one.error for one in answers if one.error] == ["a backup is being made already"]
+        assert (await control.ask(tmp_path, Ask(str(tmp_path / "d")))).error == f"{tmp_path / 'd'} exists already"
+    finally:
+        await centre.close()
+    assert await control.ask(tmp_path, Ask("/nowhere")) is None
+
+
+async def test_the_commands_work_without_a_centre(tmp_path, capsys):
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.toml").write_text(f'[server]\ndata = "{name}"\n')
+    (tmp_path / "services.toml").write_text("")
+    first = Embedded(AT_ONCE, tmp_path / "old")
+    await first.write(place(1))
+    await first.close()
+    with closing(sqlite3.connect(tmp_path / "old" / "state.db")) as database:
+        database.execute("CREATE TABLE t (n)")
+
+    def run(*words):
+        parser = argparse.ArgumentParser()
+        command.add(parser.add_subparsers())
+        arguments = parser.parse_args(words)
+        return arguments.run(arguments)
+
+    save = ("backup", "--settings", str(tmp_path / "old.toml"), "--to", str(tmp_path / "copy.tar"))
+    back = ("restore", "--settings", str(tmp_path / "new.toml"), "--from", str(tmp_path / "copy.tar"))
+    assert await asyncio.to_thread(run, *save) == 0
+    assert "copy.tar: 2 files" in capsys.readouterr().out
+    assert await asyncio.to_thread(run, *save) == 1
+    assert await asyncio.to_thread(run, *back) == 0
+    assert "2 files, 200 series, as it was at 20" in capsys.readouterr().out
+    assert await asyncio.to_thread(run, *back) == 1
+    assert "is not empty" in capsys.readouterr().err
+    second = Embedded(AT_ONCE, tmp_path / "new")
+    assert await total(second) == 200
+    await second.close()
