@@ -31,7 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _backup(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     to = arguments.to.absolute()
-    answer = asyncio.run(_ask_or_make(known, known.store(), to))
+    answer = asyncio.run(_ask_or_make(known, known.store(), to, version("pantau")))
     if answer.error:
         print(f"pantau: {answer.error}", file=sys.stderr)
         return 1
@@ -39,12 +39,12 @@ def _backup(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask_or_make(known: Settings, store: Store, to: Path) -> Answer:
+async def _ask_or_make(known: Settings, store: Store, to: Path, us: str) -> Answer:
     try:
         answer = await control.ask(known.data, Ask(backup=str(to)))
         if answer is not None:
             return answer
-        made = await backup.make(store, known.state_url, to, at=time.time_ns() // 1_000_000, version=version("pantau"))
+        made = await backup.make(store, known.state_url, to, at=time.time_ns() // 1_000_000, version=us)
     except (BackupFailed, StoreUnavailable) as error:
         return Answer(error=str(error))
     finally:
