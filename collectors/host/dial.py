@@ -117,3 +117,11 @@ def server_tags(url: str) -> dict[str, str]:
     """Return the tags ``server`` and ``port`` of points about the server of a URL."""
     parts = urlsplit(url)
     return {"server": parts.hostname or "", "port": str(parts.port or 80)}
+
+
+def check_addresses(addresses: tuple[str, ...]) -> None:
+    """Raise ValueError for what ``connect`` cannot connect to."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not address.startswith("/") and not (host and port.isdigit()):
+            raise ValueError(f"expected HOST:PORT or the path of a socket, got {address!r}")

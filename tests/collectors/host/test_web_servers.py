@@ -1,6 +1,5 @@
 """nginx, Apache and php-fpm as Debian ships them tell of themselves; pages that are none of theirs are refused."""
 
-import asyncio
 import errno
 import socket
 from pathlib import Path
@@ -77,7 +76,7 @@ def fpm(tmp_path):
         f"[arsip]\nlisten = 127.0.0.1:{port}\npm.status_path = /fpm-arsip\n{pool}"
     )
     with daemon([binary, "-F", "-R", "-n", "-y", config], port=port, log=tmp_path / "fpm.out"):
-        wait_for(lambda: (tmp_path / "php/layanan.sock").exists(), what="the socket")
+        wait_for((tmp_path / "php/layanan.sock").exists, what="the socket")
         yield f"{tmp_path}/php/layanan.sock", port
 
 
@@ -141,17 +140,10 @@ async def test_a_page_without_end_is_given_up(web):
         b"A" * 200_000,
     ],
 )
-async def test_what_is_not_http_is_an_error(answer):
-    async def speak(reader, writer):
-        writer.write(answer)
-        await asyncio.sleep(0.05)
-        writer.close()
-
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(OSError, match="not HTTP|cut off") as caught:
-            await dial.fetch(f"http://127.0.0.1:{port}/", seconds=5)
+async def test_what_is_not_http_is_an_error(speaking, answer):
+    url = f"http://127.0.0.1:{speaking(answer)}/"
+    with pytest.raises(OSError, match=r"not HTTP|cut off|reset") as caught:
+        await dial.fetch(url, seconds=5)
     assert caught.value.errno in {errno.EPROTO, errno.ECONNRESET}
 
 
