@@ -1,6 +1,6 @@
 """Backups of the whole data folder, made while the centre runs, and brought back into an empty folder.
 
-A backup is a folder (or a tar file of it): ``state.db``, the embedded store's files, and ``manifest.json`` with the size and
+A backup is a folder (or a tar file of it): ``state.db``, the embedded store's files in ``store``, and ``manifest.json`` with the size and
 SHA-256 of each. Its last step is a rename, so a backup that has its name is whole.
 """
 
@@ -20,6 +20,7 @@ import msgspec
 from server.store import Store
 
 STATE: Final = "state.db"
+STORE: Final = "store"  # as settings place it in the data folder
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _SQLITE: Final = "sqlite:///"
@@ -54,7 +55,7 @@ async def make(store: Store, state_url: str, to: Path, *, at: int, version: str)
     try:
         await asyncio.to_thread(_begin, part)
         missing = []
-        if not await store.backup(part):
+        if not await store.backup(part / STORE):
             missing.append("the points are in a database of its own: back them up with its tools")
         if state_url.startswith(_SQLITE):
             await asyncio.to_thread(_copy_state, Path(state_url.removeprefix(_SQLITE)), part / STATE)

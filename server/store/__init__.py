@@ -145,5 +145,5 @@ class Store(Protocol):
 
 STORES: Final[dict[str, str]] = {
     "embedded": "server.store.embedded:Embedded",
-    "influx": "server.store.influx:Influx",
+    "influx": "server.store.spooled:SpooledInflux",
 }

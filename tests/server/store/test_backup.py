@@ -80,7 +80,7 @@ async def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(sto
     assert manifest.missing == ()
     with closing(sqlite3.connect(tmp_path / "new" / "state.db")) as database:
         assert database.execute("SELECT sum(n) FROM t").fetchone() == (3,)
-    restored = Embedded(AT_ONCE, tmp_path / "new")
+    restored = Embedded(AT_ONCE, tmp_path / "new" / "store")
     count = await total(restored)
     assert before * 200 <= count <= (after + 1) * 200
     assert count % 200 == 0
@@ -104,7 +104,7 @@ async def test_what_is_not_as_it_was_written_is_not_brought_back(made, tmp_path)
             backup.restore(made, data)
         assert not data.exists()
 
-    file = made / "points.duckdb"
+    file = made / "store" / "points.duckdb"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     await asyncio.to_thread(fails, r"points\.duckdb is missing or not as it was written")
@@ -167,7 +167,7 @@ async def test_the_commands_work_without_a_centre(tmp_path, capsys):
     for name in ("old", "new"):
         (tmp_path / f"{name}.toml").write_text(f'[server]\ndata = "{name}"\n')
     (tmp_path / "services.toml").write_text("")
-    first = Embedded(AT_ONCE, tmp_path / "old")
+    first = Embedded(AT_ONCE, tmp_path / "old" / "store")
     await first.write(place(1))
     await first.close()
     with closing(sqlite3.connect(tmp_path / "old" / "state.db")) as database:
@@ -188,6 +188,6 @@ async def test_the_commands_work_without_a_centre(tmp_path, capsys):
     assert "2 files, 200 series, as it was at 20" in capsys.readouterr().out
     assert await asyncio.to_thread(run, *back) == 1
     assert "is not empty" in capsys.readouterr().err
-    second = Embedded(AT_ONCE, tmp_path / "new")
+    second = Embedded(AT_ONCE, tmp_path / "new" / "store")
     assert await total(second) == 200
     await second.close()

@@ -1,0 +1,96 @@
+"""Writes that wait on disk for a database that is away: batches of line protocol in SQLite, in the order of writing.
+
+For one thread at a time. Every call may raise ``Refused`` when the disk does not take or give them.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from collectors.lineprotocol import decode, encode
+from collectors.point import Point
+
+_SCHEMA: Final = """
+    PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA auto_vacuum=INCREMENTAL;
+    CREATE TABLE IF NOT EXISTS batch (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, oldest INTEGER NOT NULL, points INTEGER NOT NULL, body BLOB NOT NULL);
+"""
+
+
+class Refused(Exception):
+    """The disk does not take or give what waits; why, in one line."""
+
+
+class Batch(NamedTuple):
+    """One write: its number, when it came (ms), its points."""
+
+    id: int
+    at: int
+    points: list[Point]
+
+
+class Summary(NamedTuple):
+    """What waits: batches, points, bytes, when the oldest came (ms), and the oldest time of a point (ns); 0 when none waits."""
+
+    batches: int = 0
+    points: int = 0
+    size: int = 0
+    since: int = 0
+    oldest: int = 0
+
+
+class Waiting:
+    """Batches in ``file``; it is made when it is first needed."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._database: sqlite3.Connection | None = None
+
+    def summary(self) -> Summary:
+        """Tell how much waits."""
+        if self._database is None and not self._file.exists():
+            return Summary()
+        question = "SELECT count(*), total(points), total(length(body)), coalesce(min(at), 0), coalesce(min(oldest), 0) FROM batch"
+        return Summary(*map(int, self._run(question)[0]))
+
+    def add(self, points: Sequence[Point], at: int) -> None:
+        """Put a write at the end; on disk when this returns."""
+        body = zlib.compress(encode(points, unsigned=True), 1)
+        row = (at, min(point.time for point in points), len(points), body)
+        self._run("INSERT INTO batch (at, oldest, points, body) VALUES (?, ?, ?, ?)", *row)
+
+    def first(self) -> Batch | None:
+        """Return the oldest write."""
+        rows = self._run("SELECT id, at, body FROM batch ORDER BY id LIMIT 1")
+        return Batch(rows[0][0], rows[0][1], decode(zlib.decompress(rows[0][2]), now=0).points) if rows else None
+
+    def remove(self, number: int) -> None:
+        """Forget a write."""
+        self._run("DELETE FROM batch WHERE id = ?", number)
+        self._run("PRAGMA incremental_vacuum")
+
+    def expire(self, before: int) -> int:
+        """Forget writes that came before a moment (ms); return how many points that were."""
+        lost = int(self._run("SELECT total(points) FROM batch WHERE at < ?", before)[0][0])
+        if lost:
+            self._run("DELETE FROM batch WHERE at < ?", before)
+        return lost
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        try:
+            if self._database is None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                # the thread changes over the years of a store, but there is only one at a time
+                self._database = sqlite3.connect(self._file, check_same_thread=False, isolation_level=None)
+                self._database.executescript(_SCHEMA)
+            return self._database.execute(statement, values).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            raise Refused(f"{self._file}: {error}") from error
