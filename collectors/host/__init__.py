@@ -53,6 +53,7 @@ COLLECTORS: Final[dict[str, str]] = {
     "phpfpm": "collectors.host.phpfpm:Phpfpm",
     "pressure": "collectors.host.pressure:Pressure",
     "procstat": "collectors.host.procstat:Procstat",
+    "redis": "collectors.host.redis:Redis",
     "sensors": "collectors.host.sensors:Sensors",
     "smart": "collectors.host.smart:Smart",
     "sockets": "collectors.host.sockets:Sockets",

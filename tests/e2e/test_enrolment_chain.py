@@ -133,7 +133,7 @@ def test_a_clone_is_refused_told_of_and_mended(house, tmp_path):
         incident = "SELECT reason, detail FROM incident WHERE check_id = 'pantau/clones' AND subject = 'host/srv-1' AND closed_ms IS NULL"
         wait_for(lambda: house.query(incident), 30, "the incident")
         assert house.query(incident)[0][0] == "clone"
-        assert first.tally()[1] > 0
+        wait_for(lambda: first.tally()[1] > 0, 15, "points of the first")
         collected, delivered, dropped = clone.tally()
         assert (collected > 0, delivered, dropped) == (True, 0, 0)
     assert "another machine at 127.0.0.1 was refused" in house.pantau("enrol", "list")

@@ -96,6 +96,10 @@ async def test_it_writes_what_the_case_expects(case, build, tmp_path):
     assert shown(decode(lines, now=0).points) == shown(expected.points)
 
 
-@pytest.mark.parametrize("name", COLLECTORS)
+# these ask a program over the network: their tests start the real one
+OF_SERVERS = {"apache", "nginx", "phpfpm", "redis"}
+
+
+@pytest.mark.parametrize("name", [name for name in COLLECTORS if name not in OF_SERVERS])
 def test_each_collector_has_cases(name):
     assert len([case for case in NAMES if case.startswith(f"{name}/")]) >= 3

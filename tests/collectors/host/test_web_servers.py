@@ -1,5 +1,6 @@
 """nginx, Apache and php-fpm as Debian ships them tell of themselves; pages that are none of theirs are refused."""
 
+import asyncio
 import errno
 import socket
 from pathlib import Path
@@ -151,9 +152,10 @@ async def test_what_is_not_http_is_an_error(speaking, answer):
 async def test_apache_tells_what_its_workers_do(httpd):
     one = apache.Apache(apache.Options(urls=(f"http://127.0.0.1:{httpd}/server-status?auto",)), Roots())
     (first,) = await one.collect(NOW)
+    await asyncio.sleep(1.2)  # a worker counts what it served once it is done with it
     (second,) = await one.collect(NOW)
     assert second.tags == {"server": "127.0.0.1", "port": str(httpd)}
-    assert second.fields["TotalAccesses"] == first.fields["TotalAccesses"] + 1
+    assert second.fields["TotalAccesses"] >= first.fields["TotalAccesses"] + 1
     assert second.fields["scboard_sending"] == 1.0
     assert sum(value for name, value in second.fields.items() if name.startswith("scboard")) == 5.0
     assert {"TotalkBytes", "BusyWorkers", "IdleWorkers", "Uptime", "ConnsTotal"} <= set(second.fields)
