@@ -21,6 +21,7 @@ from collectors.result import Result, to_point
 from collectors.snmp import Device
 from configs.read import SettingsError
 from server import ledger
+from server.control import Control
 from server.feed import Feed
 from server.ingest import Ingest, routes
 from server.inventory import CLONES_CHECK, STORE_CHECK, Inventory
@@ -119,6 +120,7 @@ class Centre:
             planned=self._courier.wake,
         )
         self._schedule = Schedule(clock=now_ms, tell=self._tell)
+        self._control = Control(self._store, settings.state_url, settings.data, now_ms, version("pantau"))
         self._run_id = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
@@ -151,6 +153,7 @@ class Centre:
         except StoreUnavailable as error:
             _log.warning("the store is away: %s", error)
         await self._ingest.open()
+        await self._control.open()
         self._run_id = await self._database.write(lambda tx: ledger.start_run(tx, now_ms(), version("pantau")))
 
     async def start(self) -> None:
@@ -188,6 +191,7 @@ class Centre:
 
     async def close(self) -> None:
         """Let go of everything outside."""
+        await self._control.close()
         for channel in self._channels.values():
             await channel.close()
         await self._store.close()
