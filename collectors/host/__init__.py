@@ -47,10 +47,12 @@ COLLECTORS: Final[dict[str, str]] = {
     "interrupts": "collectors.host.interrupts:Interrupts",
     "linux_sysctl_fs": "collectors.host.linux_sysctl_fs:LinuxSysctlFs",
     "mdstat": "collectors.host.mdstat:Mdstat",
+    "mysql": "collectors.host.mysql:Mysql",
     "netstat": "collectors.host.netstat:Netstat",
     "nginx": "collectors.host.nginx:Nginx",
     "nstat": "collectors.host.nstat:Nstat",
     "phpfpm": "collectors.host.phpfpm:Phpfpm",
+    "postgresql": "collectors.host.postgresql:Postgresql",
     "pressure": "collectors.host.pressure:Pressure",
     "procstat": "collectors.host.procstat:Procstat",
     "redis": "collectors.host.redis:Redis",
@@ -62,6 +64,7 @@ COLLECTORS: Final[dict[str, str]] = {
     "textfile": "collectors.host.textfile:Textfile",
     "timex": "collectors.host.timex:Timex",
     "updates": "collectors.host.updates:Updates",
+    "x509_cert": "collectors.host.x509_cert:X509Cert",
 }
 
 # what an agent collects that was not told what to collect

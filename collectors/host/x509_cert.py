@@ -4,6 +4,7 @@ import asyncio
 import glob
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -108,8 +109,14 @@ class X509Cert:
             self._can_verify = False
             _log.info("openssl is missing: certificates are not verified")
             return
-        known.verified = ended.complaint() if ended.code else ""
+        known.verified = _reason(ended) if ended.code else ""
         known.verified_at = now
+
+
+def _reason(ended: program.Ended) -> str:
+    """Return why openssl refused: what stands behind the depth in ``error 10 at 0 depth lookup: certificate has expired``."""
+    found = re.search(r"^error \d+ at \d+ depth lookup: *(.+)$", f"{ended.err}\n{ended.out}", re.MULTILINE)
+    return found[1] if found else ended.complaint()
 
 
 def _stamp(path: str) -> Stamp:

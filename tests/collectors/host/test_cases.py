@@ -97,7 +97,7 @@ async def test_it_writes_what_the_case_expects(case, build, tmp_path):
 
 
 # these ask a program over the network: their tests start the real one
-OF_SERVERS = {"apache", "nginx", "phpfpm", "redis"}
+OF_SERVERS = {"apache", "mysql", "nginx", "phpfpm", "postgresql", "redis"}
 
 
 @pytest.mark.parametrize("name", [name for name in COLLECTORS if name not in OF_SERVERS])

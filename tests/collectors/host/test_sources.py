@@ -11,7 +11,15 @@ from collectors.lineprotocol import decode, encode
 # the kernel is asked by a system call, which it never lacks on Linux
 BY_CALL = {"timex"}
 BY_PROGRAM = {"chrony", "smart"}
-OF_SERVERS = {"apache", "nginx", "phpfpm", "redis"}  # what is not there is told in the tests of each
+OF_SERVERS = {
+    "apache",
+    "exec",
+    "mysql",
+    "nginx",
+    "phpfpm",
+    "postgresql",
+    "redis",
+}  # what is not there is told in the tests of each
 
 
 @pytest.fixture
