@@ -46,8 +46,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Netstat:
     """Asks by netlink for the states that few sockets are in; the many that are established or wait are counted by the kernel.
 
-    Where netlink is refused, ``/proc/net/tcp`` is read through instead, which the kernel writes slowly: measured at 100,000
-    connections 15 ms against 150.
+    Where netlink is refused, ``/proc/net/tcp`` is read through instead, which the kernel writes slowly: measured at 19,500
+    sockets 4 ms against 38.
     """
 
     def __init__(self, _options: Options, roots: "Roots", ask: Ask = sockdiag.states) -> None:
