@@ -21,6 +21,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from collectors.result import Reason, Result, Status
 
 _log: Final = logging.getLogger("pantau.schedule")
+_PATIENCE: Final = 3.0  # seconds that a stop gives to results on their way
 _GRACE: Final = 2.0  # a look that overstays its own timeout by this much is cut off as a bug
 
 
@@ -75,6 +76,7 @@ class Schedule:
         self._running: set[str] = set()
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self.lateness: dict[str, Lateness] = {}
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
@@ -113,12 +115,16 @@ class Schedule:
                 self.recheck(job_id, phase(job_id, 2.0))
 
     async def stop(self) -> None:
-        """Take no new work and wait for the looks that run."""
+        """Take no new work, end the looks that run, and let what they showed be told."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_PATIENCE)
+        for telling in self._telling:
+            telling.cancel()
 
     async def _due(self, job_id: str) -> None:
         job, now = self._jobs[job_id], self._clock()
@@ -143,8 +149,17 @@ class Schedule:
             results = await self._look(job)
         finally:
             self._running.discard(job.id)
+        # on its own: while it waits for the disk or a lock, the next look is due all the same
+        telling = asyncio.create_task(self._tell_all(results))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell_all(self, results: Sequence[Result]) -> None:
         for result in results:
-            await self._tell(result)
+            try:
+                await self._tell(result)
+            except Exception:  # noqa: BLE001 - one result that cannot be told must not cost the others
+                _log.exception("a result of %s could not be told", result.check)
 
     async def _look(self, job: Job) -> Sequence[Result]:
         late, asked = self.lateness[job.id], self._clock()

@@ -239,6 +239,8 @@ def bind():
     (folder / "named.conf").write_text(NAMED.format(folder=folder, port=port))
     try:
         with parts.daemon([binary, "-g", "-c", folder / "named.conf"], port=port, log=folder / "log"):
+            # it listens before it has read its zones
+            parts.wait_for(lambda: "all zones loaded" in (folder / "log").read_text(), 15, "bind's zones")
             yield port
     finally:
         shutil.rmtree(folder)
