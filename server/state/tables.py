@@ -9,7 +9,18 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 
 from alerts.tables import metadata
 
-__all__ = ["enrolled", "host", "invitation", "login", "maintenance", "metadata", "monitor_run", "session", "span", "user"]
+__all__ = [
+    "enrolled",
+    "host",
+    "invitation",
+    "login",
+    "maintenance",
+    "metadata",
+    "monitor_run",
+    "session",
+    "span",
+    "user",
+]
 
 _ROW_ID: Final = BigInteger().with_variant(Integer, "sqlite")
 
