@@ -177,10 +177,10 @@ class Embedded:
             self._settler = Settler(tables, monotonic)
         settler = self._settler
         due = settler.due(everything=everything)
-        done = any(settler.settle(work, lambda turn: self._writer.submit(turn).result()) for work in due[:1])
-        if not due:
-            self._writer.submit(self._expire, tables).result()
-        return done
+        for work in due[:1]:
+            return settler.settle(work, lambda turn: self._writer.submit(turn).result())
+        self._writer.submit(self._expire, tables).result()
+        return False
 
     def _expire(self, tables: Tables) -> None:
         options = self._options
@@ -188,6 +188,7 @@ class Embedded:
             keep = {RAW: options.raw, "1m": options.minutes, "5m": options.five_minutes}
             for level, before in retention(keep, min(self._clock(), tables.newest_time)).items():
                 tables.drop_level(level, before)
+        tables.give_back()
 
     async def _keep_settling(self) -> None:
         trouble = Trouble("settling of the embedded store")

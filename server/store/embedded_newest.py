@@ -21,7 +21,7 @@ class Newest:
     """Newest times and values by key; every call is safe beside the others. Numbers are held as their 64 bits.
 
     After a start the first ``count`` keys are unknown until somebody asks; a write says what is newest only from ``horizon``
-    on, where no file has rows.
+    on, where nothing was when it started.
     """
 
     def __init__(self, count: int, horizon: int) -> None:

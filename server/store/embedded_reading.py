@@ -38,7 +38,7 @@ _AGGREGATES: Final = {
 _LAST_ALONE: Final = "arg_max(last, last_time)"  # three times as fast
 _RANGE: Final = f"""
     SELECT grp, {_WINDOW} AS moment, CAST({{value}} AS DOUBLE) AS value
-    FROM ({{rows}}) GROUP BY grp, moment ORDER BY grp, moment"""  # noqa: S608 - our own names
+    FROM ({{rows}}) GROUP BY grp, moment"""  # noqa: S608 - our own names
 # differences are taken as {exact}: a double would round counters beyond 2^53, an unsigned would underflow
 _RATE: Final = f"""
     WITH lasts AS (
@@ -48,7 +48,7 @@ _RATE: Final = f"""
         SELECT grp, moment, value - lag(value) OVER series AS change, moment - lag(moment) OVER series AS span
         FROM lasts WINDOW series AS (PARTITION BY key ORDER BY moment))
     SELECT grp, moment, sum(CAST(change AS DOUBLE) / (CAST(span AS DOUBLE) / 1e9)) AS value
-    FROM changes WHERE change >= 0 GROUP BY grp, moment ORDER BY grp, moment"""  # noqa: S608 - our own names
+    FROM changes WHERE change >= 0 GROUP BY grp, moment"""  # noqa: S608 - our own names
 _LATEST: Final = """
     SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
     FROM ({rows}) GROUP BY key HAVING max(last_time) >= $since"""
@@ -63,20 +63,22 @@ def over_time(
     if kind is None or not groups:
         return []
     require_suited(query, kind)
-    rows = _rows(kind, plan(shelves[kind], query.start, query.end, query.step), query.aggregate, folder)
+    keys = [key for members in groups.values() for key in members]
+    parts = plan(shelves[kind], query.start, query.end, query.step)
+    rows = _rows(kind, parts, query.aggregate, folder, keys)
     if not rows:
         return []
-    keys = [key for members in groups.values() for key in members]
     grouped = np.repeat(np.arange(len(groups), dtype=np.uint32), [len(members) for members in groups.values()])
     statement = _statement(query.aggregate, kind, rows, alone=len(keys) == len(groups))
     answer = ask(statement, {"step": query.step}, {"key": np.array(keys, dtype=np.uint32), "grp": grouped})
-    # rows come sorted by group
-    edges = np.searchsorted(answer["grp"], np.arange(len(groups) + 1))
+    order = np.lexsort((answer["moment"], answer["grp"]))
+    moments, values = answer["moment"][order], answer["value"][order]
+    edges = np.searchsorted(answer["grp"][order], np.arange(len(groups) + 1))
     return [
         Series(
             dict(zip(query.by, label, strict=True)),
-            answer["moment"][edges[index] : edges[index + 1]].tolist(),
-            answer["value"][edges[index] : edges[index + 1]].tolist(),
+            moments[edges[index] : edges[index + 1]].tolist(),
+            values[edges[index] : edges[index + 1]].tolist(),
         )
         for index, label in enumerate(groups)
         if edges[index] < edges[index + 1]
@@ -85,7 +87,7 @@ def over_time(
 
 def newest(kind: str, keys: Sequence[int], since: int, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
     """Find the newest value of each key at or after ``since``."""
-    rows = _rows(kind, plan(shelf, since, _EVER, 0), Aggregate.LAST, folder)
+    rows = _rows(kind, plan(shelf, since, _EVER, 0), Aggregate.LAST, folder, keys)
     if not rows:
         return Chunk(np.array([], np.uint32), np.array([], np.int64), np.array([]))
     wanted = {"key": np.array(keys, dtype=np.uint32), "grp": np.zeros(len(keys), dtype=np.uint32)}
@@ -113,8 +115,12 @@ def _statement(aggregate: Aggregate, kind: str, rows: str, *, alone: bool) -> st
     return _RANGE.format(rows=rows, value=value)
 
 
-def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path) -> str:
+def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path, keys: Sequence[int]) -> str:
     """Return the rows of all parts as roll-ups with the column ``grp`` of ``wanted``; "" when there are no parts."""
+    group, join, condition = "grp", " JOIN wanted USING (key)", ""
+    if len(keys) == 1:
+        # a plain condition is planned and pruned faster than a join
+        group, join, condition = "0 AS grp", "", f"key = {keys[0]} AND "
     if kind == "string" and aggregate is not Aggregate.LAST:
         value = "1 AS n, NULL AS low, NULL AS high, 0 AS total, NULL AS last, time AS last_time"
     else:
@@ -123,8 +129,8 @@ def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path) 
     for part in parts:
         columns = value if part.level == RAW else ROLL_UP
         selects.append(
-            f"SELECT grp, key, time, {columns} FROM {_place(kind, part, folder)} JOIN wanted USING (key)"  # noqa: S608 - our own names
-            f" WHERE {within(part.stretches)}"
+            f"SELECT {group}, key, time, {columns} FROM {_place(kind, part, folder)}{join}"  # noqa: S608 - our own names
+            f" WHERE {condition}{within(part.stretches)}"
         )
     return " UNION ALL ".join(selects)
 

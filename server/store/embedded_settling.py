@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _HOUR_ROWS: Final = 50_000  # so many rows of a type make a file of their hour; fewer wait for the end of the day
 _DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would be larger
+# a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough
+_WORTH: Final = 8
 _HOUR_QUIET: Final = 120.0
 _DAY_QUIET: Final = 1800.0
 _FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
@@ -28,6 +30,9 @@ _OF_FINER: Final = (
     "sum(n)::UINTEGER AS n, min(low) AS low, max(high) AS high, sum(total) AS total,"
     " arg_max(last, last_time) AS last, max(last_time) AS last_time"
 )
+
+
+_OPTIONAL: Final = frozenset({"1m"})
 
 
 class Work(NamedTuple):
@@ -92,12 +97,12 @@ class Settler:
             job = _Job(tables, seen, work)
             try:
                 gone, new = job.hour() if work.width == HOUR else job.day()
-                done = exchange(lambda: tables.settled(work.kind, counts, gone, new))
             except BaseException:
-                job.forget()
+                job.keep(())
                 raise
-        if not done:
-            job.forget()
+        # not in the block: space of rows that a view still sees would not be given back
+        done = exchange(lambda: tables.settled(work.kind, counts, gone, new))
+        job.keep(new if done else ())
         return done
 
 
@@ -123,7 +128,8 @@ class _Job:
         columns = _OF_RAW
         for level, width in self._levels.items():
             file = self._write(level, _rolled(source, columns, width))
-            files.append(file)
+            if self._worth(file):
+                files.append(file)
             source, columns = files_list([self._folder / file.name]), _OF_FINER
         gone = [hours[start] for hours in self._day.hourly.values() if start in hours]
         return gone, files
@@ -142,6 +148,12 @@ class _Job:
         for level, width in self._levels.items():
             whole, hourly = day.whole.get(level), day.hourly.get(level, {})
             again = list(fresh)
+            if level in _OPTIONAL and (whole or hourly):
+                # hours where it was not worth it are needed beside those where it was
+                lacking = (
+                    hour for hour in day.hourly.get(RAW, {}) if hour not in hourly and not (whole and hour >= whole.cut)
+                )
+                again = sorted({*again, *lacking})
             if whole and whole.cut > start and start >= self._known.raw_from:
                 # an hour that was cut has no roll-up: make all of them again
                 again, whole, hourly = list(range(start, start + DAY, HOUR)), None, {}
@@ -158,9 +170,18 @@ class _Job:
                     )
             if parts:
                 cut = whole.cut if whole else start
-                new.append(self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")._replace(cut=cut))
+                file = self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")._replace(cut=cut)
+                new += [file] if self._worth(file) else []
             gone += [file for file in (day.whole.get(level), *day.hourly.get(level, {}).values()) if file]
         return gone, new
+
+    def _worth(self, file: File) -> bool:
+        """Tell whether a roll-up saves enough to be kept."""
+        if file.level not in _OPTIONAL:
+            return True
+        path = files_list([self._folder / file.name])
+        rows, values = self._cursor.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM {path}").fetchall()[0]  # noqa: S608 - our own names
+        return bool(rows * _WORTH <= values)
 
     def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> str:
         files = {file.name: file for hour in hours if (file := self._day.hourly.get(RAW, {}).get(hour))}
@@ -197,10 +218,12 @@ class _Job:
             os.close(folder)
         return File(kind, level, start, start + width, start, path.name)
 
-    def forget(self) -> None:
-        """Delete what was made for nothing."""
+    def keep(self, files: Sequence[File]) -> None:
+        """Delete what was made besides these files."""
+        names = {file.name for file in files}
         for path in self._made:
-            path.unlink(missing_ok=True)
+            if path.name not in names:
+                path.unlink(missing_ok=True)
 
 
 def _rolled(source: str, columns: str, width: int, *, order: bool = True) -> str:

@@ -1,10 +1,9 @@
-"""The embedded store's tables: the only module that knows DuckDB.
+"""The embedded store's tables, an open DuckDB file.
 
 One narrow table for each type of value, ``(key, time, value)``, takes what is written; a time and key stands there once. What
 is settled lies in sorted files beside them; the table ``files`` names those that count.
 """
 
-import re
 import shutil
 import threading
 from collections import Counter
@@ -13,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import duckdb
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from server.store import Latest, Range, Series, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
+from server.store.embedded_file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
 from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
 from server.store.embedded_newest import Newest
 from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
@@ -27,10 +26,6 @@ from server.store.embedded_series import Dictionary, Fresh
 
 _FORMAT: Final = 2
 _READABLE: Final = frozenset({1, _FORMAT})
-_LOG_MAX: Final = "16MB"  # what a start after a crash has to read again: 0.1 s
-# what the world does to a database; all other errors are our bugs
-_AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
-_PREFIX: Final = re.compile(r"^(?:\w+ )?Error: ")
 _SQL_TYPES: Final = {
     "float": "DOUBLE",
     "integer": "BIGINT",
@@ -58,7 +53,7 @@ _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 class View(NamedTuple):
     """One state of the store: a connection that sees it, and the shelves that belong to it."""
 
-    cursor: duckdb.DuckDBPyConnection
+    cursor: Connection
     shelves: Mapping[str, Shelf]
 
 
@@ -79,21 +74,13 @@ class Tables:
         self.writes: Counter[tuple[str, int]] = Counter()
         self.rows: Counter[tuple[str, int]] = Counter()
         self._state = threading.Lock()
+        self._deleted = False
         self._turn = 0
         self._readers: dict[int, int] = {}
         self._gone: list[tuple[int, str]] = []
         with self.plain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._writer = duckdb.connect(
-                file,
-                config={
-                    "memory_limit": f"{memory}B",
-                    "checkpoint_threshold": _LOG_MAX,
-                    "temp_directory": str(file.with_suffix(".tmp")),
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                },
-            )
+            self._writer = connect(file, memory)
         try:
             with self.plain_errors():
                 self._load()
@@ -102,7 +89,6 @@ class Tables:
             raise
 
     def _load(self) -> None:
-        self._writer.execute("SET GLOBAL parquet_metadata_cache = true")
         for statement in _SCHEMA:
             self._writer.execute(statement)
         found = self._writer.execute("SELECT format FROM about").fetchone()
@@ -127,10 +113,9 @@ class Tables:
             self.shelves[kind] = shelf(fresh, (one for one in files if one.kind == kind), raw_from)
         last = [row[0] for table in TABLES.values() for row in self._all(f"SELECT max(time) FROM {table}")]  # noqa: S608 - our own names
         self._marks = Marks(self.dictionary.key_count, max((time for time in last if time is not None), default=None))
-        self._newest = Newest(self.dictionary.key_count, max((one.end for one in files), default=-(2**63)))
-        self.newest_time = max(
-            [*(time for time in last if time is not None), *(one.end for one in files)], default=None
-        )
+        ends = [*(time + 1 for time in last if time is not None), *(one.end for one in files)]
+        self._newest = Newest(self.dictionary.key_count, max(ends, default=-(2**63)))
+        self.newest_time: int | None = max(ends, default=None)
 
     def _check(self, files: Iterable[File]) -> None:
         """Delete what a crash has left in the folder; StoreUnavailable when a file that counts is not there."""
@@ -148,8 +133,8 @@ class Tables:
         """Move what the log holds into the file and close it."""
         try:
             self._writer.close()
-        except duckdb.Error as error:
-            raise StoreUnavailable(_words(error)) from error
+        except Error as error:
+            raise StoreUnavailable(words(error)) from error
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -201,6 +186,17 @@ class Tables:
         raw_from = max(one.end for one in gone) if level == RAW else None
         self._swap(gone=gone, raw_from=raw_from)
 
+    def give_back(self) -> None:
+        """Give the space of deleted rows back to the file system."""
+        if not self._deleted:
+            return
+        self._deleted = False
+        with self.plain_errors():
+            for _ in range(2):
+                # a checkpoint without a change does nothing; the second one can cut off what the first one freed
+                self._writer.execute("UPDATE about SET format = ?", [_FORMAT])
+                self._writer.execute("CHECKPOINT")
+
     def settled(self, kind: str, hours: Mapping[int, int], gone: Sequence[File], new: Sequence[File]) -> bool:
         """Put files in the place of rows of some hours.
 
@@ -247,6 +243,7 @@ class Tables:
             if raw_from is not None:
                 self._writer.execute("DELETE FROM raw_from")
                 self._writer.execute("INSERT INTO raw_from VALUES (?)", [raw_from])
+        self._deleted = True
         if raw_from is not None:
             self.dictionary.oldest = raw_from
         for kind, hour in [one for one in self.rows if closed(*one)]:
@@ -298,9 +295,9 @@ class Tables:
         except BaseException:
             try:
                 self._writer.execute("ROLLBACK")
-            except duckdb.FatalException:
+            except Fatal:
                 self.broken = True
-            except duckdb.Error:
+            except Error:
                 pass  # a commit that fails has ended the transaction
             raise
 
@@ -389,18 +386,17 @@ class Tables:
         """Turn what the world does to a database into StoreUnavailable."""
         try:
             yield
-        except _AWAY as error:
-            self.broken |= isinstance(
-                error, (duckdb.FatalException, duckdb.InternalException, duckdb.ConnectionException)
-            )
-            raise StoreUnavailable(_words(error)) from error
+        except AWAY as error:
+            self.broken |= isinstance(error, BROKEN)
+            raise StoreUnavailable(words(error)) from error
         except OSError as error:
             raise StoreUnavailable(f"{self.file}: {error.strerror}") from error
 
 
 def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:
     def ask(statement: str, parameters: Mapping[str, int], wanted: Mapping[str, NDArray[Any]]) -> Columns:
-        seen.cursor.register("wanted", dict(wanted))
+        if " wanted " in statement:
+            seen.cursor.register("wanted", dict(wanted))
         return seen.cursor.execute(statement, dict(parameters)).fetchnumpy()
 
     return ask
@@ -422,9 +418,3 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str
         name: np.array(column, dtype=object if isinstance(column[0], str) else np.uint32)
         for name, column in zip(names, columns, strict=True)
     }
-
-
-def _words(error: duckdb.Error) -> str:
-    """Say in one line what the database says, e.g. without "IO Error: " and advice."""
-    text = _PREFIX.sub("", str(error).partition("\n")[0]).partition(" See also ")[0]
-    return f"the store is in use by another process: {text}" if "Conflicting lock" in text else text

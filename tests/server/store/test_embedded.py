@@ -252,10 +252,12 @@ class Model:
         rejected = set()
         for point in points:
             for field, value in point.fields.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    continue
                 kind = self.kinds.setdefault((point.measurement, field), kind_of(field, value))
                 if kind != kind_of(field, value):
                     rejected.add((point.measurement, field))
-                elif not isinstance(value, float) or math.isfinite(value):
+                else:
                     series = self.values.setdefault((point.measurement, tuple(sorted(point.tags.items())), field), {})
                     series[point.time] = value
         return rejected

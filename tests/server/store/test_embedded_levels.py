@@ -25,6 +25,7 @@ def small_files(monkeypatch):
     """Let a few rows make a file."""
     monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
     monkeypatch.setattr("server.store.embedded_settling._DAY_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded_settling._WORTH", 0)
 
 
 @pytest.fixture
