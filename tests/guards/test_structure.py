@@ -21,7 +21,7 @@ DOORS = {
     "apscheduler": "server/schedule.py",
     "argon2": "server/web/accounts.py",
     "dns": "collectors/checks/nameservers.py",
-    "duckdb": "server/store/embedded_tables.py",
+    "duckdb": "server/store/embedded_file.py",
     "gufo": "collectors/snmp/gufo.py",
     "icmplib": "collectors/checks/icmp.py",
     "influxdb_client": "server/store/influx.py",
