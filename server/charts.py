@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from server.store import Aggregate, Range, Series, Store
+from server.store import Aggregate, Latest, Range, Series, Store
 
 _SECOND: Final = 1_000_000_000
 _MS: Final = 1_000_000
@@ -229,16 +229,27 @@ async def gauges(store: Store, now: int) -> dict[str, Gauges]:
         store.latest("mem", ["used_percent"], since=since),
         store.latest("disk", ["used_percent"], since=since),
     )
-    idle = {one.tags.get("host", ""): float(one.fields["usage_idle"]) for one in cpu}
-    used = {one.tags.get("host", ""): float(one.fields["used_percent"]) for one in memory}
-    fullest: dict[str, float] = {}
-    for one in disks:
-        host = one.tags.get("host", "")
-        fullest[host] = max(fullest.get(host, 0.0), float(one.fields["used_percent"]))
+    idle, used = _by_host(cpu, "usage_idle"), _by_host(memory, "used_percent")
+    fullest = _by_host(disks, "used_percent")
     return {
         host: Gauges(cpu=100 - idle[host] if host in idle else None, memory=used.get(host), disk=fullest.get(host))
         for host in {*idle, *used, *fullest}
     }
+
+
+def _by_host(found: Sequence[Latest], field: str) -> dict[str, float]:
+    """Return host -> its highest value; a text where a number belongs says nothing."""
+    highest: dict[str, float] = {}
+    for one in found:
+        host, value = one.tags.get("host", ""), _number(one.fields.get(field))
+        if value is not None:
+            highest[host] = max(highest.get(host, value), value)
+    return highest
+
+
+def _number(value: object) -> float | None:
+    # anybody with a token may have written the field first, and as a text
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -271,8 +282,8 @@ async def ports(store: Store, identity: str, now: int) -> list[Port]:
     found = []
     for one in known:
         name = one.tags.get("ifName", "")
-        mega, plain = one.fields.get("ifHighSpeed"), one.fields.get("ifSpeed")
-        speed = float(mega) * 1e6 if mega else float(plain) if plain else None
+        mega, plain = _number(one.fields.get("ifHighSpeed")), _number(one.fields.get("ifSpeed"))
+        speed = mega * 1e6 if mega else plain or None
         found.append(
             Port(
                 name=name,
@@ -292,16 +303,17 @@ def _is_up(value: object) -> bool | None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    digits = "".join(letter if letter.isdigit() else " " for letter in name).split()
-    words = "".join(" " if letter.isdigit() else letter for letter in name).split()
-    return [*((0, word) for word in words[:1]), *((int(number), "") for number in digits)]
+    digits = "".join(letter if letter.isdecimal() else " " for letter in name).split()
+    words = "".join(" " if letter.isdecimal() else letter for letter in name).split()
+    return [*((0, word) for word in words[:1]), *((int(number[:18]), "") for number in digits)]
 
 
 async def uptime(store: Store, identity: str, now: int) -> float | None:
     """Return how many seconds a device has been up, as last polled; StoreUnavailable passes through."""
     since = (now - 900_000) * _MS
     known = await store.latest("device", ["sysUpTime"], since=since, where={"source": identity})
-    return max((float(one.fields["sysUpTime"]) for one in known if "sysUpTime" in one.fields), default=None)
+    told = (_number(one.fields.get("sysUpTime")) for one in known)
+    return max((seconds for seconds in told if seconds is not None), default=None)
 
 
 async def tags(store: Store, measurement: str, field: str, now: int) -> dict[str, list[str]]:

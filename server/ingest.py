@@ -54,6 +54,9 @@ _SHOWN_LINES: Final = 10
 _SHOWN_TEXT: Final = 200
 
 
+_MEMBERS: Final = 100  # of one gzip body; clients send one
+
+
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table ``[ingest]``.
 
@@ -373,8 +376,11 @@ def _secret(request: web.Request) -> str:
 
 def _unpack(body: bytes, limit: int) -> bytes:
     """Unpack gzip, of one or several members, up to ``limit`` bytes."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while body:
+        if len(parts) == _MEMBERS:  # each copies what follows it: without a bound a small body would cost minutes
+            raise Refused(400, f"the gzip body has more than {_MEMBERS} members")
         member = zlib.decompressobj(wbits=31)
         try:
             part = member.decompress(body, limit - size + 1)

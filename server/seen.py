@@ -39,7 +39,8 @@ class Seen:
             row["seen_ms"] = max(at, row["seen_ms"])
             row["point_ms"] = max(newest, row["point_ms"])
             row["address"] = address[:_ADDRESS_MAX]
-            row["client"] = client[:_CLIENT_MAX]
+            # a header may hold bytes that are no text, which no database takes
+            row["client"] = client[:_CLIENT_MAX].encode("utf-8", "replace").decode().replace("\0", "?")
             self._unsaved.add(name)
 
     async def save(self) -> None:

@@ -33,6 +33,12 @@ async def test_a_zip_bomb_is_refused_and_costs_little(serve, memory_store, optio
         assert time.perf_counter() - start < 1
 
 
+async def test_a_body_of_countless_empty_members_is_refused_at_once(centre):
+    members = gzip.compress(b"", mtime=0) * 20_000
+    status, body, _ = await centre.write(members, headers={"Content-Encoding": "gzip"})
+    assert (status, body["message"]) == (400, "the gzip body has more than 100 members")
+
+
 async def test_too_many_lines_are_refused(serve, memory_store, options):
     async with serve(memory_store, msgspec.structs.replace(options, lines=10)) as centre:
         assert (await centre.write(b"m f=1\n" * 10))[0] == 204

@@ -1,7 +1,10 @@
 """When hosts were last heard, by the centre's own clock, also over a restart."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import select
+from yarl import URL
 
 from server.state.tables import host
 
@@ -33,6 +36,22 @@ async def test_a_host_is_seen_when_it_writes_not_when_it_measured(serve, memory_
         "client": "some-agent/1",
     }
     assert (stored["b"]["seen_ms"], stored["b"]["point_ms"]) == (T0, T0 + 7_000)
+
+
+async def test_a_client_whose_name_is_no_text_keeps_nobody_from_being_saved(serve, memory_store, options):
+    async with serve(memory_store, options, clock=lambda: T0) as centre:
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(centre.base).port)
+        writer.write(
+            b"POST /api/v2/write?org=pantau&bucket=pantau HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Authorization: Token s3cret-token\r\nUser-Agent: a\xffb\r\nContent-Length: 14\r\n\r\nm,host=odd f=1"
+        )
+        assert b" 204 " in (await reader.read()).splitlines()[0]
+        writer.close()
+        await centre.write(b"m,host=good f=1")
+        await centre.ingest.flush_seen()
+        stored = await rows(centre)
+    assert set(stored) == {"odd", "good"}
+    assert stored["odd"]["client"] == "a?b"
 
 
 async def test_a_restart_forgets_nobody(serve, memory_store, options):
