@@ -72,7 +72,9 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> E
         finally:
             told.cancel()
             _kill(process.pid)
-            await asyncio.wait({ending}, timeout=_REAP_SECONDS)
+            await asyncio.wait({ending, told}, timeout=_REAP_SECONDS)
+            if told.done() and not told.cancelled():
+                told.exception()  # looked at, so that nobody complains later that nobody did
 
 
 def _kill(group: int) -> None:

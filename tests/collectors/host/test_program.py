@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import time
 from pathlib import Path
@@ -91,6 +92,16 @@ async def test_one_that_closes_its_output_and_goes_on_is_killed(tmp_path, gone):
     with pytest.raises(TimeoutError):
         await run(shell(f"echo $$ > {file}; exec >&- 2>&-; sleep 60"), seconds=0.3)
     await gone(int(file.read_text()))
+
+
+async def test_a_deadline_leaves_no_error_that_nobody_looked_at():
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    with pytest.raises(TimeoutError):
+        await run(shell("sleep 60"), seconds=0.1)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_a_cancelled_reading_leaves_nothing(tmp_path, gone, until):
