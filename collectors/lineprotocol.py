@@ -11,7 +11,7 @@ empty or ends in two backslashes. Like InfluxDB 1.8, but unlike 2.7, it takes ``
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -132,6 +132,10 @@ _PLAIN_MAX: Final = 10_000  # characters; no name in such a line can be too long
 _PLAIN_FIELDS: Final = re.compile(
     r"[^,=\s\0\\]+=-?[0-9]{1,18}(?:i|\.[0-9]{0,18})?(?:,[^,=\s\0\\]+=-?[0-9]{1,18}(?:i|\.[0-9]{0,18})?)*"
 )
+_SHAPE_MAX: Final = 2_000  # characters of a block; a longer one is not looked at as a shape
+_SHAPES_MAX: Final = 20_000  # characters of all blocks that became shapes in one body: 50 ms
+_PLAIN_INTEGER: Final = "(-?[0-9]{1,18})i"
+_PLAIN_REAL: Final = r"(-?[0-9]{1,18}(?:\.[0-9]{0,18})?)"
 _BLANK: Final = " \t\0"
 _NAME_END: Final = re.compile(r"(?<!\\)[, ]")
 _KEY_END: Final = re.compile(r"(?<!\\)[,= ]")
@@ -172,10 +176,11 @@ def decode(body: bytes, *, precision: str = "ns", now: int) -> Decoded:
     unit = UNITS[precision]
     default = now - now % unit
     heads: dict[str, Head] = {}
+    shapes = _Shapes()
     points: list[Point] = []
     errors: list[LineError] = []
     for number, line in _lines(text):
-        point = _plain(line, heads, unit)
+        point = _plain(line, heads, shapes, unit)
         if point is None:
             odd = line.removesuffix("\r").lstrip(_BLANK)
             if not odd or odd[0] == "#":
@@ -230,23 +235,74 @@ def _line_end(text: str, start: int) -> int:
     return len(text)
 
 
-def _plain(line: str, heads: dict[str, Head], unit: int) -> Point | None:
+def _plain(line: str, heads: dict[str, Head], shapes: "_Shapes", unit: int) -> Point | None:
     """Read the common kind of line: plain names, plain numbers, a time. None: look closer."""
     parts = line.split(" ")
     if len(parts) != 3 or len(line) > _PLAIN_MAX:  # noqa: PLR2004 - head, fields, time
         return None
     name, block, stamp = parts
     head = heads.get(name) or _plain_head(name, heads)
-    if head is None or not _PLAIN_FIELDS.fullmatch(block) or not (stamp.isdecimal() and stamp.isascii()):
+    if head is None or not (stamp.isdecimal() and stamp.isascii()):
         return None
     time = int(stamp) * unit
     if time > _TIME_MAX:
         return None
-    fields: dict[str, Value] = {}
-    for pair in block.split(","):
-        key, _, value = pair.partition("=")
-        fields[key] = int(value[:-1]) if value[-1] == "i" else float(value)
-    return Point(head[0], head[1], fields, time)
+    fields = shapes.read(head[0], block)
+    return Point(head[0], head[1], fields, time) if fields else None
+
+
+class _Shapes:
+    """The shapes of one body's blocks of fields, by measurement and number of fields.
+
+    Making one costs as much as reading hundreds of fields: a body that never repeats itself must not make many.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], _Shape | None] = {}
+        self._left = _SHAPES_MAX
+
+    def read(self, measurement: str, block: str) -> dict[str, Value] | None:
+        """Read a plain block of fields. None: look closer."""
+        like = measurement, block.count(",")
+        shape = self._known.get(like)
+        found = shape.pattern.fullmatch(block) if shape else None
+        if shape and found:
+            return shape.read(found.groups())
+        if not _PLAIN_FIELDS.fullmatch(block):
+            return None
+        pairs = [pair.partition("=") for pair in block.split(",")]
+        if like not in self._known:
+            self._known[like] = None
+        elif len(block) <= min(_SHAPE_MAX, self._left):
+            self._left -= len(block)
+            self._known[like] = _Shape(pairs)
+        return {name: int(value[:-1]) if value[-1] == "i" else float(value) for name, _, value in pairs}
+
+
+class _Shape:
+    """The names and kinds of a plain block of fields, which the next line of a measurement mostly has too."""
+
+    __slots__ = ("_converters", "_names", "pattern")
+
+    def __init__(self, pairs: Sequence[tuple[str, str, str]]) -> None:
+        whole = [value[-1] == "i" for _, _, value in pairs]
+        self._names = [name for name, _, _ in pairs]
+        self._converters: type[int | float] | list[type[int | float]] = [int if one else float for one in whole]
+        if len(set(whole)) == 1:
+            self._converters = self._converters[0]
+        self.pattern = re.compile(
+            ",".join(
+                f"{re.escape(name)}={_PLAIN_INTEGER if one else _PLAIN_REAL}"
+                for name, one in zip(self._names, whole, strict=True)
+            )
+        )
+
+    def read(self, texts: Sequence[str]) -> dict[str, Value]:
+        """Read the values."""
+        convert = self._converters
+        if isinstance(convert, list):
+            return dict(zip(self._names, [to(text) for to, text in zip(convert, texts, strict=True)], strict=True))
+        return dict(zip(self._names, map(convert, texts), strict=True))
 
 
 def _plain_head(name: str, heads: dict[str, Head]) -> Head | None:

@@ -123,7 +123,10 @@ def test_a_key_is_not_longer_than_influxdb_allows(tags):
         b'm f="\n' * 50_001,
         b"m," * 100_000,
         b"m f=" + b"9" * 300_000 + b"i",
+        b"".join(b"m %s%d=1 1\n" % (b"x" * 1_900, number) for number in range(1_000)) + b"m",
+        b"".join(b"m%d f%d=1 1\nm%d g=1i 1\n" % (number, number, number) for number in range(30_000)) + b"m",
     ],
+    ids=lambda body: body[:8],
 )
 def test_hostile_bodies_are_read_in_linear_time(body):
     start = time.perf_counter()
@@ -139,6 +142,41 @@ def test_it_reads_or_refuses_any_text(text):
     assert again.errors == []
     assert len(again.points) == len(read.points)
     assert all(0 < error.line <= text.count("\n") + 1 and error.column > 0 for error in read.errors)
+
+
+COMMON_LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["m", "n,t=1", "n,t=2", "m.*"]),
+        st.lists(
+            st.tuples(
+                st.sampled_from(["f", "g", "f.g", "(", "$"]),
+                st.from_regex(r"-?[0-9]{1,18}(i|\.[0-9]{0,4})?", fullmatch=True, alphabet="0189i.-"),
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        st.integers(0, 2**62),
+    ),
+    max_size=30,
+)
+
+
+@given(COMMON_LINES)
+def test_common_lines_are_read_as_odd_ones_are(lines):
+    texts = [f"{head} {','.join(map('='.join, pairs))} {time}" for head, pairs, time in lines]
+    quick = decode("\n".join(texts).encode(), now=0)
+    # a space at the end makes a line an odd one
+    slow = decode("".join(f"{text} \n" for text in texts).encode(), now=0)
+    assert quick == slow
+    assert len(quick.points) == len(lines)
+    for one, other in zip(quick.points, slow.points, strict=True):
+        assert [*map(type, one.fields.values())] == [*map(type, other.fields.values())]
+        assert [*one.fields] == [*other.fields]
+
+
+def test_of_a_field_that_stands_twice_in_a_line_the_last_counts():
+    read = decode(b"m f=1,g=2,f=3 1\n" * 3, now=0)
+    assert read.points == [Point("m", {}, {"f": 3.0, "g": 2.0}, 1)] * 3
 
 
 def test_a_million_common_fields_take_about_a_second():
