@@ -11,10 +11,8 @@ import os
 import pwd
 import shlex
 import shutil
-import socket
 import sqlite3
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +26,7 @@ from agent.gather import Unit
 from agent.machine import fingerprint
 from agent.packing import pack
 from agent.post import Answer, Endpoint, Unreachable
+from agent.resolve import Names
 from agent.settings import Settings
 from collectors.host import COLLECTORS, Roots
 from configs.plugin import find
@@ -139,19 +138,10 @@ def _judged(answer: Answer, found: Settings, file: Path) -> Finding:
 
 def _resolve(host: str) -> tuple[str, str]:
     """Return an address, or "" and why not; never waits longer than a few seconds."""
-    got: list[str] = []
-    why = [f"no answer within {_NAME_SECONDS:.0f} s"]
-
-    def ask() -> None:
-        try:
-            got.append(str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]))
-        except OSError as error:
-            why.append(error.strerror or str(error))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_NAME_SECONDS)
-    return (got[0] if got else ""), why[-1]
+    try:
+        return str(Names().find(host, 0, _NAME_SECONDS)[0].address[0]), ""
+    except OSError as error:
+        return "", error.strerror or str(error)
 
 
 def service(folder: Path) -> Iterator[Finding]:

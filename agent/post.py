@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any, Final, Literal, NamedTuple
+from math import inf
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from agent.resolve import Address, Names
 from agent.version import VERSION
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
@@ -179,6 +181,8 @@ def _retry_after(text: str | None, date: int | None) -> float | None:
         return None
     try:
         return float(int(text))
+    except OverflowError:
+        return inf
     except ValueError:
         moment = _moment(text)
     return None if moment is None or date is None else (moment - date) / 1000
@@ -212,7 +216,7 @@ class _Connection(HTTPConnection):
         self._tls = tls
         self._ca = ca
         self._context: Any = None
-        self._addresses: list[_Address] = []
+        self._names = Names()
 
     def left(self) -> float:
         """Return the seconds that are left; TimeoutError when none are."""
@@ -223,13 +227,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         """Connect to the first address that answers; each gets its share of the time."""
-        try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-            addresses = [_Address(family, address) for family, _, _, _, address in found]
-        except OSError:
-            if not self._addresses:
-                raise
-            addresses = self._addresses
+        addresses = self._names.find(self.host, self.port, self.left() / 2)
         failure: OSError = OSError("the name has no address")
         for position, address in enumerate(addresses):
             try:
@@ -237,7 +235,7 @@ class _Connection(HTTPConnection):
             except OSError as error:
                 failure = error
             else:
-                self._addresses = [address]
+                self._names.good = [address]
                 return
         raise failure
 
@@ -248,7 +246,7 @@ class _Connection(HTTPConnection):
         self.sock.settimeout(self.left())
         super().send(data)
 
-    def _dial(self, address: "_Address", seconds: float) -> socket.socket:
+    def _dial(self, address: Address, seconds: float) -> socket.socket:
         sock = _Socket(address.family, socket.SOCK_STREAM)
         sock.left = self.left
         try:
@@ -277,11 +275,6 @@ class _Connection(HTTPConnection):
             sock.close()
             raise
         return wrapped
-
-
-class _Address(NamedTuple):
-    family: int
-    address: Any
 
 
 class _Deadline:

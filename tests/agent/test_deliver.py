@@ -40,6 +40,7 @@ def poisoned(bad):
         (Answer(204), Verdict.DONE),
         (Answer(200, "{}"), Verdict.DONE),
         (Answer(200, "<html>Silakan masuk", html=True), Verdict.LATER),  # a captive portal
+        (Answer(200, "Silakan masuk"), Verdict.LATER),  # another one, which says it in plain text
         (Answer(301), Verdict.OURS),
         (Answer(400), Verdict.POISON),
         (Answer(400, "<html>", html=True), Verdict.LATER),  # a proxy's page, not the write endpoint

@@ -1,9 +1,15 @@
+import socket
 import ssl
 import subprocess
+import threading
 import time
 import zlib
+from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from parts import require, wait_for
 
 from agent.post import Endpoint, Options, Unreachable, why_not_url
@@ -122,6 +128,9 @@ def test_when_names_cannot_be_resolved_the_address_that_worked_last_is_used(cent
         ("-5", -5.0),
         ("1000000000", 1e9),
         ("Thu, 01 Jan 2026 00:02:00 GMT", 120.0),
+        ("9" * 400, float("inf")),
+        ("9" * 5000, None),
+        ("1.5", None),
         ("soon", None),
         ("", None),
     ],
@@ -182,9 +191,94 @@ def test_over_tls_the_certificate_is_checked_and_the_timeout_holds(centre, certi
     endpoint.close()
 
 
-def test_a_post_under_way_can_be_cut_from_another_thread(centre, post):
-    import threading
+@pytest.mark.parametrize("date", ["Thu, 99 Foo 2026", "0", "", "Fri, 31 Dec 9999 23:59:59 -2359", "x" * 1000])
+def test_a_date_that_is_none_is_no_obstacle(centre, post, date):
+    centre.mood = (204, {"Date": date, "Retry-After": date}, "")
+    assert post()(BODY).status == 204
 
+
+def expired(folder):
+    """Make a certificate for localhost that ended long ago."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2021, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "key.pem", folder / "cert.pem"
+
+
+def test_a_certificate_that_expired_keeps_everything_and_is_said_plainly(centre, tmp_path):
+    key, cert = expired(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    centre._server.socket = context.wrap_socket(centre._server.socket, server_side=True)
+    endpoint = Endpoint(Options(url=f"https://localhost:{centre.port}", ca=str(cert), timeout=Duration(3)))
+    with pytest.raises(Unreachable, match="certificate has expired"):
+        endpoint.post(BODY)
+    assert centre.requests == []
+
+
+def test_a_centre_that_speaks_ipv6_only_is_reached():
+    with socket.socket(socket.AF_INET6) as listener:
+        try:
+            listener.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6: sysctl net.ipv6.conf.lo.disable_ipv6=0")
+        listener.listen()
+        answer = threading.Thread(target=answer_once, args=(listener,))
+        answer.start()
+        endpoint = Endpoint(Options(url=f"http://[::1]:{listener.getsockname()[1]}", timeout=Duration(3)))
+        assert endpoint.post(BODY).status == 204
+        endpoint.close()
+        answer.join(3)
+
+
+def answer_once(listener):
+    connection = listener.accept()[0]
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    connection.close()
+
+
+def test_a_network_that_swallows_large_bodies_costs_the_timeout_only():
+    """Simulated black hole (MTU, firewall): the other side accepts and never reads."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        endpoint = Endpoint(Options(url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=Duration(0.5)))
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="no answer in time"):
+            endpoint.post(bytes(20_000_000))
+        assert time.monotonic() - began < 3
+
+
+def test_an_idle_connection_that_a_router_forgot_costs_one_try(centre, post):
+    """Simulated: the connection is open on this side and dead on the other."""
+    send = post(timeout=Duration(0.5))
+    send(BODY)
+    centre.mood = "hang"
+    with pytest.raises(Unreachable, match="no answer in time"):
+        send(BODY)
+    centre.mood = "ok"
+    assert send(BODY).status == 204
+    assert len({port for *_, port in centre.requests}) == 2
+
+
+def test_a_post_under_way_can_be_cut_from_another_thread(centre, post):
     centre.mood = "hang"
     endpoint = Endpoint(centre.output())
     failed = []
