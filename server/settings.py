@@ -19,7 +19,7 @@ from configs.plugin import find
 from configs.read import Source, Table
 from configs.units import Duration
 from server import register
-from server.ingest import Options as IngestOptions
+from server.ingest_options import Options as IngestOptions
 from server.register import Register
 from server.store import STORES, Store
 

@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import secrets
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,13 +15,20 @@ from configs.secret import Secret, SecretUnreadable
 _log: Final = logging.getLogger("pantau.ingest")
 _FRESH: Final = 5000  # ms that a token read from its place is believed
 _PATIENT: Final = 1000  # ms after which an unknown token makes us look again
+_BYTES: Final = 32
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One who may write: the name that logs show, and where its token is kept."""
+    """One who may write, and nothing else: the name that logs show, and where the token is kept or its SHA-256 (``pantau token``)."""
 
     name: str
-    token: Secret
+    token: Secret | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a token that is there twice or not at all."""
+        if (self.token is None) == (not self.sha256):
+            raise ValueError(f"the token of {self.name!r} needs either 'token' or 'sha256'")
 
 
 class Tokens:
@@ -44,11 +52,11 @@ class Tokens:
         return found
 
     def _find(self, secret: str) -> str | None:
-        given = _digest(secret)
+        given = digest(secret)
         found = None
         # no early end: how long it takes must not tell which one was nearly right
-        for name, digest in self._digests.items():
-            if hmac.compare_digest(given, digest):
+        for name, known in self._digests.items():
+            if hmac.compare_digest(given, known):
                 found = name
         return found
 
@@ -67,13 +75,19 @@ class Tokens:
 
     def _read(self) -> tuple[dict[str, bytes], dict[str, str]]:
         digests, wrong = {}, {}
-        for token in self._tokens:
+        for one in self._tokens:
             try:
-                digests[token.name] = _digest(token.token.reveal())
+                digests[one.name] = digest(one.token.reveal()) if one.token else bytes.fromhex(one.sha256)
             except SecretUnreadable as error:
-                wrong[token.name] = str(error)
+                wrong[one.name] = str(error)
         return digests, wrong
 
 
-def _digest(secret: str) -> bytes:
+def new() -> str:
+    """Make a token that nobody can guess, so that a plain SHA-256 of it is enough."""
+    return secrets.token_urlsafe(_BYTES)
+
+
+def digest(secret: str) -> bytes:
+    """Return the SHA-256 by which a token is known."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

@@ -17,6 +17,10 @@ class StoreUnavailable(Exception):
     """The database cannot be reached or read now; try again. Never to be read as "no data"."""
 
 
+class StoreFull(StoreUnavailable):
+    """The disk that takes writes is full; what was acknowledged is there and can be read."""
+
+
 class Aggregate(StrEnum):
     """What becomes of the values of one step. RATE is the non-negative change per second of a counter (a reset gives no value)."""
 

@@ -20,7 +20,7 @@ from configs.secret import Secret
 from configs.units import Duration, Size
 from server import register, settings
 from server.hours import Profile
-from server.ingest import Options as Ingest
+from server.ingest_options import Options as Ingest
 from server.store import STORES
 
 WORDS = {

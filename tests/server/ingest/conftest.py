@@ -12,7 +12,8 @@ from aiohttp import web
 
 from configs.secret import Secret
 from configs.units import Duration
-from server.ingest import Ingest, Options, routes
+from server.ingest import Ingest, routes
+from server.ingest_options import Options
 from server.state.database import Database
 from server.state.tables import metadata
 from server.store import StoreUnavailable, Written
@@ -27,25 +28,25 @@ TOKEN = "s3cret-token"
 
 
 class MemoryStore:
-    """Keeps points in a list; ``away`` makes it unavailable, ``slow`` makes each write wait, ``rejects`` are told each time."""
+    """Keeps points in a list; ``away`` is raised by each write, ``slow`` makes each write wait, ``rejects`` are told each time."""
 
     def __init__(self):
         self.points: list[Point] = []
         self.writes = 0
-        self.away = False
+        self.away: StoreUnavailable | None = None
         self.slow = 0.0
         self.rejects = ()
 
     async def write(self, points):
         await asyncio.sleep(self.slow)
         if self.away:
-            raise StoreUnavailable("the disk is gone")
+            raise self.away
         self.writes += 1
         self.points += points
         return Written(len(points), self.rejects)
 
     async def health(self):
-        return "the disk is gone" if self.away else ""
+        return str(self.away or "")
 
 
 class Centre:

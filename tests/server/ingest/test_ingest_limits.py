@@ -9,6 +9,7 @@ import msgspec
 import parts
 
 from configs.units import Duration, Size
+from server.store import StoreFull, StoreUnavailable
 
 
 async def test_too_large_a_body_is_refused(serve, memory_store, options):
@@ -46,6 +47,36 @@ async def test_too_many_lines_are_refused(serve, memory_store, options):
         assert (status, body["message"]) == (413, "the body has more than 10 lines")
 
 
+async def test_too_long_a_line_is_named_and_costs_no_other_on_v1(serve, memory_store, options):
+    body = b'm f=1 1\nm s="%s" 2\nm f=3 3\n' % (b"x" * 1000)
+    async with serve(memory_store, msgspec.structs.replace(options, line=Size(1000))) as centre:
+        status, answer, _ = await centre.write(body)
+        assert (status, answer["line"], answer["code"]) == (400, 2, "invalid")
+        assert answer["message"].endswith("x': the line is longer than 1000 bytes")
+        assert len(answer["message"]) < 300
+        assert memory_store.points == []
+        status, answer, _ = await centre.write(body + b"bad 4", "/write?db=pantau")
+        assert status == 400
+        assert answer["error"].endswith("unable to parse 'bad 4': invalid field format dropped=0")
+        assert [point.time for point in memory_store.points] == [1, 3]
+
+
+async def test_a_full_disk_is_told_apart_from_a_store_that_is_away(centre, caplog):
+    caplog.set_level("INFO", "pantau")
+    centre.store.away = StoreFull("no space left on device")
+    status, body, headers = await centre.write(b"m,host=a f=1")
+    why = "no space left on the store's disk, keep the points"
+    assert (status, body) == (507, {"code": "insufficient storage", "message": why})
+    assert int(headers["Retry-After"]) > 0
+    assert (await centre.write(b"m f=1", "/write?db=pantau"))[:2] == (507, {"error": why})
+    centre.store.away = None
+    assert (await centre.write(b"m f=1"))[0] == 204
+    assert [record.message for record in caplog.records if record.name == "pantau.ingest"] == [
+        "the store is full (no space left on device); clients are asked to keep their points",
+        "the store takes points again",
+    ]
+
+
 async def test_a_body_that_drips_is_given_up(serve, memory_store, options):
     async with serve(memory_store, msgspec.structs.replace(options, patience=Duration(0.2))) as centre:
 
@@ -58,13 +89,13 @@ async def test_a_body_that_drips_is_given_up(serve, memory_store, options):
 
 async def test_while_the_store_is_away_clients_are_asked_to_come_again(centre, caplog):
     caplog.set_level("INFO", "pantau")
-    centre.store.away = True
+    centre.store.away = StoreUnavailable("the disk is gone")
     for _ in range(3):
         status, body, headers = await centre.write(b"m,host=a f=1")
         assert (status, body["code"]) == (503, "unavailable")
         assert int(headers["Retry-After"]) > 0
     assert (await centre.write(b"m f=1", "/write?db=pantau"))[0] == 503
-    centre.store.away = False
+    centre.store.away = None
     assert (await centre.write(b"m f=1"))[0] == 204
     told = [record.message for record in caplog.records if record.name == "pantau.ingest"]
     assert told == [
@@ -96,9 +127,9 @@ async def test_a_client_that_goes_away_leaves_nothing_held(serve, memory_store, 
         )
         writer.write(f"{head}Content-Length: 1000\r\n\r\nm f=1\n".encode())
         await writer.drain()
-        await parts.wait_until(lambda: centre.ingest._held == 6)
+        await parts.wait_until(lambda: centre.ingest._bodies.held == 6)
         writer.transport.abort()
-        await parts.wait_until(lambda: centre.ingest._held == 0)
+        await parts.wait_until(lambda: centre.ingest._bodies.held == 0)
         assert memory_store.points == []
 
 

@@ -1,0 +1,24 @@
+"""``pantau token``: a new token for a program that writes points; the settings keep its hash only."""
+
+import argparse
+from typing import Any
+
+import msgspec
+
+from server import tokens
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add ``pantau token`` to the command line."""
+    told = "make a token for a program that writes points (Telegraf, Glances); it is shown this once"
+    parser = commands.add_parser("token", help=told, description=told.capitalize() + ".")
+    parser.add_argument("name", metavar="NAME", help="who writes with it; logs show it")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    token = tokens.new()
+    name = msgspec.json.encode(arguments.name).decode()
+    print(f"token:  {token}")
+    print(f'line of `tokens` in [ingest]:  {{ name = {name}, sha256 = "{tokens.digest(token).hex()}" }},')
+    return 0

@@ -1,0 +1,72 @@
+"""What a client is told when its write is not taken, or not whole: in the words and shape of the InfluxDB whose path it used."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+
+from collectors.lineprotocol import LineError
+from server.store import Rejected
+
+_CODES: Final = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not found",
+    408: "request timeout",
+    413: "request too large",
+    422: "unprocessable entity",
+    429: "too many requests",
+    503: "unavailable",
+    507: "insufficient storage",
+}
+_SHOWN_LINES: Final = 10
+_SHOWN_TEXT: Final = 200
+
+
+class Refused(Exception):
+    """A write that is not taken, or not whole: HTTP status, why, seconds to wait, and the first bad line."""
+
+    def __init__(self, status: int, why: str, *, retry: int | None = None, line: LineError | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.retry = retry
+        self.line = line
+
+
+def as_v2(refused: Refused) -> web.Response:
+    """Answer as InfluxDB 2: ``{"code", "message"}``, and line and column of a malformed line."""
+    code = _CODES[refused.status]
+    body: dict[str, str | int] = {"code": code, "message": refused.why}
+    if refused.line is not None:
+        body |= {"line": refused.line.line, "column": refused.line.column}
+    return _answer(refused, body, {"X-Platform-Error-Code": code})
+
+
+def as_v1(refused: Refused) -> web.Response:
+    """Answer as InfluxDB 1: ``{"error"}``, which stands in a header too."""
+    if refused.status == 401:  # noqa: PLR2004 - Unauthorized
+        return _answer(refused, {"error": refused.why}, {"WWW-Authenticate": 'Basic realm="InfluxDB"'})
+    told = " ".join(refused.why.split()).encode("ascii", "replace").decode()
+    return _answer(refused, {"error": refused.why}, {"X-Influxdb-Error": told})
+
+
+def _answer(refused: Refused, body: Mapping[str, str | int], headers: Mapping[str, str]) -> web.Response:
+    later = {} if refused.retry is None else {"Retry-After": str(refused.retry)}
+    return web.json_response(body, status=refused.status, headers={**headers, **later})
+
+
+def unable(errors: Sequence[LineError]) -> str:
+    """Name malformed lines, the first of them only."""
+    lines = [
+        f"unable to parse '{error.text[:_SHOWN_TEXT]}': {error.why[:_SHOWN_TEXT]}" for error in errors[:_SHOWN_LINES]
+    ]
+    more = len(errors) - len(lines)
+    return "\n".join(lines + [f"and {more} more"] * (more > 0))
+
+
+def partial(rejected: Sequence[Rejected]) -> str:
+    """Say why fields were not written, each reason once."""
+    reasons = list(dict.fromkeys(one.why for one in rejected))[:_SHOWN_LINES]
+    return f"partial write: {'; '.join(reasons)} dropped={len(rejected)}"

@@ -1,0 +1,128 @@
+"""The body of a write: read, unpacked and decoded within limits of size, lines, time and memory, off the event loop."""
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from collectors.lineprotocol import Decoded, LineError, decode
+from server.ingest_answers import Refused
+from server.ingest_options import Options
+
+Hold = Callable[[int], None]
+
+_SMALL: Final = 4096  # bytes that are read faster than a thread is woken
+_BUSY_RETRY: Final = 2  # seconds
+_MEMBERS: Final = 100  # of one gzip body; clients send one
+_SHOWN_TEXT: Final = 200
+
+
+class Bodies:
+    """Reads bodies; ``close`` after the last."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="ingest")
+        self.held = 0
+
+    async def close(self) -> None:
+        """Let go of the threads."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[Hold]:
+        """Give a function that books memory for one request; all of it is given back at the end of the block."""
+        booked = 0
+
+        def hold(size: int) -> None:
+            nonlocal booked
+            if self.held > booked and self.held + size > self._options.held:
+                raise Refused(429, "too many writes at once", retry=_BUSY_RETRY)
+            booked += size
+            self.held += size
+
+        try:
+            yield hold
+        finally:
+            self.held -= booked
+
+    async def read(self, request: web.Request, precision: str, hold: Hold, now: int) -> Decoded:
+        """Read the points of a request; lines without a time get ``now`` (ns). Raises Refused."""
+        encoding = request.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in {"identity", "gzip"}:
+            raise Refused(400, f"unsupported content encoding {encoding!r}")
+        body = await self._received(request, hold)
+        if encoding == "identity" and len(body) <= _SMALL:
+            return _decode(body, precision, now, self._options)
+        loop = asyncio.get_running_loop()
+        if encoding == "gzip":
+            body = await loop.run_in_executor(self._threads, _unpack, body, self._options.unpacked)
+            hold(len(body))
+        return await loop.run_in_executor(self._threads, _decode, body, precision, now, self._options)
+
+    async def _received(self, request: web.Request, hold: Hold) -> bytes:
+        limit = self._options.body
+        if (request.content_length or 0) > limit:
+            raise Refused(413, f"the body is larger than {limit} bytes")
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._options.patience):
+                async for part in request.content.iter_any():
+                    size += len(part)
+                    if size > limit:
+                        raise Refused(413, f"the body is larger than {limit} bytes")
+                    hold(len(part))
+                    parts.append(part)
+        except TimeoutError as error:
+            raise Refused(408, f"the body did not come within {self._options.patience:.0f} s") from error
+        return b"".join(parts)
+
+
+def _unpack(body: bytes, limit: int) -> bytes:
+    """Unpack gzip, of one or several members, up to ``limit`` bytes."""
+    parts: list[bytes] = []
+    size = 0
+    while body:
+        if len(parts) == _MEMBERS:  # each copies what follows it: without a bound a small body would cost minutes
+            raise Refused(400, f"the gzip body has more than {_MEMBERS} members")
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(body, limit - size + 1)
+        except zlib.error as error:
+            raise Refused(400, "the body is not gzip") from error
+        size += len(part)
+        if size > limit:
+            raise Refused(413, f"the body is larger than {limit} bytes when unpacked")
+        if not member.eof:
+            raise Refused(400, "the gzip body is cut off")
+        parts.append(part)
+        body = member.unused_data
+    return b"".join(parts)
+
+
+def _decode(body: bytes, precision: str, now: int, options: Options) -> Decoded:
+    if body.count(b"\n") > options.lines:
+        raise Refused(413, f"the body has more than {options.lines} lines")
+    long: list[LineError] = []
+    if len(body) > options.line:
+        body, long = _without_long(body, options.line)
+    found = decode(body, precision=precision, now=now)
+    if not long:
+        return found
+    return msgspec.structs.replace(found, errors=sorted([*long, *found.errors], key=lambda error: error.line))
+
+
+def _without_long(body: bytes, limit: int) -> tuple[bytes, list[LineError]]:
+    """Empty the lines that are longer than ``limit`` bytes, so that the others keep their numbers."""
+    lines = body.split(b"\n")
+    why = f"the line is longer than {limit} bytes"
+    long = [index for index, line in enumerate(lines) if len(line) > limit]
+    errors = [LineError(index + 1, 1, why, lines[index][:_SHOWN_TEXT].decode("utf-8", "replace")) for index in long]
+    for index in long:
+        lines[index] = b""
+    return (b"\n".join(lines) if long else body), errors

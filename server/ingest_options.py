@@ -1,0 +1,26 @@
+"""Settings of the ingest."""
+
+import msgspec
+
+from configs.units import Duration, Size
+from server.tokens import Token
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table ``[ingest]``.
+
+    ``org`` and ``bucket`` are what clients must name (``bucket`` is the database of ``/write``). ``tokens`` may write for any host;
+    hosts that joined (``pantau enrol``) have tokens of their own. ``body`` limits a request as it is sent, ``unpacked`` its text,
+    ``lines`` its lines, ``line`` one of them, ``patience`` how long its body may take; ``held`` is the text of all requests that are
+    being worked on: beyond it they are asked to come later.
+    """
+
+    org: str = "pantau"
+    bucket: str = "pantau"
+    tokens: tuple[Token, ...] = ()
+    body: Size = Size(10_000_000)
+    unpacked: Size = Size(25_000_000)
+    lines: int = 250_000
+    line: Size = Size(1_000_000)
+    held: Size = Size(50_000_000)
+    patience: Duration = Duration(60)

@@ -1,0 +1,106 @@
+"""Who may write: tokens of the settings for any host, tokens of hosts that joined for their own points from their own machine."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from alerts.tables import Database
+from collectors.point import Point
+from server.clones import HEADER, Clones, fingerprint
+from server.enrolled import Enrolled
+from server.enrolment import AGENT_TOKEN, Agent
+from server.ingest_answers import Refused
+from server.store import Rejected
+from server.tokens import Token, Tokens
+
+STRANGER: Final = "unauthorized access"
+
+
+class Writer(msgspec.Struct, frozen=True):
+    """Who sends a write: from where, by which fingerprint, and the host that joined with this token, if one did."""
+
+    address: str
+    machine: str
+    agent: Agent | None = None
+
+
+class Writers:
+    """Knows who may write, and what. ``clock`` is ms since epoch."""
+
+    def __init__(self, tokens: Sequence[Token], database: Database, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._tokens = Tokens(tokens, clock)
+        self.enrolled = Enrolled(database, clock)
+        self.clones = Clones()
+
+    async def open(self) -> None:
+        """Say at once whose token cannot be read."""
+        await self._tokens.owner("")
+
+    async def find(self, request: web.Request) -> Writer:
+        """Tell who sends a request; Refused (401, 403) when nobody who may write."""
+        secret = secret_of(request)
+        address, machine = request.remote or "", fingerprint(request.headers.get(HEADER, ""))
+        if secret.startswith(AGENT_TOKEN):
+            agent = await self.enrolled.find(secret)
+            if agent is not None:
+                await self._admit(agent, machine, address)
+                return Writer(address, machine, agent)
+        elif secret and await self._tokens.owner(secret) is not None:
+            return Writer(address, machine)
+        raise Refused(401, STRANGER)
+
+    async def _admit(self, agent: Agent, machine: str, address: str) -> None:
+        """Let only the machine that joined write with its token."""
+        if not self.clones.admit(agent.host, machine, at=self._clock(), address=address, bound=agent.machine):
+            await self.enrolled.claim(agent, machine, address)
+            raise Refused(
+                403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
+            )
+
+    def allowed(self, writer: Writer, points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:
+        """Split points into those that this writer may write, and the rest; Refused for a name that another machine has."""
+        if writer.agent is not None:
+            return _of_host(points, writer.agent.host)
+        if writer.machine:
+            self._admit_hosts(writer, points)
+        return points, []
+
+    def _admit_hosts(self, writer: Writer, points: Sequence[Point]) -> None:
+        """Refuse a machine that writes, by a token that many share, under a name that another one has."""
+        for host in {point.tags.get("host", "") for point in points} - {""}:
+            if not self.clones.admit(host, writer.machine, at=self._clock(), address=writer.address):
+                raise Refused(403, f"another machine writes as {host}; see pantau-agent doctor")
+
+
+def secret_of(request: web.Request) -> str:
+    """Find the token: ``Token X``, ``Bearer X``, the password of Basic, or the parameter ``p`` of ``/write``."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    match scheme.lower():
+        case "token" | "bearer":
+            return value.strip()
+        case "basic":
+            try:
+                return base64.b64decode(value, validate=True).decode().partition(":")[2]
+            except (binascii.Error, UnicodeDecodeError):
+                return ""
+    return request.query.get("p", "") if request.path == "/write" else ""
+
+
+def _of_host(points: Sequence[Point], host: str) -> tuple[Sequence[Point], list[Rejected]]:
+    """Split points into those of a host and the rest, which its token must not write."""
+    kept, foreign = [], []
+    for point in points:
+        name = point.tags.get("host", "")
+        if name == host:
+            kept.append(point)
+        else:
+            of = f"host {name!r}" if name else "no host"
+            foreign.append(
+                Rejected(point.measurement, "", f"this token writes points of host {host!r} only, not of {of}")
+            )
+    return kept, foreign
