@@ -44,6 +44,8 @@ COLLECTORS: Final[dict[str, str]] = {
     "apache": "collectors.host.apache:Apache",
     "chrony": "collectors.host.chrony:Chrony",
     "conntrack": "collectors.host.conntrack:Conntrack",
+    "docker": "collectors.host.docker:Docker",
+    "exec": "collectors.host.exec:Exec",
     "interrupts": "collectors.host.interrupts:Interrupts",
     "linux_sysctl_fs": "collectors.host.linux_sysctl_fs:LinuxSysctlFs",
     "mdstat": "collectors.host.mdstat:Mdstat",

@@ -22,7 +22,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Fetch(Protocol):
     """How collectors read web pages; tests hand in another one."""
 
-    async def __call__(self, url: str, *, seconds: float, socket: str = "") -> bytes:
+    async def __call__(self, url: str, *, seconds: float, socket: str = "", most: int = _MOST) -> bytes:
         """Return the page at ``url``; see ``fetch``."""
         ...
 

@@ -62,6 +62,7 @@ def test_this_host_writes_nothing_unknown(missing, name):
         "cpu": {"collect_cpu_time": True, "report_active": True},
         "mem": {"collect_extended": True},
         "kernel": {"collect": ("ksm", "psi")},
+        "exec": {"commands": {"benar": ("true",)}},
         "procstat": {"exe": ("python",)},
         "nstat": {"fields": ("*",)},
         "interrupts": {"percpu": True},

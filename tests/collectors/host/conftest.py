@@ -15,7 +15,7 @@ from collectors.host.program import Ended
 from configs.plugin import find
 
 # what a collector that has nothing to do by itself is told
-LEAST = {"procstat": {"exe": ("python",)}}
+LEAST = {"exec": {"commands": {"benar": ("true",)}}, "procstat": {"exe": ("python",)}}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def programs():
     """Stand in for ``program.run``: ``programs(file)`` answers as the file says, ``"command line" = {code, out, err}``."""
 
     def answering(file):
-        async def run(command, *, seconds):
+        async def run(command, *, seconds, **_):
             known = tomllib.loads(await asyncio.to_thread(file.read_text))
             line = " ".join(command)
             if line not in known:
