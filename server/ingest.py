@@ -161,14 +161,15 @@ class Ingest:
         return self._clock() * 1_000_000
 
     def _check_bucket(self, query: Mapping[str, str]) -> None:
-        org = query.get("org") or query.get("orgID")
+        org, bucket = query.get("org") or query.get("orgID"), query.get("bucket", "")
+        if not bucket:
+            raise Refused(404, "bucket not found")
         if not org:
             raise Refused(400, "Please provide either orgID or org")
         if org != self._options.org:
             raise Refused(404, f'organization name "{org}" not found')
-        bucket = query.get("bucket", "")
         if bucket != self._options.bucket:
-            raise Refused(404, f'bucket "{bucket}" not found' if bucket else "bucket not found")
+            raise Refused(404, f'bucket "{bucket}" not found')
 
     def _check_database(self, query: Mapping[str, str]) -> None:
         name = query.get("db", "")

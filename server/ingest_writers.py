@@ -78,7 +78,9 @@ class Writers:
 
 
 def secret_of(request: web.Request) -> str:
-    """Find the token: ``Token X``, ``Bearer X``, the password of Basic, or the parameter ``p`` of ``/write``."""
+    """Find the token: the parameter ``p`` of ``/write``, else ``Token X``, ``Bearer X`` or the password of Basic."""
+    if request.path == "/write" and (password := request.query.get("p")):
+        return password
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     match scheme.lower():
         case "token" | "bearer":
@@ -88,7 +90,7 @@ def secret_of(request: web.Request) -> str:
                 return base64.b64decode(value, validate=True).decode().partition(":")[2]
             except (binascii.Error, UnicodeDecodeError):
                 return ""
-    return request.query.get("p", "") if request.path == "/write" else ""
+    return ""
 
 
 def _of_host(points: Sequence[Point], host: str) -> tuple[Sequence[Point], list[Rejected]]:

@@ -1,15 +1,18 @@
 """Real parts for tests: servers and device daemons on free ports of 127.0.0.1, or a visible skip that says how to get them."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +63,14 @@ async def wait_until(happened, seconds: float = 10.0, what: str = "it"):
         if time.monotonic() > end:
             pytest.fail(f"{what} did not happen within {seconds} s")
         await asyncio.sleep(0.05)
+
+
+def post_json(url: str, body: object, token: str = "") -> Any:
+    """Send JSON with a token of InfluxDB 2; return the JSON of the answer."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Token {token}"}
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
 
 
 def listens(port: int) -> bool:
@@ -126,10 +137,10 @@ def nginx(folder: Path, config: str, port: int) -> Iterator[subprocess.Popen]:
 
 
 @contextmanager
-def influxdb1(folder: Path) -> Iterator[str]:
-    """Run InfluxDB 1.6.7 with empty data; yields its base URL."""
+def influxdb1(folder: Path, http: str = "", port: int | None = None) -> Iterator[str]:
+    """Run InfluxDB 1.6.7 on what ``folder`` holds; ``http`` are more lines of ``[http]``. Yields its base URL."""
     binary = require("influxd", "influxdb")
-    port, rpc = free_port(), free_port()
+    port, rpc = port or free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "influxdb.conf"
     file.write_text(
@@ -143,6 +154,7 @@ def influxdb1(folder: Path) -> Iterator[str]:
         [http]
         bind-address = "127.0.0.1:{port}"
         log-enabled = false
+        {http}
         [monitor]
         store-enabled = false
         """
