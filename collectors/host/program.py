@@ -59,9 +59,9 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> E
         write_err.close()
         told = asyncio.gather(_read(out, most), _read(err, _MOST_COMPLAINT, drop=True))
         ending = asyncio.ensure_future(process.wait())
+        both: set[asyncio.Future[Any]] = {ending, told}
         try:
             async with asyncio.timeout(seconds):
-                both: set[asyncio.Future[Any]] = {ending, told}
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not told.done():
                     _kill(process.pid)  # what it left behind holds the pipes open
@@ -72,7 +72,7 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> E
         finally:
             told.cancel()
             _kill(process.pid)
-            await asyncio.wait({ending, told}, timeout=_REAP_SECONDS)
+            await asyncio.wait(both, timeout=_REAP_SECONDS)
             if told.done() and not told.cancelled():
                 told.exception()  # looked at, so that nobody complains later that nobody did
 
