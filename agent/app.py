@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -51,6 +51,7 @@ class App:
         self._clock = clock
         self._systemd = systemd
         self._machine = machine
+        self._refused = ""
         self._sender = Sender(Endpoint(settings.output, machine), spool, clock, _flushes(settings))
         self._disk = ThreadPoolExecutor(1, "spool")
         self._inbox = Inbox()
@@ -87,7 +88,7 @@ class App:
         settings, counts = self._settings, dict[str, Counts]()
         units = list(settings.units)
         if settings.agent.internal:
-            itself = Internal(counts, self._spool, self._sender, self._clock)
+            itself = Internal(counts, self._spool, self._sender, self._clock, lambda: self._refused)
             units.append(Unit("internal", itself, settings.agent.internal, 1.0))
         for unit in units:
             runner = Runner(unit, settings.tags, self._clock)
@@ -125,8 +126,9 @@ class App:
             await asyncio.sleep(self._systemd.watchdog or _STALL)
             now = self._clock.monotonic()
             sending = now - self._sender.progress < _STALL + self._settings.output.timeout
-            collecting = any(now - one.turned < _STALL + 2 * one.unit.interval for one in self._runners)
-            if sending and collecting:
+            turning = [runner for runner, task in self._runners.items() if not task.done()]
+            collecting = any(now - one.turned < _STALL + 2 * one.unit.interval for one in turning)
+            if sending and (collecting or not turning):
                 self._systemd.tell("WATCHDOG=1")
 
     async def _reload_forever(self) -> None:
@@ -137,7 +139,9 @@ class App:
                 fresh = await asyncio.to_thread(self._reread)
             except SettingsError as error:
                 log.error("the settings were not taken, the old ones stay in force: %s", error)  # noqa: TRY400 - the message is for the owner
+                self._refused = str(error)
                 continue
+            self._refused = ""
             if fresh.state_dir != self._settings.state_dir:
                 log.warning("a new state_dir is taken at the next start")
             await self._stop_collectors()
@@ -164,8 +168,13 @@ class App:
         self._spool.close()
 
 
-def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:
-    """Run the agent in this process until a signal ends it; raises daemon.Occupied when its state folder is taken."""
+def serve(
+    settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str], hangups: Sequence[int] = ()
+) -> None:
+    """Run the agent in this process until a signal ends it; raises daemon.Occupied when its state folder is taken.
+
+    ``hangups`` are the SIGHUPs that came before this process could act on them.
+    """
     systemd = daemon.Systemd(environ)
     lock = daemon.occupy(settings.state_dir)
     spool = Spool(settings.state_dir / "spool.db", settings.spool)
@@ -177,6 +186,8 @@ def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[s
         loop.add_signal_handler(signal.SIGTERM, app.stop)
         loop.add_signal_handler(signal.SIGINT, app.stop)
         loop.add_signal_handler(signal.SIGHUP, app.reload)
+        if hangups:
+            app.reload()
         await app.run()
 
     loop.run_until_complete(run())

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ def run(arguments: Sequence[str]) -> int:
     modes.add_argument("--once", action="store_true", help="collect and send once, without the spool")
     _add_commands(parser)
     chosen = parser.parse_args(arguments)
+    hangups: list[int] = []
+    if not (chosen.command or chosen.check or chosen.test or chosen.once):
+        signal.signal(signal.SIGHUP, lambda number, _: hangups.append(number))  # else one during the start would end it
     # what systemd hands over to the service is kept beside the settings, for who calls us without systemd
     os.environ.setdefault("CREDENTIALS_DIRECTORY", str(chosen.settings.absolute().parent))
     with without_heavy_modules(os.environ):
@@ -62,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
         daemon.set_up_log(os.environ, found.agent.log_level)
         if chosen.test or chosen.once:
             return _try_out(found, send=chosen.once)
-        app.serve(found, lambda: settings.read(chosen.settings), os.environ)
+        app.serve(found, lambda: settings.read(chosen.settings), os.environ, hangups)
     except (SettingsError, daemon.Occupied) as error:
         print(f"pantau-agent: {error}", file=sys.stderr)
         return _BAD

@@ -10,6 +10,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.pace import Pace
+from agent.series import SeriesLimit
 from collectors.host import Collector
 from collectors.lineprotocol import encode
 from collectors.point import Point
@@ -28,21 +29,27 @@ _LACKING: Final = {
     errno.ENOTSUP,
 }
 _INBOX_LINES: Final = 50_000
+MAX_SERIES: Final = 2000
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """One configured collector: every ``interval`` seconds, at most ``timeout`` seconds each."""
+    """One configured collector: every ``interval`` seconds, at most ``timeout`` seconds each and ``max_series`` at a time."""
 
     name: str
     collector: Collector
     interval: float
     timeout: float
+    max_series: int = MAX_SERIES
 
 
 class Counts(msgspec.Struct):
-    """What one collector did since the start: lines, failures, the timeouts among them, turns that were missed, last duration."""
+    """What one collector did since the start: lines, failures, the timeouts among them, turns that were missed, last duration.
+
+    ``limited`` are points of series beyond its bound, which were left out.
+    """
 
     gathered: int = 0
+    limited: int = 0
     errors: int = 0
     timeouts: int = 0
     missed: int = 0
@@ -99,6 +106,7 @@ class Runner:
         self._clock = clock
         self._sleep = sleep
         self._pace = Pace(round(unit.interval * 1000))
+        self._limit = SeriesLimit(unit.name, unit.max_series)
         self._task: asyncio.Future[list[Point]] | None = None
         self._failures = 0
         self._resume = 0.0
@@ -152,7 +160,10 @@ class Runner:
         if running:
             self.counts.timeouts += 1
             raise TimeoutError(f"no answer within {self.unit.timeout:g} s")
-        lines = to_lines(self._task.result(), self._tags)
+        points = self._task.result()
+        kept = self._limit.admit(points, began)
+        lines = to_lines(kept, self._tags)
+        self.counts.limited += len(points) - len(kept)
         self.counts.gathered += len(lines)
         return lines
 

@@ -1,7 +1,7 @@
 """The agent about itself, in Telegraf's ``internal_*`` measurements, read like any other collector."""
 
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from agent.clock import Clock
 from agent.gather import Counts as Gathered
@@ -12,13 +12,24 @@ from collectors.point import Point, Value
 
 
 class Internal:
-    """Counts of gathering, writing and the spool. ``gathered`` is by collector and may change as settings do."""
+    """Counts of gathering, writing and the spool. ``gathered`` is by collector and may change as settings do.
 
-    def __init__(self, gathered: Mapping[str, Gathered], spool: Spool, sender: Sender, clock: Clock) -> None:
+    ``refused`` says what is wrong with settings that were not taken, or "".
+    """
+
+    def __init__(
+        self,
+        gathered: Mapping[str, Gathered],
+        spool: Spool,
+        sender: Sender,
+        clock: Clock,
+        refused: Callable[[], str],
+    ) -> None:
         self._gathered = gathered
         self._spool = spool
         self._sender = sender
         self._clock = clock
+        self._refused = refused
 
     async def collect(self, now: int) -> list[Point]:
         """Return ``internal_agent``, ``internal_write`` and one ``internal_gather`` for each collector."""
@@ -41,6 +52,10 @@ class Internal:
             "cpu_time": used.ru_utime + used.ru_stime,
             "memory_rss_peak": used.ru_maxrss * 1024,
         }
+        if refused := self._refused():
+            fields |= {"settings_refused": 1, "settings_error": refused}
+        else:
+            fields["settings_refused"] = 0
         if self._clock.offset_ms is not None:
             fields["clock_offset_ms"] = self._clock.offset_ms
         return fields
@@ -68,4 +83,5 @@ def _gather(one: Gathered) -> dict[str, Value]:
         "gather_timeouts": one.timeouts,
         "errors": one.errors,
         "missed": one.missed,
+        "limited": one.limited,
     }

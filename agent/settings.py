@@ -3,11 +3,11 @@
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from agent.gather import Unit
+from agent.gather import MAX_SERIES, Unit
 from agent.post import Options as Output
 from agent.post import why_not_url
 from agent.spool import Options as Bounds
@@ -21,14 +21,21 @@ _SHORTEST_INTERVAL: Final = 0.1
 _RESERVED_TAG: Final = "host"
 
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Agent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The agent as such. ``internal`` is how often it reports about itself; ``host`` defaults to this machine's name."""
+    """The agent as such. ``internal`` is how often it reports about itself; ``host`` defaults to this machine's name.
+
+    ``max_series`` is how many series one collector may make within an hour; new ones beyond it are left out and counted.
+    """
 
     interval: Duration = Duration(10)
     host: str = ""
     state_dir: str = "/var/lib/pantau-agent"
     internal: Duration = Duration(60)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    max_series: Count = MAX_SERIES
 
 
 class Common(msgspec.Struct, frozen=True):
@@ -37,6 +44,7 @@ class Common(msgspec.Struct, frozen=True):
     type: str = ""
     interval: Duration | None = None
     timeout: Duration | None = None
+    max_series: Count | None = None
 
 
 class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +108,7 @@ def _unit(source: Source, name: str, table: dict[str, Any], agent: Agent, roots:
         collector=kind(source.parse(options, own, at), roots),
         interval=interval,
         timeout=common.timeout or min(interval, _LONGEST_DEADLINE),
+        max_series=common.max_series or agent.max_series,
     )
 
 

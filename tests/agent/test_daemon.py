@@ -98,6 +98,11 @@ class Agent:
         self.process.send_signal(number)
         return self.process.wait(12), time.monotonic() - began
 
+    def catches_hangups(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        return caught >> (signal.SIGHUP - 1) & 1
+
     def state(self):
         return self.folder / "state" / "spool.db-wal"
 
@@ -186,6 +191,49 @@ def test_a_second_agent_on_the_same_state_folder_is_told_so(agent, centre):
     assert f"another pantau-agent (process {agent.process.pid}) uses the state folder" in second.stderr
     assert second.stderr.count("\n") == 1
     assert agent.process.poll() is None
+
+
+def test_sighup_during_the_start_ends_nothing_and_the_settings_are_read_again(agent, centre):
+    agent.write(collectors="[collectors.counter]\ntype = 'slow:Counter'\n")
+    (agent.folder / "slow.py").write_text("import time\ntime.sleep(1.5)\nfrom mine import *\n")  # a slow import
+    agent.start()
+    wait_for(agent.catches_hangups, 10, "a handler")
+    for _ in range(50):
+        agent.process.send_signal(signal.SIGHUP)
+    agent.write(extra='[tags]\nagency = "dinkes"\n')
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any(b"agency=dinkes" in line for line in centre.lines), 10, "points with the new tag")
+    assert agent.end()[0] == 0
+
+
+def test_an_agent_without_a_working_collector_still_lives(agent, centre, tmp_path):
+    agent.write(collectors="[collectors.lacking]\ntype = 'mine:Lacking'\n")
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(10)
+        agent.env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"}
+        agent.start()
+        wait_for(lambda: "collector lacking is off" in agent.log.read_text(), 10, "the complaint")
+        assert [sock.recv(100) for _ in range(4)][-1] == b"WATCHDOG=1"
+        assert agent.end()[0] == 0
+
+
+def test_settings_that_were_refused_are_seen_at_the_centre(agent, centre):
+    agent.write(internal="200ms")
+    agent.start()
+    wait_for(lambda: any(b"settings_refused=0i" in line for line in centre.lines), 10, "the state of the settings")
+    agent.file.write_text(agent.file.read_text() + "\n[collectors.nothing]\n")
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any(b"settings_refused=1i" in line for line in centre.lines), 10, "the refusal")
+    assert any(
+        b'settings_error="agent.toml:' in line and b"unknown collector 'nothing'" in line for line in centre.lines
+    )
+    agent.write(internal="200ms")
+    agent.process.send_signal(signal.SIGHUP)
+    before = len(centre.lines)
+    wait_for(lambda: any(b"settings_refused=0i" in line for line in centre.lines[before:]), 10, "the mended settings")
+    assert agent.end()[0] == 0
 
 
 def test_sighup_takes_new_settings_and_a_bad_file_changes_nothing(agent, centre):

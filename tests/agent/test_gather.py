@@ -167,3 +167,12 @@ async def test_the_inbox_is_bounded_and_counts_what_it_gives_up():
     await inbox.wait()
     assert inbox.take() == ([b"%d" % number for number in range(5, 15)], 5)
     assert inbox.take() == ([], 0)
+
+
+async def test_series_beyond_the_bound_are_left_out_counted_and_told_once(clock, caplog):
+    bomb = Steady([Point("m", {"name": f"veth{n}"}, {"n": 1}, 1) for n in range(30)])
+    one = Runner(Unit("net", bomb, 10, 1, max_series=20), TAGS, clock)
+    kept = await rounds(one, clock, 3)
+    assert len(kept) == 60
+    assert (one.counts.gathered, one.counts.limited) == (60, 30)
+    assert caplog.text.count("more than 20 series") == 1

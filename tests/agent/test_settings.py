@@ -35,6 +35,7 @@ def test_with_collectors_named_only_those_run_each_in_its_own_way(settings):
         [agent]
         host = "srv-1"
         interval = "30s"
+        max_series = 300
         state_dir = "state"
         [tags]
         agency = "dinkes"
@@ -44,6 +45,7 @@ def test_with_collectors_named_only_those_run_each_in_its_own_way(settings):
         interval = "2s"
         [collectors.disk]
         timeout = "3s"
+        max_series = 50
         ignore_fs = ["tmpfs"]
         """
     )
@@ -52,6 +54,7 @@ def test_with_collectors_named_only_those_run_each_in_its_own_way(settings):
         ("often", 2, 2),
         ("disk", 30, 3),
     ]
+    assert [unit.max_series for unit in found.units] == [300, 300, 50]
     assert found.tags == {"host": "srv-1", "agency": "dinkes"}
     assert found.state_dir.name == "state"
     assert found.state_dir.is_absolute()
