@@ -24,6 +24,7 @@ check: $(TESTS)
 
 bench: $(TESTS)
 	$(BIN)/python benchmarks/agent.py
+	$(BIN)/python benchmarks/growth.py
 
 # The reference of every setting, from the settings' own classes; a guard is red when it is old.
 docs: $(TESTS)

@@ -1,123 +1,109 @@
-"""What the agent costs beside prometheus-node-exporter, measured side by side in one run.
+"""What the agent costs beside its peers, measured side by side in one run.
 
     python benchmarks/agent.py [SECONDS]
 
-The exporter is scraped every 10 s by this script; the agent runs its default collectors every 10 s, spools, compresses and
-sends to a small HTTP server in this script. Figures are from /proc after both have warmed up; ratios are what counts.
+Every daemon observes this machine every 10 s: the agent with its default collectors, which it also spools, compresses and sends
+to a small server in this script; its peers set up for the same (see ``peers``), sending to such a server too, or asked by this
+script as their centre would. SECONDS (default 120) are cut into windows of a minute: the CPU is the median of the windows with
+the least and the most, and so are the ratios to node_exporter, whose answer is plain; with gzip, as a Prometheus asks for it,
+it costs more. Memory, threads and files are as of the end, of all processes of a daemon. Peers that are missing are left out.
 """
 
-import shutil
-import signal
-import subprocess
+import statistics
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-INTERVAL = 10
-WARM_UP = 15
-EXPORTER = "127.0.0.1:19100"
+from daemons import Missing, Peer, Sample, cpu, keep_polling, look, started
+from peers import ALL, INTERVAL
+
+WARM_UP = 30
+WINDOW = 60
+BASE = "node_exporter"
 
 
-class Sample(NamedTuple):
-    """One look at a process: MB, MB, seconds of CPU, and counts."""
+class Found(NamedTuple):
+    """What was measured of one daemon: the last look, the share of a core in each window (%), kB a round on the wire."""
 
-    rss: float
-    pss: float
-    cpu: float
-    threads: int
-    fds: int
+    last: Sample
+    cpu: list[float]
+    sent: float
 
 
-class Sink(BaseHTTPRequestHandler):
-    """Takes writes as the centre does."""
+def measure(running: dict[int, Peer], seconds: int) -> dict[str, Found]:
+    """Look at the daemons (by session) at the end of each window."""
+    windows = max(1, round(seconds / WINDOW))
+    sent = {leader: peer.traffic.bytes for leader, peer in running.items()}
+    shares: dict[int, list[float]] = {leader: [] for leader in running}
+    at, before = time.monotonic(), {leader: cpu(leader) for leader in running}
+    for _ in range(windows):
+        time.sleep(at + seconds / windows - time.monotonic())
+        now, after = time.monotonic(), {leader: cpu(leader) for leader in running}
+        for leader, share in shares.items():
+            share.append((after[leader] - before[leader]) / (now - at) * 100)
+        at, before = now, after
+    return {
+        peer.name: Found(
+            look(leader), shares[leader], (peer.traffic.bytes - sent[leader]) / (seconds / INTERVAL) / 1000
+        )
+        for leader, peer in running.items()
+    }
 
-    protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        """Read and acknowledge."""
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(204)
-        self.end_headers()
+def run(seconds: int) -> dict[str, Found]:
+    """Start all peers that are there and measure them."""
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        running: dict[int, Peer] = {}
+        logs: dict[int, Path] = {}
+        for make in ALL:
+            folder = root / make.__name__
+            folder.mkdir()
+            try:
+                peer = make(folder, stack)
+            except Missing as missing:
+                print(f"left out, {missing}")
+                continue
+            leader = stack.enter_context(started(peer.command, folder / "log"))
+            running[leader], logs[leader] = peer, folder / "log"
+        end = keep_polling([peer.poll for peer in running.values() if peer.poll], INTERVAL)
+        stack.callback(end.set)
+        time.sleep(WARM_UP)
+        for leader in [leader for leader in running if not cpu(leader)]:
+            print(f"left out, {running.pop(leader).name} ended: {logs[leader].read_text()[-300:]}")
+        return measure(running, seconds)
 
-    def log_message(self, *_: object) -> None:  # type: ignore[override]
-        """Say nothing."""
+
+def spread(values: list[float], digits: int) -> str:
+    """Write a median, with the least and the most when there are several."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
-def look(pid: int) -> Sample:
-    process = Path("/proc", str(pid))
-    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    memory = dict(line.split(":", 1) for line in (process / "smaps_rollup").read_text().splitlines()[1:])
-    return Sample(
-        rss=int(status["VmRSS"].split()[0]) / 1024,
-        pss=int(memory["Pss"].split()[0]) / 1024,
-        cpu=time.clock_gettime(
-            (~pid << 3) | 2
-        ),  # the process's CPU clock (clock_getcpuclockid(3)): ns where stat has ticks
-        threads=int(status["Threads"]),
-        fds=sum(1 for _ in (process / "fd").iterdir()),
+def show(found: dict[str, Found], seconds: int) -> None:
+    """Print the table."""
+    base = found.get(BASE)
+    print(f"{seconds} s, every {INTERVAL} s; x: times {BASE}")
+    print(
+        f"{'':<20}{'RSS MB':>8}{'PSS MB':>8}{'CPU % of a core':>22}{'threads':>9}{'fds':>5}{'kB/round':>10}"
+        f"{'RSS x':>8}{'PSS x':>7}{'CPU x':>18}"
     )
-
-
-@contextmanager
-def started(command: list[str]) -> Iterator[int]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-
-
-def scrape(until: float) -> None:
-    while time.monotonic() < until:
-        time.sleep(INTERVAL)
-        with urllib.request.urlopen(f"http://{EXPORTER}/metrics", timeout=5) as response:
-            response.read()
-
-
-def measure(pids: dict[str, int], seconds: int) -> dict[str, tuple[Sample, float]]:
-    """Return for each process its last sample and the share of one core it used, in percent."""
-    time.sleep(WARM_UP)
-    began, before = time.monotonic(), {name: look(pid) for name, pid in pids.items()}
-    time.sleep(seconds)
-    after = {name: look(pid) for name, pid in pids.items()}
-    took = time.monotonic() - began
-    return {name: (after[name], (after[name].cpu - before[name].cpu) / took * 100) for name in pids}
+    for name, one in found.items():
+        last = one.last
+        line = f"{name:<20}{last.rss:>8.1f}{last.pss:>8.1f}{spread(one.cpu, 3):>22}{last.threads:>9}{last.fds:>5}{one.sent:>10.1f}"
+        if base:
+            ratios = [mine / theirs for mine, theirs in zip(one.cpu, base.cpu, strict=True)]
+            line += f"{last.rss / base.last.rss:>8.2f}{last.pss / base.last.pss:>7.2f}{spread(ratios, 2):>18}"
+        print(line + ("" if one.sent else "   delivered nothing"))
 
 
 def main() -> int:
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 120
-    exporter = shutil.which("prometheus-node-exporter")
-    agent = Path(sys.executable).with_name("pantau-agent")
-    if exporter is None:
-        print("prometheus-node-exporter is missing: apt-get install prometheus-node-exporter")
-        return 1
-    sink = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    threading.Thread(target=sink.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "agent.toml")
-        file.write_text(
-            f'[agent]\nstate_dir = "state"\n[output]\nurl = "http://127.0.0.1:{sink.server_port}"\n', encoding="utf-8"
-        )
-        with (
-            started([exporter, f"--web.listen-address={EXPORTER}"]) as peer,
-            started([str(agent), "--settings", str(file)]) as own,
-        ):
-            until = time.monotonic() + WARM_UP + seconds
-            threading.Thread(target=scrape, args=(until,), daemon=True).start()
-            found = measure({"pantau-agent": own, "node_exporter": peer}, seconds)
-    print(f"{'':<16}{'RSS MB':>9}{'PSS MB':>9}{'CPU %':>9}{'threads':>9}{'fds':>6}   ({seconds} s, every {INTERVAL} s)")
-    for name, (sample, cpu) in found.items():
-        print(f"{name:<16}{sample.rss:>9.1f}{sample.pss:>9.1f}{cpu:>9.3f}{sample.threads:>9}{sample.fds:>6}")
-    (mine, my_cpu), (theirs, their_cpu) = found["pantau-agent"], found["node_exporter"]
-    ratio = my_cpu / their_cpu if their_cpu else float("nan")
-    print(f"{'ratio':<16}{mine.rss / theirs.rss:>9.2f}{mine.pss / theirs.pss:>9.2f}{ratio:>9.2f}")
+    show(run(seconds), seconds)
     return 0
 
 
