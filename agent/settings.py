@@ -1,4 +1,4 @@
-"""The file agent.toml: read, checked, and turned into collectors that are ready to run."""
+"""The file agent.toml and its drop-ins: read, checked, and turned into collectors that are ready to run."""
 
 import socket
 from collections.abc import Mapping
@@ -69,8 +69,11 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - frozen
-    """Read a settings file and build its collectors, which touches nothing else; raises SettingsError."""
-    source = Source.read(file)
+    """Read a settings file with its drop-ins and build its collectors, which touches nothing else; raises SettingsError.
+
+    Drop-ins of ``agent.toml`` are ``agent.d/*.toml`` beside it, by name: a later one adds to and replaces what was said before.
+    """
+    source = _source(Path(file))
     outer = source.parse(Outer)
     if wrong := why_not_url(outer.output.url):
         raise source.error(("output", "url"), f"'url' in [output]: {wrong}")
@@ -91,6 +94,14 @@ def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - 
         spool=outer.spool,
         units=tuple(_unit(source, name, table, outer.agent, roots) for name, table in tables.items()),
     )
+
+
+def _source(file: Path) -> Source:
+    source = Source.read(file)
+    for drop_in in sorted(file.with_suffix(".d").glob("[!.]*.toml")):
+        source.tree.setdefault("collectors", {name: {} for name in DEFAULT})  # a drop-in adds to the default set
+        source.add(Source.read(drop_in))
+    return source
 
 
 def _unit(source: Source, name: str, table: dict[str, Any], agent: Agent, roots: Roots) -> Unit:

@@ -51,7 +51,7 @@ class SettingsError(ValueError):
 
 
 class Source:
-    """One TOML file that was read: its tables, and where each key stands."""
+    """One TOML file that was read: its tables, and where each key stands; with ``add``, its drop-ins too."""
 
     def __init__(self, text: str, file: Path) -> None:
         self.file = file
@@ -62,7 +62,7 @@ class Source:
             line = where[1] if where else len(text.splitlines())
             what = re.sub(r"\s*\(at .*\)$", "", str(error))
             raise SettingsError(f"{file.name}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
-        self._lines = _positions(text)
+        self.places = {place: f"{file.name}:{line}" for place, line in _positions(text).items()}
 
     @classmethod
     def read(cls, file: Path | str) -> "Source":
@@ -76,6 +76,11 @@ class Source:
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}") from error
         return cls(text, path)
+
+    def add(self, other: "Source") -> None:
+        """Let another file add to this one: its tables are joined to ours, its values replace ours."""
+        _join(self.tree, other.tree)
+        self.places |= other.places
 
     def parse(self, shape: type[T], table: object = None, at: Place = (), also: Iterable[str] = ()) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
@@ -113,8 +118,7 @@ class Source:
 
     def error(self, at: Place, message: str) -> SettingsError:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
-        line = self._line(at)
-        return SettingsError(f"{self.file.name}{f':{line}' if line else ''}: {message}")
+        return SettingsError(f"{self._place(at)}: {message}")
 
     def _decode(self, kind: type, value: object) -> object:
         if kind is Duration:
@@ -147,12 +151,21 @@ class Source:
         name = f"{where[-1]!r} in {_table(where[:-1])}" if isinstance(where[-1], str) else _table(where)
         return self.error(where, f"{name}: {message[:1].lower()}{message[1:]}")
 
-    def _line(self, at: Place) -> int | None:
+    def _place(self, at: Place) -> str:
         while at:
-            if at in self._lines:
-                return self._lines[at]
+            if at in self.places:
+                return self.places[at]
             at = at[:-1]
-        return None
+        return self.file.name
+
+
+def _join(table: Table, more: Table) -> None:
+    for name, value in more.items():
+        ours = table.get(name)
+        if isinstance(ours, dict) and isinstance(value, dict):
+            _join(ours, value)
+        else:
+            table[name] = value
 
 
 def _table(at: Place) -> str:

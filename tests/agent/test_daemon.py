@@ -251,6 +251,22 @@ def test_sighup_takes_new_settings_and_a_bad_file_changes_nothing(agent, centre)
     assert agent.end()[0] == 0
 
 
+def test_a_drop_in_is_taken_at_sighup_and_given_up_when_it_is_removed(agent, centre):
+    agent.start()
+    wait_for(lambda: centre.lines, 10, "points")
+    folder = agent.folder / "agent.d"
+    folder.mkdir()
+    (folder / "10-second.toml").write_text("[collectors.second]\ntype = 'mine:Counter'\n[tags]\nrole = 'web'\n")
+    agent.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: any(b"role=web" in line for line in centre.lines), 10, "points with the drop-in's tag")
+    (folder / "10-second.toml").unlink()
+    agent.process.send_signal(signal.SIGHUP)
+    before = len(centre.lines)
+    wait_for(lambda: any(b"role=web" not in line for line in centre.lines[before:]), 10, "points without it")
+    assert agent.end()[0] == 0
+    assert "2 collectors, to" in agent.log.read_text()
+
+
 def test_systemd_hears_of_readiness_of_life_and_of_the_end(agent, centre, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

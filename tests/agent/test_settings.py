@@ -105,3 +105,53 @@ def test_settings_that_cannot_be_used_are_refused_with_the_place(settings, text,
         settings(text)
     assert str(caught.value).startswith(message)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.fixture
+def drop_in(tmp_path):
+    def write(name, text):
+        (tmp_path / "agent.d").mkdir(exist_ok=True)
+        (tmp_path / "agent.d" / name).write_text(text)
+
+    return write
+
+
+def test_drop_ins_add_collectors_to_the_default_set_and_replace_values_by_name(settings, drop_in):
+    drop_in("10-web.toml", "[collectors.nginx]\nurls = ['http://127.0.0.1:81/status']\n")
+    drop_in("20-slow.toml", "[agent]\ninterval = '30s'\n[collectors.cpu]\ninterval = '5s'\n")
+    drop_in("30-slower.toml", "[agent]\ninterval = '60s'\n[tags]\nagency = 'dinkes'\n")
+    drop_in(".hidden.toml", "nonsense")
+    drop_in("40-old.toml.bak", "nonsense")
+    found = settings(OUTPUT + "[tags]\nsite = 'a'\n")
+    assert [unit.name for unit in found.units] == [*DEFAULTS, "nginx"]
+    assert {unit.name: unit.interval for unit in found.units}["cpu"] == 5
+    assert found.agent.interval == 60
+    assert found.tags == {"host": socket.gethostname(), "site": "a", "agency": "dinkes"}
+
+
+def test_beside_collectors_that_were_named_a_drop_in_adds_one(settings, drop_in):
+    drop_in("mem.toml", "[collectors.mem]\n")
+    assert [unit.name for unit in settings(OUTPUT + "[collectors.cpu]\n").units] == ["cpu", "mem"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[agent]\n\nintervall = '5s'\n", "web.toml:3: unknown field 'intervall' in [agent]"),
+        ("[collectors.nginx]\nurlz = []\n", "web.toml:2: unknown field 'urlz' in [collectors.nginx]"),
+        ("[collectors.cpu\n", "web.toml:1: not valid TOML"),
+        ("[output]\nurl = 'nowhere'\n", "web.toml:2: 'url' in [output]: expected an address"),
+        ("collectors = 3\n", "web.toml:1: 'collectors' in the top level: expected a table"),
+    ],
+)
+def test_what_is_wrong_in_a_drop_in_is_told_with_its_own_name(settings, drop_in, text, message):
+    drop_in("web.toml", text)
+    with pytest.raises(SettingsError) as caught:
+        settings(OUTPUT)
+    assert str(caught.value).startswith(message)
+
+
+def test_the_name_of_the_host_stays_what_the_settings_say(settings, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    assert settings(OUTPUT + "[agent]\nhost = 'srv-1'\n").tags["host"] == "srv-1"
+    assert settings(OUTPUT).tags["host"] == "renamed"
