@@ -1,7 +1,7 @@
 """Answers to InfluxQL: tables in JSON, read into what the store gives. Pure."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,8 @@ import msgspec
 
 from collectors.lineprotocol import decode
 from collectors.point import UInt, Value
-from server.store import Range, Spender
+from server.store import Spender
+from server.store.influx_ql import HOUR
 from server.store.kinds import spent
 
 
@@ -77,19 +78,45 @@ def merged(tables: Iterable[Rows], tags: Sequence[str]) -> dict[tuple[str, ...],
     return groups
 
 
+def whole(
+    raw: Mapping[tuple[str, ...], dict[int, Any]], rolled: Sequence[Mapping[tuple[str, ...], dict[int, Any]]], step: int
+) -> dict[tuple[str, ...], dict[int, Any]]:
+    """Put roll-ups (sums and counts when there are two) to raw values: whole hours of them win, else they fill hours without values."""
+    if len(rolled) == 1:
+        old = dict(rolled[0])
+    else:
+        sums, counts = rolled
+        old = {
+            label: {time: value / counts[label][time] for time, value in values.items() if counts[label].get(time)}
+            for label, values in sums.items()
+            if label in counts
+        }
+    found = {}
+    for label in {**old, **raw}:
+        values = raw.get(label, {})
+        hours = set() if step % HOUR == 0 else {time // HOUR for time in values}
+        left = {time: value for time, value in old.get(label, {}).items() if time // HOUR not in hours}
+        found[label] = dict(sorted({**values, **left}.items()))
+    return found
+
+
 def spenders(answer: Iterable[Rows]) -> list[Spender]:
     """Count series by their keys, which are the heads of lines."""
     heads = "".join(f"{row[0]} f=1 0\n" for rows in answer for row in rows.values)
     return spent((point.measurement, point.tags) for point in decode(heads.encode(), now=0).points)
 
 
-def rates(tables: Sequence[Rows], query: Range) -> dict[tuple[str, ...], dict[int, float]]:
-    """Work out RATE from the last value of each series and step: difference to the step before that has one, summed over a group."""
+def rates(
+    lasts: Mapping[tuple[str, ...], dict[int, Any]], tags: Sequence[str], by: Sequence[str]
+) -> dict[tuple[str, ...], dict[int, float]]:
+    """Work out RATE from the last value of each series (its ``tags``) and step.
+
+    It is the difference to the step before that has one, summed over the groups of ``by``.
+    """
     groups: dict[tuple[str, ...], dict[int, float]] = {}
-    tags = sorted({tag for rows in tables for tag in rows.tags})
-    for label, values in merged(tables, tags).items():
+    for label, values in lasts.items():
         series = dict(zip(tags, label, strict=True))
-        group = groups.setdefault(tuple(series.get(tag, "") for tag in query.by), {})
+        group = groups.setdefault(tuple(series.get(tag, "") for tag in by), {})
         moments = sorted(values)
         for before, moment in pairwise(moments):
             change = values[moment] - values[before]

@@ -5,6 +5,9 @@ from typing import Final
 
 from server.store import Aggregate, Range
 
+ROLLED: Final = "1h"  # the retention policy of roll-ups, and the width of their windows
+HOUR: Final = 3600 * 10**9
+
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n"}
 _NAME: Final = str.maketrans({**_ESCAPES, '"': r"\""})
 _TEXT: Final = str.maketrans({**_ESCAPES, "'": r"\'"})
@@ -33,13 +36,44 @@ def latest(where_from: str, field: str, since: int, where: Mapping[str, str]) ->
 def over_time(where_from: str, query: Range) -> str:
     """Ask for a field over time: RATE gets the last value of each series and step, to be worked out by the asker."""
     rate = query.aggregate is Aggregate.RATE
-    value = f"{Aggregate.LAST if rate else query.aggregate}({name(query.field)})"
+    return _over_time(f"{Aggregate.LAST if rate else query.aggregate}({name(query.field)})", where_from, query)
+
+
+def rolled_over_time(query: Range) -> list[str]:
+    """Ask the roll-ups of an hour for the same; MEAN takes two questions, for sums and for counts."""
+    where_from, field = source(query.measurement, ROLLED), query.field
     bounds = [f"time >= {query.start}", f"time < {query.end}"]
-    groups = ["*"] if rate else [name(tag) for tag in query.by]
+    sums = (
+        f"(SELECT {name(f'mean_{field}')} * {name(f'count_{field}')} AS total FROM {where_from}"  # noqa: S608 - all of it is quoted
+        f" WHERE {_all(bounds, query.where)} GROUP BY *)"
+    )
+    total, count = (
+        _over_time("sum(total)", sums, query),
+        _over_time(f"sum({name(f'count_{field}')})", where_from, query),
+    )
+    match query.aggregate:
+        case Aggregate.SUM:
+            return [total]
+        case Aggregate.COUNT:
+            return [count]
+        case Aggregate.MEAN:
+            return [total, count]
+    kept = Aggregate.LAST if query.aggregate is Aggregate.RATE else query.aggregate
+    return [_over_time(f"{kept}({name(f'{kept}_{field}')})", where_from, query)]
+
+
+def _over_time(value: str, where_from: str, query: Range) -> str:
+    bounds = [f"time >= {query.start}", f"time < {query.end}"]
+    groups = ["*"] if query.aggregate is Aggregate.RATE else [name(tag) for tag in query.by]
     return (
         f"SELECT {value} FROM {where_from} WHERE {_all(bounds, query.where)}"  # noqa: S608 - all of it is quoted
         f" GROUP BY {', '.join([f'time({query.step}ns)', *groups])} fill(none)"
     )
+
+
+def policies(bucket: str) -> str:
+    """Ask for the retention policies of a database; to InfluxDB 2 these are buckets named ``database/policy``."""
+    return f"SHOW RETENTION POLICIES ON {name(bucket)}"
 
 
 def fields(where_from: str) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from collectors.point import Point
 from configs.units import Duration, Size
 from server.store import Latest, Range, Series, Spender, Store, StoreUnavailable, Written, influx
+from server.store.influx_connection import Options as InfluxOptions
 from server.store.waiting import Batch, Refused, Summary, Waiting
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Spool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     age: Duration = Duration(7 * 86400)
 
 
-class Options(influx.Options, frozen=True, forbid_unknown_fields=True):
+class Options(InfluxOptions, frozen=True, forbid_unknown_fields=True):
     """Settings of an InfluxDB, and of what waits on disk while it is away."""
 
     spool: Spool = Spool()

@@ -8,7 +8,7 @@ from configs.units import Duration
 from server.store.embedded import Embedded
 from server.store.embedded import Options as EmbeddedOptions
 from server.store.influx import Influx
-from server.store.influx import Options as InfluxOptions
+from server.store.influx_connection import Options as InfluxOptions
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from collectors.point import Point, UInt
 from configs.secret import Secret
 from configs.units import Duration
 from server.store import Range, Rejected, StoreUnavailable, Written, influx_ql
-from server.store.influx import Influx, Options
+from server.store.influx import Influx
+from server.store.influx_connection import Options
 
 T = 1_700_000_000 * 10**9
 POINT = Point("m", {}, {"f": 1.0}, T)
@@ -147,7 +148,7 @@ async def test_a_retention_policy_is_written_to_and_read_from(make, influx1_url,
     bucket = next(names)
     plain = make(influx1_url, bucket=bucket)
     await plain.open()
-    await plain._ask([f'CREATE RETENTION POLICY "two weeks" ON {influx_ql.name(bucket)} DURATION INF REPLICATION 1'])
+    await plain._server.ask([f'CREATE RETENTION POLICY "two weeks" ON {influx_ql.name(bucket)} DURATION INF REPLICATION 1'])
     store = make(influx1_url, bucket=bucket, policy="two weeks")
     await store.write([POINT])
     assert len(await store.latest("m", ["f"], since=T)) == 1

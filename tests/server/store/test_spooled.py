@@ -13,7 +13,7 @@ from server.store import Aggregate, Range, StoreUnavailable, Written
 from server.store.embedded import Embedded
 from server.store.embedded import Options as EmbeddedOptions
 from server.store.influx import Influx
-from server.store.influx import Options as InfluxOptions
+from server.store.influx_connection import Options as InfluxOptions
 from server.store.spooled import Options, Spool, Spooled, SpooledInflux
 
 S = 10**9
