@@ -20,6 +20,7 @@ from agent.post import Endpoint
 from agent.send import Sender
 from agent.settings import Settings
 from agent.spool import Spool
+from agent.stamps import move_late
 from configs.read import SettingsError
 
 log = logging.getLogger("pantau.agent")
@@ -28,6 +29,7 @@ _SETTLE: Final = 0.25  # the collectors of one turn go into the spool together
 _DRAIN: Final = 4.0
 _STALL: Final = 45.0
 _THREADS: Final = 4
+_SET: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
 
 
 class App:
@@ -52,9 +54,11 @@ class App:
         self._systemd = systemd
         self._machine = machine
         self._refused = ""
+        self._skew = clock.skew()
         self._sender = Sender(Endpoint(settings.output, machine), spool, clock, _flushes(settings))
         self._disk = ThreadPoolExecutor(1, "spool")
         self._inbox = Inbox()
+        spool.ages = False  # until the centre has told its time: a clock that jumps ahead must not empty the spool
         self._runners: dict[Runner, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._reload = asyncio.Event()
@@ -118,7 +122,15 @@ class App:
             await self._inbox.wait()
             await asyncio.sleep(_SETTLE)
             lines, lost = self._inbox.take()
-            await loop.run_in_executor(self._disk, partial(self._spool.put, lines, self._clock.ms(), lost=lost))
+            await loop.run_in_executor(self._disk, partial(self._put, lines, lost))
+
+    def _put(self, lines: list[bytes], lost: int) -> None:
+        self._spool.correct(self._clock.shift)
+        skew, now = self._clock.skew(), self._clock.ms()
+        if abs(by := skew - self._skew) > _SET:
+            lines = move_late(lines, by, now)
+        self._skew = skew
+        self._spool.put(lines, now, lost=lost, skew=skew)
 
     async def _watch(self) -> None:
         """Tell the service manager that we live, as long as collectors have their turns and the sender goes round."""
@@ -163,7 +175,7 @@ class App:
 
     def _finish(self, lines: list[bytes], lost: int) -> None:
         if lines or lost:
-            self._spool.put(lines, self._clock.ms(), lost=lost)
+            self._put(lines, lost)
         self._sender.stop(1.0)
         self._spool.close()
 

@@ -100,7 +100,7 @@ def centre(found: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
         return
     yield Finding("well", "name", {"host": host, "address": known})
     endpoint = Endpoint(found.output, fingerprint())
-    sent = clock.ms()
+    began = clock.monotonic()
     try:
         answer = endpoint.post(pack([]))
     except Unreachable as error:
@@ -109,7 +109,7 @@ def centre(found: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
     finally:
         endpoint.close()
     if answer.date is not None:
-        clock.compare(answer.date, sent, clock.ms())
+        clock.compare(answer.date, clock.monotonic() - began)
     yield _judged(answer, found, file)
     if clock.offset_ms is not None:
         off = {"offset": round(clock.offset_ms / 1000, 1)}

@@ -12,7 +12,8 @@ import msgspec
 from agent.clock import Clock
 from agent.deliver import Outcome, Pause, Verdict, deliver
 from agent.pace import Pace
-from agent.post import Answer, Endpoint
+from agent.packing import pack
+from agent.post import Answer, Endpoint, Unreachable
 from agent.spool import Group, Spool
 
 log = logging.getLogger("pantau.agent.send")
@@ -115,11 +116,24 @@ class Sender:
         if now >= self._live_at:
             self._live_at = now + self._pace.wait(self._clock.ms())
             self._fresh_from = self._clock.ms()
+            if self._clock.offset_ms is None and not self._learn(now):
+                return self._live_at - self._clock.monotonic()
+            self._spool.correct(self._clock.shift)
             self._send(self._spool.newest(self._group_lines))
         elif self._behind and now >= self._backlog_at:
             self._send(self._spool.oldest(self._group_lines, before=self._fresh_from))
         due = min(self._live_at, self._backlog_at) if self._behind else self._live_at
         return max(0.0, due - self._clock.monotonic())
+
+    def _learn(self, now: float) -> bool:
+        """Ask for the centre's time by an empty write, before any stamp is believed; tell whether to go on and send."""
+        try:
+            self._post(pack([]))
+        except Unreachable as error:
+            self._pause(Pause(Verdict.OURS if error.ours else Verdict.UNREACHABLE, str(error)), now)
+            return False
+        self._spool.ages = self._clock.offset_ms is not None
+        return self._clock.credible
 
     def _send(self, group: Group | None) -> None:
         if group is None:
@@ -144,10 +158,9 @@ class Sender:
     def _post(self, body: bytes) -> Answer:
         self.counts.posts += 1
         self.progress = self._clock.monotonic()
-        sent = self._clock.ms()
         answer = self._endpoint.post(body)
-        if answer.date is not None:
-            self._clock.compare(answer.date, sent, self._clock.ms())
+        if answer.date is not None and not answer.html:
+            self._clock.compare(answer.date, self._clock.monotonic() - self.progress)
         return answer
 
     def _well(self, now: float) -> None:

@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import msgspec
 
 from agent.batchfile import Batch, BatchFile, Change, DiskRefuses, Order, Poison, Tally, Unusable
 from agent.packing import pack, unpack
+from agent.stamps import move
 from configs.units import Duration, Size
 
 log = logging.getLogger("pantau.agent.spool")
@@ -27,6 +29,8 @@ _STAGED_POISON: Final = 1000
 _LEAST_BYTES: Final = 1_000_000  # allowed even on a full disk, so that live data still passes
 _BATCH_LINES: Final = 2000
 _GONE_BATCHES: Final = 4
+_SAME_SKEW: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
+_MOVED_AT_ONCE: Final = 50
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,10 +57,12 @@ class Spool:
     """The lines that wait; for several threads, but only one takes groups out. No method raises because of the disk.
 
     ``tally`` and ``size`` (bytes on disk) are as of the last change. ``durable`` asks for a sync to the disk at each commit
-    (for when the centre is away). ``set_aside`` counts files that could not be used.
+    (for when the centre is away), ``ages`` that old batches are given up, which needs a clock that is right. ``set_aside`` counts
+    files that could not be used.
     """
 
     def __init__(self, file: Path, options: Options) -> None:
+        self.ages = True
         self.durable = True
         self.set_aside = 0
         self.size = 0
@@ -73,15 +79,19 @@ class Spool:
         self._gone: set[int] = set()
         self._under_way: dict[int, Batch] = {}
         self._poison: list[Poison] = []
+        self._skews: list[tuple[int, int]] = []
         with self._lock:
             self._open()
 
-    def put(self, lines: Sequence[bytes], now: int, *, lost: int = 0) -> None:
+    def put(self, lines: Sequence[bytes], now: int, *, lost: int = 0, skew: int | None = None) -> None:
         """Keep lines (without line ends); committed on return unless the disk refuses.
 
-        ``now`` is ms since epoch. ``lost`` lines were collected but given up before they came here.
+        ``now`` is ms since epoch, ``skew`` that of the clock which stamped them, for ``correct``. ``lost`` lines were collected but
+        given up before they came here.
         """
         with self._lock:
+            if skew is not None and (not self._skews or abs(skew - self._skews[-1][1]) > _SAME_SKEW):
+                self._skews.append((self._last_id + 1, skew))
             for start in range(0, len(lines), _BATCH_LINES):
                 self._last_id = max(self._last_id + 1, now * 1000)  # by time, so that ids stay unique over restarts
                 self._stage(self._last_id, now, lines[start : start + _BATCH_LINES])
@@ -130,6 +140,31 @@ class Spool:
             # before, they are delivered once more, which is harmless.
             if rest or poison or rejected or len(self._gone) > _GONE_BATCHES:
                 self._commit(now)
+
+    def correct(self, shift: Callable[[int], int]) -> None:
+        """Move the stamps of lines that were put since the start by ``shift`` of the skew they were stamped at (both ms)."""
+        for position, (first, skew) in enumerate(self._skews):
+            if by := round(shift(skew) / 1000) * 1000:  # stamps of whole seconds stay such
+                last = self._skews[position + 1][0] if position + 1 < len(self._skews) else self._last_id + 1
+                log.warning(
+                    "the clock was wrong: the stamps of what was collected meanwhile are moved by %.0f s", by / 1000
+                )
+                self._move(first, last, by)
+                self._skews[position] = first, skew + by
+
+    def _move(self, first: int, end: int, by: int) -> None:
+        while True:
+            with self._lock:
+                some = list(
+                    islice((batch for batch in self._waiting("ASC") if first <= batch.id < end), _MOVED_AT_ONCE)
+                )
+                if not some:
+                    return
+                for batch in some:
+                    with contextlib.suppress(zlib.error):  # a damaged one is noticed when it is to be sent
+                        self._stage(batch.id, batch.made + by, move(unpack(batch.body), by))
+                self._commit(0)
+                first = some[-1].id + 1
 
     def quarantined(self) -> list[Poison]:
         """Return the quarantined lines, oldest first."""
@@ -213,7 +248,7 @@ class Spool:
                 come=self._staged.values(),
                 poison=self._poison,
                 tally=self.tally,
-                since=now - self.options.max_age.ms,
+                since=now - self.options.max_age.ms if self.ages else 0,
                 limit=self._limit(),
                 spared=self._under_way,
                 durable=self.durable,

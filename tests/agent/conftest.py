@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from parts import free_port
 
+from agent.clock import Clock
 from agent.post import Options as Output
 
 
@@ -59,6 +60,10 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.centre.released.wait(0.05):
                 return
 
+    def date_time_string(self, timestamp=None):
+        clock = self.server.centre.clock
+        return super().date_time_string(clock.true_ms() / 1000 if clock else timestamp)
+
     def log_message(self, *_):
         pass
 
@@ -76,10 +81,14 @@ class Server(ThreadingHTTPServer):
 
 
 class Centre:
-    """``mood``: "ok", a status, (status, headers, text), "hang", "reset", "lost_answer", "drip", or lines -> one of these."""
+    """A server; ``clock``: whose true time it tells, else the machine's.
+
+    ``mood``: "ok", a status, (status, headers, text), "hang", "reset", "lost_answer", "drip", or lines -> one of these.
+    """
 
     def __init__(self):
         self.port = free_port()
+        self.clock = None
         self.mood = "ok"
         self.requests = []
         self.lines = []
@@ -125,34 +134,54 @@ def centre():
     found.vanish()
 
 
-class StillClock:
-    """A clock that moves when told to; ``wall`` in ms."""
+class StillClock(Clock):
+    """A clock that moves when told to; ``wall`` in ms, ``mono`` in s, ``error``: by how much the wall clock is ahead (ms).
 
-    def __init__(self, wall=1_800_000_000_000):
+    The centre has told its time unless ``told`` is False.
+    """
+
+    def __init__(self, wall=1_800_000_000_000, *, told=True):
         self.wall = wall
         self.mono = 1000.0
-        self.offset_ms = None
+        self.error = 0
+        self.asleep = 0
+        super().__init__(lambda: int(self.wall) * 1_000_000, lambda: self.mono, lambda: self.mono + self.asleep)
+        if told:
+            self.compare(wall - 500, 0)
 
-    def ms(self):
-        return int(self.wall)
-
-    def now(self):
-        return int(self.wall) * 1_000_000
-
-    def monotonic(self):
-        return self.mono
-
-    def compare(self, centre_ms, sent_ms, received_ms):
-        self.offset_ms = centre_ms - sent_ms
+    def true_ms(self):
+        return self.wall - self.error
 
     def pass_(self, seconds):
         self.wall += seconds * 1000
         self.mono += seconds
 
+    def suspend(self, seconds):
+        """Let the machine sleep: only the monotonic clock stands still."""
+        self.wall += seconds * 1000
+        self.asleep += seconds
+
+    def jump(self, ms):
+        """Let the wall clock be set wrong, or right again."""
+        self.wall += ms
+        self.error += ms
+
 
 @pytest.fixture
-def clock():
-    return StillClock()
+def clock(centre):
+    centre.clock = StillClock()
+    return centre.clock
+
+
+@pytest.fixture
+def still_clock(centre):
+    """Make the clock that the centre has too: ``still_clock(wall=..., told=False)``."""
+
+    def build(**more):
+        centre.clock = StillClock(**more)
+        return centre.clock
+
+    return build
 
 
 @pytest.fixture
