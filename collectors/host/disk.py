@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from collectors.host import kernelfile, mounts
-from collectors.host.probe import Prober
+from collectors.host.probe import Prober, statvfs_by_child
 from collectors.point import Point, Value
 from configs.units import Duration
 
@@ -22,12 +22,12 @@ _log = logging.getLogger("pantau.host.disk")
 
 # looking at an autofs mount point would mount what is behind it
 _NEVER_TOUCH: Final = "autofs"
+_USER_SPACE: Final = ("fuse*",)
 _NETWORK: Final = (
     "nfs*",
     "cifs",
     "smb*",
     "ceph",
-    "fuse*",
     "9p",
     "virtiofs",
     "afs",
@@ -50,25 +50,29 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Disk:
     """Reads the mount table and asks each file system; one that hangs holds up no other.
 
-    Local and network file systems have threads of their own, so that a file server's end never hides a full local disk.
+    Local file systems, those over the network and those in user space have threads of their own, so that a file server's end
+    never hides a full local disk.
     """
 
     def __init__(
-        self, options: Options, roots: "Roots", statvfs: Callable[[str], os.statvfs_result] = os.statvfs
+        self,
+        options: Options,
+        roots: "Roots",
+        statvfs: Callable[[str], os.statvfs_result] = os.statvfs,
+        by_child: Callable[[str], os.statvfs_result] = statvfs_by_child,
     ) -> None:
         self._options = options
         self._roots = roots
         self._local = Prober(options.timeout, statvfs=statvfs)
         self._network = Prober(options.timeout, statvfs=statvfs)
+        self._user_space = Prober(options.timeout, statvfs=by_child)
         self._troubled: dict[str, bool] = {}
 
     async def collect(self, now: int) -> list[Point]:
         """Return a ``disk`` point for each mount, and ``pantau_mount`` points for those that hang or hung since the start."""
         table = await asyncio.to_thread(self._mounts)
-        network = [mount.path for mount in table if kernelfile.matches(mount.fstype, _NETWORK)]
-        local = [mount.path for mount in table if not kernelfile.matches(mount.fstype, _NETWORK)]
         answers: dict[str, os.statvfs_result | OSError] = {}
-        for part in await asyncio.gather(self._local.ask(local), self._network.ask(network)):
+        for part in await asyncio.gather(*(prober.ask(paths) for prober, paths in self._shared_out(table).items())):
             answers |= part
         labels = await asyncio.to_thread(self._labels, table)
         points = [
@@ -80,6 +84,15 @@ class Disk:
             Point("pantau_mount", {"path": _printable(path)}, fields, now)
             for path, fields in self._trouble([mount.path for mount in table], answers)
         ]
+
+    def _shared_out(self, table: list["Mount"]) -> dict[Prober, list[str]]:
+        share: dict[Prober, list[str]] = {self._local: [], self._network: [], self._user_space: []}
+        for mount in table:
+            if kernelfile.matches(mount.fstype, _USER_SPACE):
+                share[self._user_space].append(mount.path)
+            else:
+                share[self._network if kernelfile.matches(mount.fstype, _NETWORK) else self._local].append(mount.path)
+        return share
 
     def _mounts(self) -> list["Mount"]:
         options = self._options
@@ -96,7 +109,7 @@ class Disk:
         self, paths: list[str], answers: dict[str, os.statvfs_result | OSError]
     ) -> Iterator[tuple[str, dict[str, Value]]]:
         """Tell of mounts that did not answer, and go on telling of them after they came back."""
-        hanging = self._local.hanging() | self._network.hanging()
+        hanging = self._local.hanging() | self._network.hanging() | self._user_space.hanging()
         for path in paths:
             stuck = path in hanging
             silent = path not in answers

@@ -7,6 +7,7 @@ import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from agents import Agent
 from parts import free_port
 
 from agent.clock import Clock
@@ -192,3 +193,12 @@ def some_lines():
         return [b"cpu,host=a n=%di %d000000000" % (n, 1_800_000_000 + n) for n in range(start, start + count)]
 
     return build
+
+
+@pytest.fixture
+def agent(tmp_path, centre):
+    found = Agent(tmp_path, centre)
+    yield found
+    if found.process is not None and found.process.poll() is None:
+        found.process.kill()
+        found.process.wait()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from collectors.host.probe import Prober
+from collectors.host.probe import Prober, statvfs_by_child
 
 TOLD = os.statvfs_result((4096, 4096, 10, 5, 5, 10, 5, 5, 0, 255))
 
@@ -121,3 +121,20 @@ async def test_a_slow_path_within_the_limit_still_answers(hanging, until):
     threading.Timer(0.3, statvfs.release).start()
     assert set(await prober.ask(["/slow", "/"])) == {"/slow", "/"}
     await until(lambda: probing() == 0)
+
+
+def test_a_child_tells_what_the_call_tells(tmp_path):
+    here, told = os.statvfs(tmp_path), statvfs_by_child(str(tmp_path))
+    for name in ("f_bsize", "f_frsize", "f_blocks", "f_files"):
+        assert getattr(told, name) == getattr(here, name)
+    assert told.f_bavail == pytest.approx(here.f_bavail, rel=0.1)
+
+
+def test_what_a_child_may_not_ask_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        statvfs_by_child(str(tmp_path / "gone"))
+
+
+def test_without_a_program_to_ask_it_asks_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert statvfs_by_child("/").f_blocks == os.statvfs("/").f_blocks
