@@ -123,6 +123,7 @@ class Settings(msgspec.Struct, frozen=True):
     routes: Sequence[Route]
     ingest: IngestOptions
     store: Callable[[], Store]
+    store_options: msgspec.Struct
     channels: Mapping[str, Callable[[], Channel]]
 
 
@@ -138,6 +139,7 @@ def read(file: Path | str) -> Settings:
     channels = _channels(source, outer.channel)
     contacts = [source.parse(Contact, table, ("contact", at)) for at, table in enumerate(outer.contact)]
     _check_contacts(source, contacts, channels)
+    store, store_options = _store(source, outer.store, data)
     return Settings(
         listen=_address(source, general.listen),
         data=data,
@@ -159,7 +161,8 @@ def read(file: Path | str) -> Settings:
         contacts=contacts,
         routes=_routes(source, outer.route, contacts, known),
         ingest=source.parse(IngestOptions, outer.ingest, ("ingest",)),
-        store=_store(source, outer.store, data),
+        store=store,
+        store_options=store_options,
         channels=channels,
     )
 
@@ -179,12 +182,12 @@ def _check_zone(source: Source, zone: str) -> None:
         raise source.error(("server", "zone"), message) from error
 
 
-def _store(source: Source, table: Table, data: Path) -> Callable[[], Store]:
+def _store(source: Source, table: Table, data: Path) -> tuple[Callable[[], Store], msgspec.Struct]:
     name = table.get("type", "embedded")
     plugin, options_type = _find(source, "store", name, STORES, ("store", "type"))
     rest = {key: value for key, value in table.items() if key != "type"}
     options = source.parse(options_type, rest, ("store",), also=["type"])
-    return partial(plugin, options, data / "store")
+    return partial(plugin, options, data / "store"), options
 
 
 def _channels(source: Source, tables: Sequence[Table]) -> dict[str, Callable[[], Channel]]:

@@ -165,6 +165,10 @@ class Embedded:
         await self._read(lambda tables: tables.copy(folder))
         return True
 
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        """Let a function look at the tables, in a reading thread; for copies, see ``embedded_export``."""
+        return await self._read(work)
+
     async def settle(self, *, everything: bool = False) -> bool:
         """Settle the newest hour or day that is due and drop what is old by level; tell whether there was any.
 

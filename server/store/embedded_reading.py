@@ -129,13 +129,14 @@ def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path, 
     for part in parts:
         columns = value if part.level == RAW else ROLL_UP
         selects.append(
-            f"SELECT {group}, key, time, {columns} FROM {_place(kind, part, folder)}{join}"  # noqa: S608 - our own names
+            f"SELECT {group}, key, time, {columns} FROM {place(kind, part, folder)}{join}"  # noqa: S608 - our own names
             f" WHERE {condition}{within(part.stretches)}"
         )
     return " UNION ALL ".join(selects)
 
 
-def _place(kind: str, part: Part, folder: Path) -> str:
+def place(kind: str, part: Part, folder: Path) -> str:
+    """Return where the rows of a part are: the table, or files without what the table overrules."""
     if not part.files:
         return TABLES[kind]
     files = files_list([folder / name for name in part.files])

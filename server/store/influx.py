@@ -186,11 +186,12 @@ class Influx:
         kept_from = self._clock() - self._options.raw.ms * 1_000_000
         end = min(query.end, kept_from - kept_from % width)
         start = query.start - query.start % influx_ql.HOUR
-        if start >= end or not await self._has_roll_ups():
+        if start >= end or not await self.has_roll_ups():
             return []
         return influx_ql.rolled_over_time(msgspec.structs.replace(query, start=start, end=end))
 
-    async def _has_roll_ups(self) -> bool:
+    async def has_roll_ups(self) -> bool:
+        """Tell whether ``pantau store init`` made a place for roll-ups."""
         if not self._roll_ups:
             (answer,) = await self._server.ask([influx_ql.policies(self._options.bucket)])
             self._roll_ups = any(row[0] == influx_ql.ROLLED for rows in answer for row in rows.values)
@@ -215,6 +216,11 @@ class Influx:
         """Tell which measurements have how many series; the greatest first. The server names every series for it."""
         (answer,) = await self._server.ask(["SHOW SERIES"])
         return await asyncio.to_thread(influx_answers.spenders, answer)
+
+    async def counts(self, policy: str, start: int, end: int) -> dict[tuple[str, str], int]:
+        """Count the values of ``[start, end)`` by measurement and field, in a retention policy ("": the usual one)."""
+        (answer,) = await self._server.ask([influx_ql.count(policy or self._options.policy, start, end)])
+        return influx_answers.counted(answer)
 
     async def backup(self, folder: Path) -> bool:  # noqa: ARG002 - nothing of it is ours
         """Do nothing: the database has its own tools."""

@@ -100,6 +100,17 @@ def whole(
     return found
 
 
+def counted(answer: Iterable[Rows]) -> dict[tuple[str, str], int]:
+    """Read the answer to ``influx_ql.count``: (measurement, field) -> number of values."""
+    return {
+        (rows.name, column.removeprefix("count_")): value
+        for rows in answer
+        for row in rows.values
+        for column, value in zip(rows.columns, row, strict=True)
+        if column != "time" and value
+    }
+
+
 def spenders(answer: Iterable[Rows]) -> list[Spender]:
     """Count series by their keys, which are the heads of lines."""
     heads = "".join(f"{row[0]} f=1 0\n" for rows in answer for row in rows.values)

@@ -5,7 +5,9 @@ import gzip
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, NamedTuple
 
 import aiohttp
 import msgspec
@@ -126,6 +128,27 @@ class Connection:
         self._trouble.note("")
         return tables
 
+    async def manage(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Ask the management API of InfluxDB 2; return the status and the JSON of the answer."""
+        headers = await self._authorization()
+        try:
+            async with self._connected().request(method, self.url + path, json=body, headers=headers) as response:
+                text = await response.read()
+                return response.status, msgspec.json.decode(text) if text else {}
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._away(_what(error)) from error
+        except msgspec.DecodeError as error:
+            raise self._away(f"{path}: the answer is no JSON") from error
+
+    async def greet(self) -> tuple[str, datetime | None]:
+        """Return the version that ``/ping`` tells ("" for VictoriaMetrics), and what time it is there."""
+        try:
+            async with self._connected().get(f"{self.url}/ping") as response:
+                told = response.headers.get("Date", "")
+                return response.headers.get("X-Influxdb-Version", ""), parsedate_to_datetime(told) if told else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise self._away(_what(error)) from error
+
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=float(self.options.timeout)))
@@ -136,12 +159,7 @@ class Connection:
         if self._dialect is None and self.options.version != "auto":
             self._dialect = ONE if self.options.version == "1" else TWO
         if self._dialect is None:
-            try:
-                async with self._connected().get(f"{self.url}/ping") as response:
-                    version = response.headers.get("X-Influxdb-Version", "")
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise self._away(_what(error)) from error
-            self._dialect = _dialect(version)
+            self._dialect = _dialect((await self.greet())[0])
         return self._dialect
 
     async def _authorization(self) -> dict[str, str]:

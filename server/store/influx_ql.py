@@ -1,13 +1,16 @@
 """InfluxQL: the one query language that InfluxDB 1, 2 and 3 share. Pure text; every name and value is quoted."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from server.store import Aggregate, Range
 
 ROLLED: Final = "1h"  # the retention policy of roll-ups, and the width of their windows
+KEPT: Final = ("min", "max", "mean", "count", "last")  # of each field, e.g. mean_usage
 HOUR: Final = 3600 * 10**9
 
+_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n"}
 _NAME: Final = str.maketrans({**_ESCAPES, '"': r"\""})
 _TEXT: Final = str.maketrans({**_ESCAPES, "'": r"\'"})
@@ -74,6 +77,31 @@ def _over_time(value: str, where_from: str, query: Range) -> str:
 def policies(bucket: str) -> str:
     """Ask for the retention policies of a database; to InfluxDB 2 these are buckets named ``database/policy``."""
     return f"SHOW RETENTION POLICIES ON {name(bucket)}"
+
+
+def seconds(duration: str) -> int:
+    """Read a duration as the server tells it, e.g. ``720h0m0s``."""
+    return sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
+
+
+def roll_up(bucket: str, policy: str, name_of_it: str, days: int) -> str:
+    """Make the continuous query that rolls up hours, once a day, and again for ``days``: values may come late."""
+    return (
+        f"CREATE CONTINUOUS QUERY {name(name_of_it)} ON {name(bucket)} RESAMPLE EVERY 1d FOR {days}d BEGIN"  # noqa: S608 - all of it is quoted
+        f" SELECT {', '.join(f'{kept}(*)' for kept in KEPT)} INTO {name(bucket)}.{name(ROLLED)}.:MEASUREMENT"
+        f" FROM {name(bucket)}.{name(policy)}./.*/ GROUP BY time({ROLLED}), * END"
+    )
+
+
+def count(policy: str, start: int, end: int) -> str:
+    """Count the values of every field of every measurement."""
+    where_from = f"{name(policy)}./.*/" if policy else "/.*/"
+    return f"SELECT count(*) FROM {where_from} WHERE time >= {start} AND time < {end}"  # noqa: S608 - all of it is quoted
+
+
+def delete(measurement: str) -> str:
+    """Delete the points of a measurement."""
+    return f"DELETE FROM {name(measurement)}"  # noqa: S608 - all of it is quoted
 
 
 def fields(where_from: str) -> str:

@@ -1,0 +1,96 @@
+"""``pantau store``: makes an InfluxDB ready, says what works of it, and moves the points of the embedded store into it."""
+
+import argparse
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from server import settings
+from server.cli import store_copy
+from server.cli.store_words import tell
+from server.settings import Settings
+from server.store import Store, StoreUnavailable
+from server.store.influx_connection import Options
+from server.store.influx_setup import Setup, Step
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add ``pantau store`` to the command line."""
+    parser = commands.add_parser("store", help="the database of points: make it ready, check it, move into it")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    init = _verb(
+        verbs, "init", "make bucket or database, retention and roll-ups in the InfluxDB of [store]; says what it did"
+    )
+    init.add_argument("--change", action="store_true", help="shorten retention also where that deletes values")
+    init.set_defaults(run=_init)
+    _verb(
+        verbs, "check", "say what works: reach, version, rights, writing and reading back, retention, roll-ups, clock"
+    ).set_defaults(run=_check)
+    copy = _verb(
+        verbs, "copy", "copy the points of the embedded store into the InfluxDB of [store]; goes on after a stop"
+    )
+    copy.add_argument("--from", dest="source", required=True, choices=["embedded"])
+    copy.add_argument("--to", dest="target", required=True, choices=["influx"])
+    copy.add_argument("--again", action="store_true", help="from the beginning, whatever was copied before")
+    copy.set_defaults(run=store_copy.run)
+
+
+def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=told.capitalize() + ".")
+    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
+    return parser
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    language = arguments.lang or known.language
+    if not isinstance(known.store_options, Options):
+        print(tell("note", "embedded", {}, language))
+        return 0
+    setup = Setup(known.store_options, known.retention, time.time_ns)
+    return asyncio.run(_told(setup, setup.init(change=arguments.change), language))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    language = arguments.lang or known.language
+    if not isinstance(known.store_options, Options):
+        return asyncio.run(_look(known, language))
+    setup = Setup(known.store_options, known.retention, time.time_ns)
+    return asyncio.run(_told(setup, setup.check(socket.gethostname()), language))
+
+
+async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> int:
+    bad = False
+    logging.getLogger("pantau.store").propagate = False  # the lines below say it better
+    try:
+        async for step in steps:
+            print(tell(step.level, step.what, step.values, language), flush=True)
+            bad |= step.level == "bad"
+    except StoreUnavailable as error:
+        print(tell("bad", "away", {"why": str(error)}, language), flush=True)
+        bad = True
+    finally:
+        logging.getLogger("pantau.store").propagate = True
+        await setup.close()
+    return int(bad)
+
+
+async def _look(known: Settings, language: str) -> int:
+    """Open the embedded store, which a running centre has open already."""
+    store: Store = known.store()
+    try:
+        await store.open()
+        series = sum(one.series for one in await store.cardinality())
+    except StoreUnavailable as error:
+        print(tell("bad", "embedded_bad", {"why": str(error)}, language))
+        return 1
+    finally:
+        await store.close()
+    print(tell("well", "embedded_well", {"series": series}, language))
+    return 0

@@ -1,0 +1,39 @@
+"""What only the management API of InfluxDB 2 takes: addresses and tasks in Flux. Pure text."""
+
+from urllib.parse import urlencode
+
+from server.store.influx_ql import KEPT, ROLLED
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "$": r"\$"})
+
+
+def query(**parameters: str) -> str:
+    """Write the parameters of an address; empty ones are left out."""
+    return urlencode({name: value for name, value in parameters.items() if value})
+
+
+def text(value: str) -> str:
+    """Quote a text."""
+    return f'"{value.translate(_ESCAPES)}"'
+
+
+def roll_up(bucket: str, rolled: str, name: str, late_days: int) -> str:
+    """Write the task that rolls up, once a day, the hours of two days that are ``late_days`` old; a run that failed is made up for."""
+    lines = [
+        'import "date"',
+        'import "types"',
+        "",
+        f"option task = {{name: {text(name)}, every: 1d, offset: 30m}}",
+        "",
+        f"stop = date.sub(d: {late_days}d, from: date.truncate(t: now(), unit: {ROLLED}))",
+        f"values = from(bucket: {text(bucket)}) |> range(start: date.sub(d: 2d, from: stop), stop: stop)",
+        "numbers = values |> filter(fn: (r) => types.isNumeric(v: r._value))",
+        "",
+    ]
+    for kept in KEPT:
+        source = "values" if kept in {"count", "last"} else "numbers"
+        lines.append(
+            f'{source} |> aggregateWindow(every: {ROLLED}, fn: {kept}, createEmpty: false, timeSrc: "_start")'
+            f' |> map(fn: (r) => ({{r with _field: "{kept}_" + r._field}})) |> to(bucket: {text(rolled)})'
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,264 @@
+"""``pantau store init`` and ``check`` against real databases: what they make, that a repeat changes nothing, and what they say."""
+
+import asyncio
+import json
+import re
+import time
+import urllib.request
+
+import pytest
+from parts import free_port, post_json
+
+from collectors.point import Point, UInt
+from configs.secret import Secret
+from configs.units import Duration
+from server.cli.main import main
+from server.cli.store_words import WORDS
+from server.store import Aggregate, Range, influx_flux, influx_ql
+from server.store.influx import Influx
+from server.store.influx_connection import Options
+
+S = 10**9
+HOUR = 3600 * S
+DAY = 24 * HOUR
+SETTINGS = """
+[server]
+data = "data"
+retention = "{retention}"
+[store]
+type = "influx"
+url = "{url}"
+bucket = "{bucket}"
+{more}
+"""
+
+
+class Target:
+    """A database that is not there yet: its settings file, its options, and the commands on it."""
+
+    def __init__(self, folder, options):
+        self.folder = folder
+        self.options = options
+        self.file = folder / "server.toml"
+        (folder / "services.toml").touch()
+        self.settings()
+
+    def settings(self, raw="30d", retention="400d", **changed):
+        known = {"url": self.options.url, "bucket": self.options.bucket} | changed
+        more = f'raw = "{raw}"\n'
+        if self.options.token:
+            more += f'org = "kota"\ntoken = {{ file = "{self.options.token._name}" }}'
+        self.file.write_text(SETTINGS.format(retention=retention, more=more, **known))
+
+    def run(self, *words):
+        return main(["store", *words, "--settings", str(self.file), "--lang", "en"])
+
+    def store(self, **changed):
+        import msgspec
+
+        return Influx(msgspec.structs.replace(self.options, **changed), self.folder)
+
+
+@pytest.fixture(params=["influx1", "influx2"])
+def target(request, names, tmp_path):
+    if request.param == "influx1":
+        return Target(tmp_path, Options(url=request.getfixturevalue("influx1_url"), bucket=next(names)))
+    url, _, token = request.getfixturevalue("influx2")
+    return Target(tmp_path, Options(url=url, bucket=next(names), org="kota", token=Secret("file", str(token))))
+
+
+async def write(store, points):
+    try:
+        return await store.write(points)
+    finally:
+        await store.close()
+
+
+def test_it_makes_everything_says_so_and_a_repeat_changes_nothing(target, capsys):
+    assert target.run("init") == 0
+    made = capsys.readouterr().out
+    assert "made" in made
+    assert "kept 400 days" in made
+    assert made.count("\n+ ") == 3
+    assert target.run("init") == 0
+    again = capsys.readouterr().out
+    assert "+" not in again
+    assert again.count("✓") == 4
+    assert target.run("check") == 0
+    told = capsys.readouterr().out
+    assert "✗" not in told
+    for line in ("answers within", "version", "clocks agree", "writing is allowed", "reading is allowed", "read back",
+                 "kept 30 days", "kept 400 days", "roll-ups of an hour are made"):  # fmt: skip
+        assert line in told
+    assert target.run("check") == 0
+    assert "allowed: 0 measurements" in capsys.readouterr().out  # the point of the check is gone
+
+
+def test_the_longer_retention_of_an_empty_database_is_shortened(target, capsys):
+    target.settings(raw="60d")
+    target.run("init")
+    target.settings(raw="30d")
+    capsys.readouterr()
+    assert target.run("init") == 0
+    assert "kept 30 days now instead of 60 d" in capsys.readouterr().out
+    target.settings(raw="30d", retention="800d")
+    assert target.run("init") == 0
+    assert "kept 800 days now instead of 400 d" in capsys.readouterr().out
+
+
+def test_values_are_deleted_only_when_asked(target, capsys):
+    target.settings(raw="60d")
+    target.run("init")
+    old = Point("m", {}, {"f": 1.0}, time.time_ns() - 45 * DAY)
+    assert asyncio.run(write(target.store(), [old])).points == 1
+    target.settings(raw="30d")
+    capsys.readouterr()
+    assert target.run("init") == 1
+    assert "kept 60 d, not 30 days; pantau store init --change" in capsys.readouterr().out
+    assert target.run("check") == 0
+    assert "kept 60 d, not 30 days" in capsys.readouterr().out
+    assert target.run("init", "--change") == 0
+    assert "kept 30 days now instead of 60 d" in capsys.readouterr().out
+
+
+def test_roll_ups_that_are_made_otherwise_are_renewed(target, monkeypatch, capsys):
+    monkeypatch.setattr("server.store.influx_setup._LATE_DAYS", 3)
+    target.run("init")
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert target.run("init") == 0
+    assert "+ roll-ups of an hour renewed" in capsys.readouterr().out
+    assert target.run("init") == 0
+    assert "+" not in capsys.readouterr().out
+
+
+def test_a_missing_database_is_said_with_the_command_that_makes_it(target, capsys):
+    assert target.run("check") == 1
+    told = capsys.readouterr().out
+    assert re.search("cannot write: .*not found", told)
+    assert "make it with: pantau store init" in told
+
+
+def test_nobody_there_is_said_in_indonesian(target, capsys):
+    target.settings(url=f"http://127.0.0.1:{free_port()}")
+    for verb in ("init", "check"):
+        assert main(["store", verb, "--settings", str(target.file)]) == 1
+        assert "✗ tidak terjangkau: " in capsys.readouterr().out
+
+
+def test_too_short_a_time_for_raw_values_is_refused(target, capsys):
+    target.settings(raw="2d")
+    assert target.run("init") == 1
+    assert "'raw' in [store] is at least 4d" in capsys.readouterr().out
+
+
+def test_a_token_without_rights_is_told(influx2, names, tmp_path, capsys):
+    url, org, token = influx2
+    target = Target(tmp_path, Options(url=url, bucket=next(names), org="kota", token=Secret("file", str(token))))
+    assert target.run("init") == 0
+    admin = token.read_text().strip()
+    rights = [{"action": "read", "resource": {"type": "buckets", "orgID": org}}]
+    reader = post_json(f"{url}/api/v2/authorizations", {"orgID": org, "permissions": rights}, admin)["token"]
+    (tmp_path / "reader").write_text(reader)
+    other = Target(
+        tmp_path, Options(url=url, bucket=target.options.bucket, token=Secret("file", str(tmp_path / "reader")))
+    )
+    capsys.readouterr()
+    assert other.run("check") == 1
+    told = capsys.readouterr().out
+    assert re.search("✗ cannot write: .*insufficient permissions", told)
+    assert "✓ reading is allowed" in told
+    other.settings(bucket="another one")
+    assert other.run("init") == 1
+    assert "init needs an operator or all-access token" in capsys.readouterr().out
+
+
+def test_victoriametrics_needs_nothing_and_is_not_read(victoria_url, tmp_path, capsys):
+    target = Target(tmp_path, Options(url=victoria_url, bucket="any"))
+    assert target.run("init") == 0
+    assert "VictoriaMetrics needs nothing" in capsys.readouterr().out
+    assert target.run("check") == 0
+    told = capsys.readouterr().out
+    assert "✓ writing is allowed" in told
+    assert "· VictoriaMetrics takes points, but cannot be read here" in told
+
+
+def test_the_embedded_store_needs_nothing(tmp_path, capsys):
+    (tmp_path / "services.toml").touch()
+    (tmp_path / "data" / "store").mkdir(parents=True)
+    (tmp_path / "server.toml").write_text('[server]\ndata = "data"')
+    for verb, words in (("init", "· the embedded store needs nothing"), ("check", "✓ the embedded store can be read")):
+        assert main(["store", verb, "--settings", str(tmp_path / "server.toml"), "--lang", "en"]) == 0
+        assert words in capsys.readouterr().out
+
+
+def points(hour):
+    """An hour of every type, of two hosts."""
+    return [
+        Point(
+            "m",
+            {"host": host},
+            {"f": n * 1.5 + at, "i": n + at, "u": UInt(n), "b": n % 2 == 0, "s": "x"},
+            hour + n * 100 * S,
+        )
+        for at, host in enumerate("ab")
+        for n in range(36)
+    ]
+
+
+def roll_up_now(target, hour):
+    """Let the database do at once what it was told to do every day."""
+    options = target.options
+    if options.token is None:
+        statement = re.search("BEGIN (.*) END", influx_ql.roll_up(options.bucket, "autogen", "x", 8))[1]
+        bounds = f"WHERE time >= {hour} AND time < {hour + 3 * HOUR} GROUP BY"
+
+        async def ask():
+            store = target.store()
+            await store._server.ask([statement.replace("GROUP BY", bounds)])
+            await store.close()
+
+        asyncio.run(ask())
+        return
+    rolled = f"{options.bucket}/{influx_ql.ROLLED}"
+    flux = influx_flux.roll_up(options.bucket, rolled, "x", 7).replace("option task", "task")
+    request = urllib.request.Request(
+        f"{options.url}/api/v2/query?org=kota",
+        json.dumps({"query": flux}).encode(),
+        {"Authorization": f"Token {options.token.reveal()}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert b"error" not in answer.read()
+
+
+@pytest.mark.timeout(60)
+def test_what_the_database_rolls_up_answers_as_the_values_did(target):
+    assert target.run("init") == 0
+    hour = time.time_ns() // HOUR * HOUR - 8 * DAY
+    asyncio.run(write(target.store(), [point for n in range(3) for point in points(hour + n * HOUR)]))
+    roll_up_now(target, hour)
+
+    async def compare():
+        values, rolled = target.store(raw=Duration(0)), target.store(raw=Duration(4 * 86400))
+        for aggregate in Aggregate:
+            for field in ("f", "i", "u"):
+                for by in ([], ["host"]):
+                    for step in (HOUR, 2 * HOUR, DAY):
+                        query = Range("m", field, hour - DAY, hour + 4 * HOUR, step, aggregate, by=by)
+                        wanted, got = await values.range(query), await rolled.range(query)
+                        assert [(one.tags, one.times) for one in got] == [(one.tags, one.times) for one in wanted]
+                        for one, other in zip(got, wanted, strict=True):
+                            assert one.values == pytest.approx(other.values)
+        counted = await rolled.counts(influx_ql.ROLLED, hour, hour + 3 * HOUR)
+        assert counted["m", "mean_f"] == counted["m", "last_s"] == counted["m", "count_b"] == 6
+        assert ("m", "mean_s") not in counted
+        for store in (values, rolled):
+            await store.close()
+
+    asyncio.run(compare())
+
+
+def test_every_word_is_there_in_both_languages():
+    for what, words in WORDS.items():
+        assert words.keys() == {"id", "en"}, what
+        assert set(re.findall(r"\{(\w+)\}", words["id"])) == set(re.findall(r"\{(\w+)\}", words["en"])), what
