@@ -1,5 +1,6 @@
 """What the schedule looks at: checks, devices, rules, the store and the names of hosts; each becomes a job that returns Results."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -90,7 +91,11 @@ def store_job(store: Store, interval: float) -> Job:
     """Make the job that watches the store itself: one incident when it cannot be read, not one a rule."""
 
     async def look(at: int) -> Sequence[Result]:
-        wrong = await store.health()
+        try:
+            async with asyncio.timeout(_STORE_TIMEOUT):
+                wrong = await store.health()
+        except TimeoutError:
+            wrong = f"the store does not answer within {_STORE_TIMEOUT:g} s"
         return [
             Result(
                 check=STORE_CHECK,

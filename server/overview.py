@@ -14,13 +14,14 @@ from sqlalchemy import Connection, func, select
 from alerts import incident, tables
 from alerts.about import About
 from alerts.incident import Incident
-from alerts.state import Flip, State, all_states, of_subject
+from alerts.state import Flip, State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server import availability, condition, ledger
 from server.availability import Figures
 from server.condition import Condition, Watch
 from server.hours import midnight
+from server.inventory import STORE_CHECK
 from server.ledger import Day
 from server.quarter import Kept, Quarter
 from server.register import Agency, Register, Service
@@ -44,12 +45,16 @@ class Device(Protocol):
 
 
 class Freshness(msgspec.Struct, frozen=True):
-    """How current the pages are: the newest data, the newest evaluation, and the messages that wait to be sent."""
+    """How current the pages are: the newest data, the newest evaluation, the messages that wait to be sent.
+
+    ``store`` says what ails the database of points, by its latest look; "" when nothing does.
+    """
 
     data: int | None
     evaluation: int | None
     waiting: int
     oldest_waiting: int | None
+    store: str = ""
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -384,6 +389,7 @@ def _freshness(tx: Connection) -> Freshness:
         evaluation=tx.scalar(select(func.max(tables.state.c.last_at_ms))),
         waiting=waiting,
         oldest_waiting=oldest,
+        store=next((one.last_detail for one in of_check(tx, STORE_CHECK) if one.last_status is not Status.UP), ""),
     )
 
 
