@@ -24,7 +24,7 @@ DOORS = {
     "duckdb": "server/store/embedded_file.py",
     "gufo": "collectors/snmp/gufo.py",
     "icmplib": "collectors/checks/icmp.py",
-    "influxdb_client": "server/store/influx.py",
+    "influxdb_client": "server/store/influx_connection.py",
     "jinja2": None,
     "numpy": "server/store/embedded_",
     "psutil": None,
