@@ -26,6 +26,7 @@ _ROWS: Final = {
     "ASC": "SELECT id, made, lines, body FROM batch ORDER BY id ASC",
     "DESC": "SELECT id, made, lines, body FROM batch ORDER BY id DESC",
 }
+_TYPES: Final = (int, int, int, bytes)
 _OLDEST: Final = "SELECT id, made, lines, length(body) FROM batch ORDER BY id LIMIT 200"
 
 
@@ -110,6 +111,8 @@ class BatchFile:
         """Yield the batches by id; close the iterator when done with it."""
         with _translated(), contextlib.closing(self._db.execute(_ROWS[order])) as rows:
             for row in rows:
+                if tuple(map(type, row)) != _TYPES:
+                    raise Unusable(f"a batch of it has no {_TYPES}")
                 yield Batch(*row)
 
     def quarantine(self) -> list[Poison]:
@@ -161,7 +164,12 @@ class BatchFile:
             raise Unusable(verdict)
         spooled, last = self._db.execute("SELECT COALESCE(SUM(lines), 0), COALESCE(MAX(id), 0) FROM batch").fetchone()
         row = self._db.execute("SELECT collected, delivered, dropped, quarantined, rejected FROM tally").fetchone()
-        return Tally(*row).add(spooled=spooled), last
+        if row is None or any(type(count) is not int or count < 0 for count in (*row, spooled, last)):
+            raise Unusable("its counts are damaged")
+        _, *gone = row
+        return Tally(
+            sum(gone) + spooled, *gone, spooled
+        ), last  # as they were kept, unless a count of lines was damaged
 
     def _apply(self, change: Change) -> int:
         self._db.executemany("DELETE FROM batch WHERE id = ?", ((number,) for number in change.gone))

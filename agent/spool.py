@@ -193,11 +193,12 @@ class Spool:
                     if picked and len(lines) + batch.lines > most:
                         break
                     try:
-                        lines += unpack(batch.body)
+                        held = unpack(batch.body)
                     except zlib.error:
                         self._lose(batch)
-                    else:
-                        picked.append(batch)
+                        continue
+                    lines += held
+                    picked.append(self._counted(batch, len(held)))
         except (Unusable, DiskRefuses) as error:
             self._failed(error)
             return None
@@ -215,6 +216,13 @@ class Spool:
                         yield batch
         if order == "ASC":
             yield from staged
+
+    def _counted(self, batch: Batch, lines: int) -> Batch:
+        """Return the batch with its number of lines; where that was damaged, the tally is put right by it."""
+        wrong = lines - batch.lines
+        if wrong:
+            self.tally = self.tally.add(spooled=wrong, collected=wrong)
+        return msgspec.structs.replace(batch, lines=lines) if wrong else batch
 
     def _lose(self, batch: Batch) -> None:
         """Give up a batch whose bytes no longer unpack; its row goes with the next commit."""
