@@ -166,10 +166,11 @@ class BatchFile:
         row = self._db.execute("SELECT collected, delivered, dropped, quarantined, rejected FROM tally").fetchone()
         if row is None or any(type(count) is not int or count < 0 for count in (*row, spooled, last)):
             raise Unusable("its counts are damaged")
-        _, *gone = row
-        return Tally(
-            sum(gone) + spooled, *gone, spooled
-        ), last  # as they were kept, unless a count of lines was damaged
+        _, delivered, dropped, quarantined, rejected = row
+        collected = (
+            delivered + dropped + quarantined + rejected + spooled
+        )  # as it was kept, unless a count of lines was damaged
+        return Tally(collected, delivered, dropped, quarantined, rejected, spooled), last
 
     def _apply(self, change: Change) -> int:
         self._db.executemany("DELETE FROM batch WHERE id = ?", ((number,) for number in change.gone))
