@@ -1,5 +1,6 @@
 """Hosts that wrote: when each was last heard, by the centre's own clock; kept in memory, saved to the table ``host``."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,10 +10,12 @@ from alerts.tables import Database
 from collectors.point import Point
 from server.state.tables import host
 
+_log: Final = logging.getLogger("pantau.ingest")
 _TAG: Final = "host"
 _NAME_MAX: Final = 255
 _ADDRESS_MAX: Final = 64
 _CLIENT_MAX: Final = 200
+_HOSTS_MAX: Final = 20_000  # a client that makes up names must not fill the table
 
 
 class Seen:
@@ -22,6 +25,7 @@ class Seen:
         self._database = database
         self._hosts: dict[str, dict[str, Any]] = {}
         self._unsaved: set[str] = set()
+        self._full = False
 
     async def load(self) -> None:
         """Read the table, so that a restart of the centre forgets nobody."""
@@ -35,6 +39,9 @@ class Seen:
     def note(self, points: Iterable[Point], *, at: int, address: str, client: str) -> None:
         """Take down that these points came in ``at`` (ms); points without a ``host`` tag tell nothing."""
         for name, newest in _newest(points).items():
+            if name not in self._hosts and len(self._hosts) >= _HOSTS_MAX:
+                self._too_many(name, address)
+                continue
             row = self._hosts.setdefault(name, {"name": name, "first_ms": at, "seen_ms": at, "point_ms": newest})
             row["seen_ms"] = max(at, row["seen_ms"])
             row["point_ms"] = max(newest, row["point_ms"])
@@ -42,6 +49,11 @@ class Seen:
             # a header may hold bytes that are no text, which no database takes
             row["client"] = client[:_CLIENT_MAX].encode("utf-8", "replace").decode().replace("\0", "?")
             self._unsaved.add(name)
+
+    def _too_many(self, name: str, address: str) -> None:
+        if not self._full:
+            _log.warning("%d hosts are known, no more are taken: %r from %s", _HOSTS_MAX, name, address)
+        self._full = True
 
     async def save(self) -> None:
         """Write what changed to the table; what could not be written is written next time."""

@@ -4,11 +4,13 @@ One narrow table for each type of value, ``(key, time, value)``, takes what is w
 is settled lies in sorted files beside them; the table ``files`` names those that count.
 """
 
+import os
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.store import Latest, Range, Series, StoreUnavailable
+from server.store import Latest, Range, Series, StoreFull, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
 from server.store.embedded_file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
 from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
@@ -46,6 +48,7 @@ _SCHEMA: Final = (
         "end" BIGINT NOT NULL, cut BIGINT NOT NULL, name VARCHAR NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS raw_from (time BIGINT NOT NULL)",
 )
+_FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
@@ -388,9 +391,11 @@ class Tables:
             yield
         except AWAY as error:
             self.broken |= isinstance(error, BROKEN)
-            raise StoreUnavailable(words(error)) from error
+            told = words(error)
+            raise (StoreFull if any(full in told for full in _FULL) else StoreUnavailable)(told) from error
         except OSError as error:
-            raise StoreUnavailable(f"{self.file}: {error.strerror}") from error
+            told = f"{self.file}: {error.strerror}"
+            raise (StoreFull if error.strerror in _FULL else StoreUnavailable)(told) from error
 
 
 def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:

@@ -12,7 +12,7 @@ import msgspec
 
 from collectors.point import Point
 from configs.units import Duration, Size
-from server.store import Latest, Range, Series, Spender, Store, StoreUnavailable, Written, influx
+from server.store import Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written, influx
 from server.store.influx_connection import Options as InfluxOptions
 from server.store.waiting import Batch, Refused, Summary, Waiting
 
@@ -78,7 +78,7 @@ class Spooled:
             await self._in(self._waiting.add, points, self._clock() // 1_000_000)
             self._summary = await self._in(self._waiting.summary)
         except Refused as error:
-            raise StoreUnavailable(f"{away}; {error}") from error
+            raise (StoreFull if error.full else StoreUnavailable)(f"{away}; {error}") from error
         if not summary.batches:
             _log.warning("writes wait on disk: %s", away)
         self._replay()

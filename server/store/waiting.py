@@ -6,6 +6,7 @@ For one thread at a time. Every call may raise ``Refused`` when the disk does no
 import sqlite3
 import zlib
 from collections.abc import Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,9 +19,15 @@ _SCHEMA: Final = """
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, oldest INTEGER NOT NULL, points INTEGER NOT NULL, body BLOB NOT NULL);
 """
 
+_FULL: Final = frozenset({ENOSPC, EDQUOT, EFBIG})
+
 
 class Refused(Exception):
-    """The disk does not take or give what waits; why, in one line."""
+    """The disk does not take or give what waits; why, in one line, and whether it is full."""
+
+    def __init__(self, why: str, *, full: bool = False) -> None:
+        super().__init__(why)
+        self.full = full
 
 
 class Batch(NamedTuple):
@@ -93,4 +100,7 @@ class Waiting:
                 self._database.executescript(_SCHEMA)
             return self._database.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError) as error:
-            raise Refused(f"{self._file}: {error}") from error
+            full = (
+                getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _FULL
+            )
+            raise Refused(f"{self._file}: {error}", full=full) from error

@@ -99,3 +99,13 @@ async def test_a_name_that_no_host_can_have_is_not_kept(serve, memory_store, opt
     async with serve(memory_store, options) as centre:
         assert (await centre.write(b"m,host=" + b"x" * 300 + b" f=1"))[0] == 204
         assert centre.ingest.seen() == {}
+
+
+async def test_made_up_names_do_not_fill_the_table(centre, monkeypatch, caplog):
+    monkeypatch.setattr("server.seen._HOSTS_MAX", 3)
+    await centre.write(b"\n".join(b"m,host=h%d f=1" % number for number in range(5)))
+    await centre.write(b"m,host=h0 f=1\nm,host=h9 f=1")
+    assert set(centre.ingest.seen()) == {"h0", "h1", "h2"}
+    told = [record.message for record in caplog.records if "no more are taken" in record.message]
+    assert told == ["3 hosts are known, no more are taken: 'h3' from 127.0.0.1"]
+    assert len(centre.store.points) == 7

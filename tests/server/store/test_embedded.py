@@ -47,7 +47,7 @@ def child(code, *arguments):
         from pathlib import Path
         from collectors.point import Point
         from configs.units import Duration
-        from server.store import StoreUnavailable
+        from server.store import StoreFull, StoreUnavailable
         from server.store.embedded import Embedded, Options
         store = Embedded(Options(window=Duration(0.0)), Path(sys.argv[1]))
     """
@@ -175,12 +175,12 @@ FULL = """
         try:
             while written < 3000:
                 await write()
-        except StoreUnavailable as error:
+        except StoreFull as error:
             print(error)
         print(await store.health() != "")
         try:
             await write()
-        except StoreUnavailable as error:
+        except StoreFull as error:
             print("again")
         print(len(await store.latest("m", ["f"], since=0)))
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -9,7 +9,7 @@ from parts import daemon, free_port, require, wait_until
 
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
-from server.store import Aggregate, Range, StoreUnavailable, Written
+from server.store import Aggregate, Range, StoreFull, StoreUnavailable, Written, waiting
 from server.store.embedded import Embedded
 from server.store.embedded import Options as EmbeddedOptions
 from server.store.influx import Influx
@@ -204,6 +204,23 @@ async def test_a_disk_that_refuses_too_is_unavailable(make, database, tmp_path):
     database.away = True
     with pytest.raises(StoreUnavailable, match=r"unplugged; .*waiting\.db"):
         await store.write(one(1))
+
+
+async def test_a_full_disk_is_told_apart_and_what_waits_is_kept(make, database, monkeypatch):
+    monkeypatch.setattr("server.store.waiting._SCHEMA", f"PRAGMA max_page_count=20;{waiting._SCHEMA}")
+    store = await make()
+    database.away = True
+    written = 0
+    with pytest.raises(StoreFull):  # noqa: PT012 - the number of writes that fit is the disk's
+        for number in range(1000):
+            await store.write(
+                [Point("m", {"n": str(hash((number, at)))}, {"f": 1.0 / (at + 1)}, T + number * S) for at in range(99)]
+            )
+            written += 1
+    assert written > 0
+    database.away = False
+    await caught_up(store)
+    assert len(database.writes) == written
 
 
 @contextmanager
