@@ -127,6 +127,25 @@ class Decoded(msgspec.Struct, frozen=True):
 
 Head = tuple[str, dict[str, str]]
 
+
+class Heads:
+    """Measurement and tags by the text that was read; what one reader of many bodies keeps, within a bound."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Head] = {}
+        self._left = _HEADS_MAX
+
+    def add(self, text: str, head: Head) -> None:
+        """Keep one; when there are too many, all others are forgotten."""
+        self._left -= len(text)
+        if self._left < 0:
+            # another thread may still read the old ones
+            self.known = {}
+            self._left = _HEADS_MAX - len(text)
+        self.known[text] = head
+
+
+_HEADS_MAX: Final = 5_000_000  # characters: some 50,000 series, 60 MB
 _PLAIN_MAX: Final = 10_000  # characters; no name in such a line can be too long
 # a block that needs neither unescaping nor range checks: plain names, short numbers
 _PLAIN_FIELDS: Final = re.compile(
@@ -166,16 +185,17 @@ class _Refused(Exception):
         self.why = why
 
 
-def decode(body: bytes, *, precision: str = "ns", now: int) -> Decoded:
+def decode(body: bytes, *, precision: str = "ns", now: int, heads: Heads | None = None) -> Decoded:
     """Read lines; a bad line is in ``errors`` and costs no other line.
 
     ``precision`` (one of ``UNITS``, else KeyError) is the unit of the times in the body; lines without one get ``now`` (ns)
-    cut to it. Bytes that are not UTF-8 are read as U+FFFD. Points of one series share their ``tags``.
+    cut to it. Bytes that are not UTF-8 are read as U+FFFD. Points of one series share their ``tags``; with ``heads`` those of
+    other bodies too.
     """
     text = body.decode("utf-8", "replace")
     unit = UNITS[precision]
     default = now - now % unit
-    heads: dict[str, Head] = {}
+    heads = heads or Heads()
     shapes = _Shapes()
     points: list[Point] = []
     errors: list[LineError] = []
@@ -235,13 +255,13 @@ def _line_end(text: str, start: int) -> int:
     return len(text)
 
 
-def _plain(line: str, heads: dict[str, Head], shapes: "_Shapes", unit: int) -> Point | None:
+def _plain(line: str, heads: Heads, shapes: "_Shapes", unit: int) -> Point | None:
     """Read the common kind of line: plain names, plain numbers, a time. None: look closer."""
     parts = line.split(" ")
     if len(parts) != 3 or len(line) > _PLAIN_MAX:  # noqa: PLR2004 - head, fields, time
         return None
     name, block, stamp = parts
-    head = heads.get(name) or _plain_head(name, heads)
+    head = heads.known.get(name) or _plain_head(name, heads)
     if head is None or not (stamp.isdecimal() and stamp.isascii()):
         return None
     time = int(stamp) * unit
@@ -305,7 +325,7 @@ class _Shape:
         return dict(zip(self._names, map(convert, texts), strict=True))
 
 
-def _plain_head(name: str, heads: dict[str, Head]) -> Head | None:
+def _plain_head(name: str, heads: Heads) -> Head | None:
     measurement, *pairs = name.split(",")
     if not measurement or measurement[0] in "#\t\0" or "\\" in name:
         return None
@@ -315,11 +335,11 @@ def _plain_head(name: str, heads: dict[str, Head]) -> Head | None:
         if not key or not value or "=" in value or key in tags or key in _RESERVED_TAGS:
             return None
         tags[key] = value
-    heads[name] = measurement, tags
-    return heads[name]
+    heads.add(name, (measurement, tags))
+    return measurement, tags
 
 
-def _exact(line: str, heads: dict[str, Head], unit: int, default: int) -> Point:
+def _exact(line: str, heads: Heads, unit: int, default: int) -> Point:
     head, end = _head(line)
     name = line[:end]
     size = len(name.encode())
@@ -328,7 +348,7 @@ def _exact(line: str, heads: dict[str, Head], unit: int, default: int) -> Point:
     longest = max(len(key.encode()) for key in fields) + 4
     if size + longest > _KEY_MAX:
         raise _Refused(0, f"max key length exceeded: {size + longest} > {_KEY_MAX}")
-    heads[name] = head
+    heads.add(name, head)
     return Point(head[0], head[1], fields, _time(line, _skip(line, end), unit, default))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collectors.lineprotocol import Decoded, LineError, decode
+from collectors.lineprotocol import Decoded, Heads, LineError, decode
 from server.ingest_answers import Refused
 from server.ingest_options import Options
 
@@ -28,6 +28,7 @@ class Bodies:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="ingest")
+        self._heads = Heads()
         self.held = 0
 
     async def close(self) -> None:
@@ -58,12 +59,12 @@ class Bodies:
             raise Refused(400, f"unsupported content encoding {encoding!r}")
         body = await self._received(request, hold)
         if encoding == "identity" and len(body) <= _SMALL:
-            return _decode(body, precision, now, self._options)
+            return self._decode(body, precision, now)
         loop = asyncio.get_running_loop()
         if encoding == "gzip":
             body = await loop.run_in_executor(self._threads, _unpack, body, self._options.unpacked)
             hold(len(body))
-        return await loop.run_in_executor(self._threads, _decode, body, precision, now, self._options)
+        return await loop.run_in_executor(self._threads, self._decode, body, precision, now)
 
     async def _received(self, request: web.Request, hold: Hold) -> bytes:
         limit = self._options.body
@@ -81,6 +82,18 @@ class Bodies:
         except TimeoutError as error:
             raise Refused(408, f"the body did not come within {self._options.patience:.0f} s") from error
         return b"".join(parts)
+
+    def _decode(self, body: bytes, precision: str, now: int) -> Decoded:
+        options = self._options
+        if body.count(b"\n") > options.lines:
+            raise Refused(413, f"the body has more than {options.lines} lines")
+        long: list[LineError] = []
+        if len(body) > options.line:
+            body, long = _without_long(body, options.line)
+        found = decode(body, precision=precision, now=now, heads=self._heads)
+        if not long:
+            return found
+        return msgspec.structs.replace(found, errors=sorted([*long, *found.errors], key=lambda error: error.line))
 
 
 def _unpack(body: bytes, limit: int) -> bytes:
@@ -103,18 +116,6 @@ def _unpack(body: bytes, limit: int) -> bytes:
         parts.append(part)
         body = member.unused_data
     return b"".join(parts)
-
-
-def _decode(body: bytes, precision: str, now: int, options: Options) -> Decoded:
-    if body.count(b"\n") > options.lines:
-        raise Refused(413, f"the body has more than {options.lines} lines")
-    long: list[LineError] = []
-    if len(body) > options.line:
-        body, long = _without_long(body, options.line)
-    found = decode(body, precision=precision, now=now)
-    if not long:
-        return found
-    return msgspec.structs.replace(found, errors=sorted([*long, *found.errors], key=lambda error: error.line))
 
 
 def _without_long(body: bytes, limit: int) -> tuple[bytes, list[LineError]]:

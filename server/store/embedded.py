@@ -28,6 +28,7 @@ _READERS: Final = 4
 _FULL: Final = 1000
 _PAUSE: Final = 1.0
 _SETTLE_EVERY: Final = 10.0
+_NEVER: Final = -(2**63)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,19 +180,24 @@ class Embedded:
     def _settle(self, tables: Tables, *, everything: bool) -> bool:
         if self._settler is None or self._settler.tables is not tables:
             self._settler = Settler(tables, monotonic)
-        settler = self._settler
-        due = settler.due(everything=everything)
+        settler, options = self._settler, self._options
+        keep = {RAW: options.raw, "1m": options.minutes, "5m": options.five_minutes}
+        newest = tables.newest_time
+        gone = {} if newest is None else retention(keep, min(self._clock(), newest))
+        must = [level for level, seconds in keep.items() if seconds > options.raw]
+        due = settler.due(everything=everything, going=gone.get(RAW, _NEVER), must=must)
         for work in due[:1]:
             return settler.settle(work, lambda turn: self._writer.submit(turn).result())
-        self._writer.submit(self._expire, tables).result()
+        if gone:
+            # a day that is written to just now waits for its roll-ups
+            gone[RAW] = min([gone[RAW], *(work.start for work in settler.lacking(gone[RAW], must))])
+        self._writer.submit(self._expire, tables, gone).result()
         return False
 
-    def _expire(self, tables: Tables) -> None:
-        options = self._options
-        if tables.newest_time is not None:
-            keep = {RAW: options.raw, "1m": options.minutes, "5m": options.five_minutes}
-            for level, before in retention(keep, min(self._clock(), tables.newest_time)).items():
-                tables.drop_level(level, before)
+    @staticmethod
+    def _expire(tables: Tables, gone: Mapping[str, int]) -> None:
+        for level, before in gone.items():
+            tables.drop_level(level, before)
         tables.give_back()
 
     async def _keep_settling(self) -> None:

@@ -4,7 +4,7 @@ The work is done beside reading and writing; only the exchange of rows for files
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _HOUR_ROWS: Final = 50_000  # so many rows of a type make a file of their hour; fewer wait for the end of the day
 _DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would be larger
-# a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough
+# a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough, and
+# it is made when they go
 _WORTH: Final = 8
 _HOUR_QUIET: Final = 120.0
 _DAY_QUIET: Final = 1800.0
@@ -30,17 +31,17 @@ _OF_FINER: Final = (
     "sum(n)::UINTEGER AS n, min(low) AS low, max(high) AS high, sum(total) AS total,"
     " arg_max(last, last_time) AS last, max(last_time) AS last_time"
 )
-
-
-_OPTIONAL: Final = frozenset({"1m"})
+_OPTIONAL: Final = frozenset({"1m", "5m"})
+_NEVER: Final = -(2**63)
 
 
 class Work(NamedTuple):
-    """One hour or day of one type that is to be settled."""
+    """One hour or day of one type that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
 
     kind: str
     start: int
     width: int
+    must: frozenset[str] = frozenset()
 
 
 class Settler:
@@ -51,14 +52,30 @@ class Settler:
         self._clock = clock
         self._heard: dict[tuple[str, int], tuple[int, float]] = {}
 
-    def due(self, *, everything: bool = False) -> list[Work]:
-        """Return the work that is due, the newest first; ``everything`` without waiting for quiet."""
+    def due(self, *, everything: bool = False, going: int = _NEVER, must: Collection[str] = ()) -> list[Work]:
+        """Return the work that is due, the newest first; ``everything`` without waiting for quiet.
+
+        Raw values before ``going`` (ns) are about to be dropped: their days must have the roll-ups ``must`` first.
+        """
         now = self._clock()
-        found = []
+        found = [work for work in self.lacking(going, must) if not self._day(work).fresh]
         for kind, known in self.tables.shelves.items():
             for start, day in known.days.items():
                 found += self._due(kind, start, day, now, everything=everything)
         return sorted(found, key=lambda work: -work.start)
+
+    def lacking(self, going: int, must: Collection[str]) -> list[Work]:
+        """Return the days whose raw values go before ``going`` and that have not the roll-ups ``must`` yet."""
+        days = [
+            Work(kind, start, DAY, frozenset(must) - day.whole.keys())
+            for kind, known in self.tables.shelves.items()
+            for start, day in known.days.items()
+            if kind != "string" and start + DAY <= going and (RAW in day.whole or RAW in day.hourly)
+        ]
+        return [work for work in days if work.must]
+
+    def _day(self, work: Work) -> Day:
+        return self.tables.shelves[work.kind].day_of(work.start)
 
     def _due(self, kind: str, start: int, day: Day, now: float, *, everything: bool) -> list[Work]:
         hours = [start + offset for offset in range(0, DAY, HOUR) if start + offset in day.fresh or self._hourly(day)]
@@ -124,19 +141,17 @@ class _Job:
         start = self._work.start
         old = self._day.hourly.get(RAW, {}).get(start)
         raw = self._write(RAW, self._rows([start], [old] if old else []) + " ORDER BY key, time")
-        files, source = [raw], f"{files_list([self._folder / raw.name])}"
-        columns = _OF_RAW
-        for level, width in self._levels.items():
-            file = self._write(level, _rolled(source, columns, width))
-            if self._worth(file):
-                files.append(file)
+        files, source, columns = [raw], files_list([self._folder / raw.name]), _OF_RAW
+        for level in self._wanted([raw], 1):
+            file = self._write(level, _rolled(source, columns, ROLLED[level]))
+            files.append(file)
             source, columns = files_list([self._folder / file.name]), _OF_FINER
         gone = [hours[start] for hours in self._day.hourly.values() if start in hours]
         return gone, files
 
     def day(self) -> tuple[list[File], list[File]]:
         """Settle what is open in a day into one file, and gather the roll-ups of its hours into one file a level."""
-        day, start = self._day, self._work.start
+        day = self._day
         fresh = sorted(day.fresh)
         gone: list[File] = []
         new: list[File] = []
@@ -145,43 +160,53 @@ class _Job:
             gone += [raw] if raw else []
             raw = self._write(RAW, self._rows(fresh, [raw] if raw else []) + " ORDER BY key, time")
             new.append(raw)
-        for level, width in self._levels.items():
-            whole, hourly = day.whole.get(level), day.hourly.get(level, {})
-            again = list(fresh)
-            if level in _OPTIONAL and (whole or hourly):
-                # hours where it was not worth it are needed beside those where it was
-                lacking = (
-                    hour for hour in day.hourly.get(RAW, {}) if hour not in hourly and not (whole and hour >= whole.cut)
-                )
-                again = sorted({*again, *lacking})
-            if whole and whole.cut > start and start >= self._known.raw_from:
-                # an hour that was cut has no roll-up: make all of them again
-                again, whole, hourly = list(range(start, start + DAY, HOUR)), None, {}
-            parts = [self._of_raw(again, raw, width)] if again else []
-            if hourly:
-                names = files_list([self._folder / file.name for file in hourly.values()])
-                parts.append(f"SELECT key, time, {ROLL_UP} FROM {names}")  # noqa: S608 - our own names
-            if whole:
-                kept = [hour for hour in range(whole.cut, start + DAY, HOUR) if hour not in {*again, *hourly}]
-                if kept:
-                    parts.append(
-                        f"SELECT key, time, {ROLL_UP} FROM {files_list([self._folder / whole.name])}"  # noqa: S608 - our own names
-                        f" WHERE {_hours(kept)}"
-                    )
-            if parts:
-                cut = whole.cut if whole else start
-                file = self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")._replace(cut=cut)
-                new += [file] if self._worth(file) else []
+        known = [*([raw] if raw else []), *day.hourly.get(RAW, {}).values()]
+        wanted = self._wanted(known, DAY // HOUR)
+        for level in self._levels:
+            if level in wanted:
+                file = self._gathered(level, fresh, raw)
+                new += [file] if file else []
             gone += [file for file in (day.whole.get(level), *day.hourly.get(level, {}).values()) if file]
         return gone, new
 
-    def _worth(self, file: File) -> bool:
-        """Tell whether a roll-up saves enough to be kept."""
-        if file.level not in _OPTIONAL:
-            return True
-        path = files_list([self._folder / file.name])
-        rows, values = self._cursor.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM {path}").fetchall()[0]  # noqa: S608 - our own names
-        return bool(rows * _WORTH <= values)
+    def _gathered(self, level: str, fresh: Sequence[int], raw: File | None) -> File | None:
+        """Make one file of a level: new roll-ups of open hours and of those that have none, and what there is of the others."""
+        day, start = self._day, self._work.start
+        whole, hourly = day.whole.get(level), day.hourly.get(level, {})
+        if whole and whole.cut > start and start >= self._known.raw_from:
+            # an hour that was cut has no roll-up: make all of them again
+            whole, hourly = None, {}
+        hours = range(start, start + DAY, HOUR)
+        left = {hour for hour in hours if hour in hourly or (whole and hour >= whole.cut)}.difference(fresh)
+        again = [hour for hour in hours if hour not in left and (raw or hour in day.hourly.get(RAW, {}))]
+        parts = [self._of_raw(again, raw, ROLLED[level])] if again else []
+        names = [file.name for hour, file in hourly.items() if hour in left]
+        kept = [hour for hour in sorted(left) if hour not in hourly]
+        if names:
+            parts.append(self._of_files(names))
+        if whole and kept:
+            parts.append(f"{self._of_files([whole.name])} WHERE {_hours(kept)}")
+        if not parts:
+            return None
+        file = self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")
+        return file._replace(cut=whole.cut if whole else start)
+
+    def _of_files(self, names: Sequence[str]) -> str:
+        files = files_list([self._folder / name for name in names])
+        return f"SELECT key, time, {ROLL_UP} FROM {files}"  # noqa: S608 - our own names
+
+    def _wanted(self, raw: Sequence[File], hours: int) -> list[str]:
+        """Return the levels that save enough to be made of raw values, those that must be there, and those that stand for them."""
+        if not raw or self._work.start < self._known.raw_from:
+            return list(self._levels)
+        files = files_list([self._folder / file.name for file in raw])
+        question = f"SELECT count(*), count(DISTINCT key) FROM {files}"  # noqa: S608 - our own names
+        values, keys = self._cursor.execute(question).fetchall()[0]
+        return [
+            level
+            for level, width in self._levels.items()
+            if level not in _OPTIONAL or level in self._work.must or values >= keys * hours * (HOUR // width) * _WORTH
+        ]
 
     def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> str:
         files = {file.name: file for hour in hours if (file := self._day.hourly.get(RAW, {}).get(hour))}
@@ -205,7 +230,7 @@ class _Job:
         return " UNION ALL ".join(rows)
 
     def _write(self, level: str, question: str) -> File:
-        kind, start, width = self._work
+        kind, start, width, _ = self._work
         path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
         self._made.append(path)
         self._cursor.execute(f"COPY ({question}) TO {text(path, wild=False)} {_FILE}")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.lineprotocol import LineError, decode, encode
+from collectors.lineprotocol import Heads, LineError, decode, encode
 from collectors.point import Point, UInt
 
 CASES = Path(__file__).parents[1] / "cases" / "lineprotocol"
@@ -172,6 +172,16 @@ def test_common_lines_are_read_as_odd_ones_are(lines):
     for one, other in zip(quick.points, slow.points, strict=True):
         assert [*map(type, one.fields.values())] == [*map(type, other.fields.values())]
         assert [*one.fields] == [*other.fields]
+
+
+def test_heads_that_are_kept_are_bounded_and_read_the_same(monkeypatch):
+    monkeypatch.setattr("collectors.lineprotocol._HEADS_MAX", 100)
+    heads = Heads()
+    for turn in range(50):
+        body = f"m,t={turn % 7} f=1 1\nm\\ x,t={turn} f=1 1\nm,t=1 f=1 1".encode()
+        assert decode(body, now=0, heads=heads) == decode(body, now=0)
+        assert sum(map(len, heads.known)) <= 100
+    assert heads.known
 
 
 def test_of_a_field_that_stands_twice_in_a_line_the_last_counts():

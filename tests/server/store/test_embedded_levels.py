@@ -127,6 +127,7 @@ STEPS = st.one_of(
     st.lists(POINTS, min_size=10, max_size=30),
     st.lists(POINTS, min_size=1, max_size=5),
     st.sampled_from(["hours", "all", "all", "restart"]),
+    st.sampled_from([0.0, 0.001, 0.01, 1.0]),  # how much a roll-up must save
     MOMENTS,
 )
 QUESTIONS = st.tuples(
@@ -145,8 +146,11 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
     async def check():
         folder, plain = tmp_path_factory.mktemp("levels"), Plain()
         store = Embedded(AT_ONCE, folder)
+        worth = pytest.MonkeyPatch()
         for step in steps:
             match step:
+                case float():
+                    worth.setattr("server.store.embedded_settling._WORTH", step)
                 case "restart":
                     await store.close()
                     store = Embedded(AT_ONCE, folder)
@@ -162,6 +166,7 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
                     plain.write(step)
             await same(store, plain, questions)
         await store.close()
+        worth.undo()
 
     asyncio.run(check())
 
@@ -263,6 +268,41 @@ async def test_levels_go_one_after_the_other_and_the_coarser_answers_on(make, sm
     assert [one.time for one in await store.latest("m", ["f"], since=T, where={"host": "a"})] == [
         T + 6 * DAY + 59 * 60 * S
     ]
+
+
+async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make, small_files, monkeypatch):
+    monkeypatch.setattr("server.store.embedded_settling._WORTH", 8)
+    options = Options(
+        window=Duration(0.0), raw=Duration(86400), minutes=Duration(2 * 86400), five_minutes=Duration(4 * 86400)
+    )
+    store = await make(options)
+    await store.write(every_minute("a", T, 60))
+    expected = {step: await counted(store, step=step) for step in (60 * S, 300 * S, HOUR)}
+    await settle_all(store)
+    assert {level for level, _, _ in files(store)} == {"raw", "1h"}
+    assert {step: await counted(store, step=step) for step in expected} == expected
+    levels = []
+    for day in (1, 2, 3, 5):
+        await store.write([Point("m", {"host": "b"}, {"f": 0.0}, T + day * DAY + HOUR)])
+        await settle_all(store)
+        await store.settle()
+        levels.append({level for level, start, _ in files(store) if start == T})
+    assert levels == [{"raw", "1h"}, {"1m", "5m", "1h"}, {"5m", "1h"}, {"1h"}]
+
+
+async def test_raw_values_of_a_day_that_is_written_to_stay_until_its_roll_ups_are_made(make, small_files, monkeypatch):
+    monkeypatch.setattr("server.store.embedded_settling._WORTH", 8)
+    store = await make(Options(window=Duration(0.0), raw=Duration(86400), five_minutes=Duration(4 * 86400)))
+    await store.write(every_minute("a", T, 60))
+    await settle_all(store)
+    await store.write(every_minute("a", T, 1, value=5.0) + every_minute("b", T + 2 * DAY, 1))
+    expected = await counted(store, end=T + DAY, step=300 * S)
+    await store.settle()
+    assert "raw" in {level for level, start, _ in files(store) if start == T}
+    await settle_all(store)
+    await store.settle()
+    assert {level for level, start, _ in files(store) if start == T} == {"1m", "5m", "1h"}
+    assert await counted(store, end=T + DAY, step=300 * S) == expected
 
 
 async def test_a_clock_that_runs_ahead_alone_drops_nothing(make, small_files):
