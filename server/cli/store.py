@@ -6,8 +6,10 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from server import settings
 from server.cli import store_copy
@@ -16,6 +18,8 @@ from server.settings import Settings
 from server.store import Store, StoreUnavailable
 from server.store.influx_connection import Options
 from server.store.influx_setup import Setup, Step
+
+_PATIENCE: Final = 5.0
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -40,7 +44,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=told.capitalize() + ".")
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
     parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
     return parser
@@ -88,9 +92,24 @@ async def _look(known: Settings, language: str) -> int:
         await store.open()
         series = sum(one.series for one in await store.cardinality())
     except StoreUnavailable as error:
+        if await asyncio.to_thread(_serves, *known.listen):
+            print(tell("well", "embedded_served", {}, language))
+            return 0
         print(tell("bad", "embedded_bad", {"why": str(error)}, language))
         return 1
     finally:
         await store.close()
     print(tell("well", "embedded_well", {"series": series}, language))
     return 0
+
+
+def _serves(host: str, port: int) -> bool:
+    """Ask the centre that has the store open whether it works."""
+    connection = HTTPConnection(host, port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -88,6 +88,8 @@ def _ended(progress: Progress, language: str) -> int:
     if progress.refused:
         told = {"count": progress.refused, "why": progress.refusal}
         print(tell("bad", "refused_fields", told, language), file=sys.stderr)
+    if progress.left_out:
+        print(tell("note", "left_out", {"hours": progress.left_out}, language))
     for one in progress.examples:
         hour = time.strftime("%Y-%m-%dT%H:00Z", time.gmtime(one.hour / 1e9))
         told = {

@@ -14,6 +14,10 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "id": "penyimpanan bawaan dapat dibaca: {series} deret",
         "en": "the embedded store can be read: {series} series",
     },
+    "embedded_served": {
+        "id": "penyimpanan bawaan dipakai pusat yang sedang berjalan, dan pusat itu sehat",
+        "en": "the embedded store is used by the running centre, which is well",
+    },
     "embedded_bad": {"id": "penyimpanan bawaan: {why}", "en": "the embedded store: {why}"},
     "version": {"id": "versi {version}", "en": "version {version}"},
     "reached": {"id": "{url} menjawab dalam {ms} ms", "en": "{url} answers within {ms} ms"},
@@ -85,6 +89,10 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "id": "ringkasan per jam belum dipasang ({name}): jalankan pantau store init",
         "en": "roll-ups of an hour are not set up ({name}): run pantau store init",
     },
+    "roll_up_unseen": {
+        "id": "ringkasan per jam ({name}) belum dipasang, atau tidak terlihat dengan token ini",
+        "en": "roll-ups of an hour ({name}) are not set up, or this token may not see them",
+    },
     "roll_up_failed": {
         "id": "ringkasan per jam terakhir gagal ({name}): {why}",
         "en": "the last roll-up failed ({name}): {why}",
@@ -108,6 +116,10 @@ WORDS: Final[dict[str, dict[str, str]]] = {
     "copied": {
         "id": "{hours} jam disalin: {points} titik, {values} nilai, {rolled} ringkasan; jumlahnya cocok",
         "en": "{hours} hours copied: {points} points, {values} values, {rolled} roll-ups; the counts agree",
+    },
+    "left_out": {
+        "id": "{hours} jam hanya tersisa sebagai ringkasan dan tidak disalin: isi 'raw' di [store], lalu pantau store init",
+        "en": "{hours} hours are left as roll-ups only and were not copied: write 'raw' into [store], then pantau store init",
     },
     "refused_fields": {"id": "{count} isian ditolak, mis. {why}", "en": "{count} fields were refused, e.g. {why}"},
     "fewer": {

@@ -28,6 +28,7 @@ _SLICE: Final = 300_000  # values in memory at a time
 _AT_ONCE: Final = 4
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds between tries while the target is away
 _SHOWN: Final = 20
+_TRIES: Final = 2
 
 
 class Fewer(msgspec.Struct, frozen=True):
@@ -41,7 +42,11 @@ class Fewer(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct):
-    """How far a copy is: every hour from ``oldest`` to ``newest`` (their starts, ns) is done. Kept in a file between runs."""
+    """How far a copy is, and what it was; kept in a file between runs.
+
+    Every hour from ``oldest`` to ``newest`` (their starts, ns) is done. ``fewer`` are fields that the target has less of, ``left_out``
+    hours of which only roll-ups are left and have no place.
+    """
 
     target: str
     newest: int | None = None
@@ -52,6 +57,7 @@ class Progress(msgspec.Struct):
     rolled: int = 0
     fewer: int = 0
     refused: int = 0
+    left_out: int = 0
     refusal: str = ""
     examples: list[Fewer] = []
 
@@ -94,23 +100,37 @@ class Copy:
         return progress
 
     async def _hour(self, hour: int, progress: Progress) -> None:
-        end = hour + HOUR
-        if end > self._raw_from:
-            start = max(hour, self._raw_from)
-            wanted = await self._source.read(partial(embedded_export.counts, start=start, end=end, names=self._names))
-            for first, last in _slices(start, end, sum(wanted.values())):
+        """Copy an hour and count it; what is not all there and was not refused is written once more."""
+        for _ in range(_TRIES):
+            refused, fewer = progress.refused, await self._copied(hour, progress)
+            if not fewer or progress.refused > refused:
+                break
+        progress.fewer += len(fewer)
+        progress.examples = [*progress.examples, *fewer][:_SHOWN]
+
+    async def _copied(self, hour: int, progress: Progress) -> list[Fewer]:
+        start, end = max(hour, self._raw_from), hour + HOUR
+        raw: Counts = {}
+        points = 0
+        if start < end:
+            raw = await self._source.read(partial(embedded_export.counts, start=start, end=end, names=self._names))
+            for first, last in _slices(start, end, sum(raw.values())):
                 look = partial(embedded_export.points, start=first, end=last, names=self._names)
                 found = await self._source.read(look)
                 await self._write(found, "", progress)
-                progress.points += len(found)
-            progress.values += sum(wanted.values())
-            self._compare(hour, wanted, await self._counted("", start, end, wanted), progress)
+                points += len(found)
+        fewer = _fewer(hour, raw, await self._counted("", start, end, raw))
+        found = await self._source.read(partial(embedded_export.rolled, hour=hour, names=self._names))
         if self._roll_ups:
-            found = await self._source.read(partial(embedded_export.rolled, hour=hour, names=self._names))
             await self._write(found, ROLLED, progress)
-            progress.rolled += len(found)
             wanted = _count(found)
-            self._compare(hour, wanted, await self._counted(ROLLED, hour, end, wanted), progress)
+            fewer += _fewer(hour, wanted, await self._counted(ROLLED, hour, end, wanted))
+        if not fewer:
+            progress.points += points
+            progress.values += sum(raw.values())
+            progress.rolled += len(found) * self._roll_ups
+            progress.left_out += not (self._roll_ups or _rolled_fields(found) <= raw.keys())
+        return fewer
 
     async def _write(self, points: Sequence[Point], policy: str, progress: Progress) -> None:
         size = -(-len(points) // _AT_ONCE) or 1
@@ -129,13 +149,6 @@ class Copy:
             except StoreUnavailable:
                 await asyncio.sleep(pause)
         return await work(*arguments, **named)
-
-    def _compare(self, hour: int, wanted: Counts, there: Counts, progress: Progress) -> None:
-        for (measurement, field), count in wanted.items():
-            found = there.get((measurement, field), 0)
-            if found < count:
-                progress.fewer += 1
-                progress.examples = [*progress.examples, Fewer(hour, measurement, field, found, count)][:_SHOWN]
 
 
 def load(file: Path, target: str) -> Progress:
@@ -158,6 +171,24 @@ def _slices(start: int, end: int, values: int) -> list[tuple[int, int]]:
     pieces = max(1, -(-values // _SLICE))
     edges = [start + (end - start) * at // pieces for at in range(pieces + 1)]
     return list(pairwise(edges)) if values else []
+
+
+def _fewer(hour: int, wanted: Counts, there: Counts) -> list[Fewer]:
+    return [
+        Fewer(hour, measurement, field, there.get((measurement, field), 0), count)
+        for (measurement, field), count in wanted.items()
+        if there.get((measurement, field), 0) < count
+    ]
+
+
+def _rolled_fields(points: Sequence[Point]) -> set[tuple[str, str]]:
+    """Return the fields of which roll-ups tell."""
+    return {
+        (point.measurement, field.removeprefix("count_"))
+        for point in points
+        for field in point.fields
+        if field.startswith("count_")
+    }
 
 
 def _count(points: Sequence[Point]) -> Counts:

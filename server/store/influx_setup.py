@@ -114,9 +114,8 @@ class Setup:
         status, found = await self._server.manage("GET", f"/api/v2/orgs?{influx_flux.query(org=self._options.org)}")
         org = next(iter(found.get("orgs", [])), None)
         if org is None:
-            yield Step(
-                "bad", "org_missing", {"org": self._options.org, "why": f"HTTP {status} {found.get('message', '')}"}
-            )
+            why = found.get("message") or f"HTTP {status}"
+            yield Step("bad", "org_missing", {"org": self._options.org, "why": why})
             return
         rolled = f"{self._options.bucket}/{influx_ql.ROLLED}"
         for name, seconds in ((self._bucket(), self._raw), (rolled, self._retention)):
@@ -234,7 +233,9 @@ class Setup:
         if not self._options.raw:
             return
         task, told = await self._find_task(), {"name": self._roll_up}
-        if task is None or task["status"] != "active":
+        if task is None:  # tasks that a token may not read look as if they were not there
+            yield Step("note", "roll_up_unseen", told)
+        elif task["status"] != "active":
             yield Step("bad", "roll_up_missing", told)
         elif task.get("lastRunStatus") == "failed":
             yield Step("bad", "roll_up_failed", told | {"why": str(task.get("lastRunError", ""))[:_FOUND]})

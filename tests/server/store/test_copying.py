@@ -134,7 +134,7 @@ def test_every_question_is_answered_as_before(move, capsys):
 def test_history_of_which_only_roll_ups_are_left_moves_too(move, capsys):
     now = time.time_ns() // HOUR * HOUR
     old = now // DAY * DAY - 60 * DAY
-    move.fill([*points(old, 10), *points(old + HOUR, 10), *points(now - HOUR)])
+    move.fill([*points(old, 1), *points(old + HOUR, 1), *points(now - HOUR)])  # so few as points() usually are stay raw
     # as the store forgets by itself: raw values after 30 days, minutes after a week
     move.fill([Point("m", {"host": "a"}, {"f": 1.0}, now - HOUR)], Options(window=Duration(0.0)))
     assert main(move.command()) == 0
@@ -148,7 +148,7 @@ def test_history_of_which_only_roll_ups_are_left_moves_too(move, capsys):
         await store.close()
         return [one.values for one in found]
 
-    assert asyncio.run(ask()) == [[360.0, 360.0], [360.0, 360.0]]
+    assert asyncio.run(ask()) == [[3600.0, 3600.0], [3600.0, 3600.0]]
 
 
 @pytest.mark.timeout(60)
@@ -256,3 +256,35 @@ def test_a_target_that_goes_away_is_waited_for_and_then_told(move, monkeypatch, 
     monkeypatch.undo()
     assert main(move.command()) == 0
     assert "the counts agree" in capsys.readouterr().out
+
+
+def test_history_without_a_place_is_counted_out(move, capsys):
+    now = time.time_ns() // HOUR * HOUR
+    old = now // DAY * DAY - 60 * DAY
+    move.fill([*points(old, 1), *points(now - HOUR)])
+    move.fill([Point("m", {"host": "a"}, {"f": 1.0}, now - HOUR)], Options(window=Duration(0.0)))
+    move.file.write_text(move.file.read_text() + '\nraw = "0s"\n')
+    assert main(["store", "init", "--settings", str(move.file)]) == 0
+    assert main(move.command()) == 0
+    told = capsys.readouterr().out
+    assert "1 hours are left as roll-ups only and were not copied" in told
+    assert "the counts agree" in told
+
+
+def test_an_hour_that_did_not_arrive_is_written_once_more(move, monkeypatch, capsys):
+    now = time.time_ns() // HOUR * HOUR
+    move.fill(points(now - HOUR))
+    real, lost = Influx.write, []
+
+    async def loses(self, points, policy=""):
+        from server.store import Written
+
+        if not lost:
+            lost.append(points)
+            return Written(len(points))
+        return await real(self, points, policy)
+
+    monkeypatch.setattr(Influx, "write", loses)
+    assert main(move.command()) == 0
+    assert "72 points, 360 values, 2 roll-ups; the counts agree" in capsys.readouterr().out
+    assert lost

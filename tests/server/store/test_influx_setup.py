@@ -262,3 +262,80 @@ def test_every_word_is_there_in_both_languages():
     for what, words in WORDS.items():
         assert words.keys() == {"id", "en"}, what
         assert set(re.findall(r"\{(\w+)\}", words["id"])) == set(re.findall(r"\{(\w+)\}", words["en"])), what
+
+
+def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_path, capsys):
+    url, org, token = influx2
+    target = Target(tmp_path, Options(url=url, bucket=next(names), org="kota", token=Secret("file", str(token))))
+    assert target.run("init") == 0
+    admin = token.read_text().strip()
+    request = urllib.request.Request(f"{url}/api/v2/buckets?limit=100", headers={"Authorization": f"Token {admin}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        buckets = json.load(answer)["buckets"]
+    names_of_it = {target.options.bucket, f"{target.options.bucket}/1h"}
+    rights = [
+        {"action": action, "resource": {"type": "buckets", "id": one["id"]}}
+        for one in buckets
+        if one["name"] in names_of_it
+        for action in ("read", "write")
+    ]
+    made = post_json(f"{url}/api/v2/authorizations", {"orgID": org, "permissions": rights}, admin)
+    (tmp_path / "small").write_text(made["token"])
+    small = Target(
+        tmp_path, Options(url=url, bucket=target.options.bucket, token=Secret("file", str(tmp_path / "small")))
+    )
+    capsys.readouterr()
+    assert small.run("check") == 0
+    told = capsys.readouterr().out
+    assert "kept 400 days" in told
+    assert "this token may not see them" in told
+
+
+def test_clocks_that_differ_are_told(target, monkeypatch, capsys):
+    assert target.run("init") == 0
+    capsys.readouterr()
+    real = time.time_ns
+    monkeypatch.setattr("server.cli.store.time.time_ns", lambda: real() + 60 * S)
+    assert target.run("check") == 1
+    assert re.search(r"✗ the clocks are (59|60|61)\.\d s apart; look at chrony or NTP", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "databases", "unsigned"),
+    [
+        ("1.6.7~rc0", "/write", True, False),
+        ("1.7.11", "/write", True, False),
+        ("v1.8.10", "/api/v2/write", True, False),
+        ("1.11.8-c1.11.8", "/api/v2/write", True, False),
+        ("v2.7.12", "/api/v2/write", False, True),
+        ("dev", "/api/v2/write", False, True),
+        ("3.0.1", "/api/v2/write", False, True),
+        ("", "/api/v2/write", False, True),
+    ],
+)
+def test_a_version_tells_how_to_speak(version, path, databases, unsigned):
+    from server.store.influx_connection import _dialect
+
+    assert _dialect(version) == (path, databases, unsigned)
+
+
+def test_influxdb_3_is_left_to_its_own_tool(tmp_path, capsys):
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Three(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(204)
+            self.send_header("X-Influxdb-Version", "3.4.1")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Three)
+    Thread(target=server.serve_forever, daemon=True).start()
+    target = Target(tmp_path, Options(url=f"http://127.0.0.1:{server.server_port}", bucket="kota"))
+    assert target.run("init") == 0
+    assert "influxdb3 create database --retention-period 30d kota" in capsys.readouterr().out
+    server.shutdown()
+    server.server_close()
