@@ -20,6 +20,7 @@ T = TypeVar("T")
 _log: Final = logging.getLogger("pantau.store")
 _RETRY: Final = 1.0
 _RETRY_MAX: Final = 30.0
+_POINTS: Final = 5000  # that follow in one write
 
 
 class Spool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,35 +106,41 @@ class Spooled:
             try:
                 async with self._order:
                     first = await self._in(self._next)
-                    if first is None:
+                    if not first:
                         self._summary, self._replaying = Summary(), None
                         _log.info("no write waits any more")
                         return
                 await self._deliver(first)
                 async with self._order:
-                    self._summary = await self._in(self._done, first)
+                    self._summary = await self._in(self._done, first[-1])
                 pause = _RETRY
             except (StoreUnavailable, Refused):
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_MAX)
 
-    def _next(self) -> Batch | None:
+    def _next(self) -> list[Batch]:
         before = self._clock() // 1_000_000 - self._options.age.ms
         if lost := self._waiting.expire(before):
             _log.error("%d points waited longer than the spool keeps them and are lost", lost)
-        return self._waiting.first()
+        return self._waiting.first(_POINTS)
 
     def _done(self, batch: Batch) -> Summary:
         self._waiting.remove(batch.id)
         return self._waiting.summary()
 
-    async def _deliver(self, batch: Batch) -> None:
+    async def _deliver(self, batches: Sequence[Batch]) -> None:
+        """Write batches as one; what cannot be written is looked for one by one, and given up."""
+        points = [point for batch in batches for point in batch.points]
         try:
-            written = await self._store.write(batch.points)
+            written = await self._store.write(points)
         except StoreUnavailable:
             raise
         except Exception:  # noqa: BLE001 - it would be the same next time, and nothing behind it would ever go in
-            _log.exception("a write of %d points that waited cannot be written and is lost", len(batch.points))
+            if len(batches) > 1:
+                for batch in batches:
+                    await self._deliver([batch])
+                return
+            _log.exception("a write of %d points that waited cannot be written and is lost", len(points))
         else:
             for rejected in written.rejected[:1]:
                 _log.warning("%d fields that waited were refused, e.g. %s", len(written.rejected), rejected.why)

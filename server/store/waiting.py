@@ -19,6 +19,7 @@ _SCHEMA: Final = """
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, oldest INTEGER NOT NULL, points INTEGER NOT NULL, body BLOB NOT NULL);
 """
 
+_TOGETHER: Final = 500  # writes that are read at once
 _FULL: Final = frozenset({ENOSPC, EDQUOT, EFBIG})
 
 
@@ -68,14 +69,17 @@ class Waiting:
         row = (at, min(point.time for point in points), len(points), body)
         self._run("INSERT INTO batch (at, oldest, points, body) VALUES (?, ?, ?, ?)", *row)
 
-    def first(self) -> Batch | None:
-        """Return the oldest write."""
-        rows = self._run("SELECT id, at, body FROM batch ORDER BY id LIMIT 1")
-        return Batch(rows[0][0], rows[0][1], decode(zlib.decompress(rows[0][2]), now=0).points) if rows else None
+    def first(self, points: int) -> list[Batch]:
+        """Return the oldest writes, in their order: one at least, and no more than have so many points together."""
+        question = """
+            SELECT id, at, body FROM (SELECT *, sum(points) OVER (ORDER BY id) AS sum FROM (SELECT * FROM batch ORDER BY id LIMIT ?))
+            WHERE sum <= ? OR sum = points ORDER BY id"""
+        rows = self._run(question, _TOGETHER, points)
+        return [Batch(number, at, decode(zlib.decompress(body), now=0).points) for number, at, body in rows]
 
-    def remove(self, number: int) -> None:
-        """Forget a write."""
-        self._run("DELETE FROM batch WHERE id = ?", number)
+    def remove(self, until: int) -> None:
+        """Forget writes up to a number."""
+        self._run("DELETE FROM batch WHERE id <= ?", until)
         self._run("PRAGMA incremental_vacuum")
 
     def expire(self, before: int) -> int:

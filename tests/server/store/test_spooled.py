@@ -104,7 +104,7 @@ async def test_writes_wait_and_follow_in_their_order(make, database, caplog):
     assert (await store.health()).startswith("unplugged; 6 points wait on disk to be written")
     database.away = False
     await caught_up(store)
-    assert database.writes == [[-S], [0], [S], [2 * S], [3 * S], [4 * S], [0]]
+    assert database.writes == [[-S], [0, S, 2 * S, 3 * S, 4 * S, 0]]
     (latest,) = await store.latest("m", ["f", "u", "s", "b"], since=0)
     assert latest.fields == {"f": 4.0, "u": 2**64 - 1, "s": 'a "b"', "b": True}
     assert (await store.range(Range("m", "f", T, T + 1, S)))[0].values == [99.0]
@@ -148,7 +148,7 @@ async def test_new_writes_wait_behind_older_ones(make, database):
     many = [store.write(one(number, T + number * S)) for number in range(1, 30)]
     assert await asyncio.gather(*many) == [Written(1)] * 29
     await caught_up(store)
-    assert database.writes == [[number * S] for number in range(30)]
+    assert [time for times in database.writes for time in times] == [number * S for number in range(30)]
 
 
 async def test_beyond_its_size_writers_are_asked_to_keep_their_points(make, database):
@@ -198,6 +198,20 @@ async def test_a_write_that_cannot_be_read_stops_nothing_behind_it(make, databas
     assert "1 fields that waited were refused, e.g. field type conflict" in caplog.text
 
 
+async def test_many_small_writes_follow_in_few_large_ones(make, database):
+    store = await make()
+    database.away = True
+    sizes = [1, 3000, 1999, 1, 6000, 2, 2, 4998]
+    for number, size in enumerate(sizes):
+        await store.write([Point("m", {"n": str(at)}, {"f": 1.0}, T + number * S) for at in range(size)])
+    for number in range(1000):
+        await store.write(one(number, T + (100 + number) * S))
+    database.away = False
+    await caught_up(store)
+    assert [len(times) for times in database.writes] == [5000, 1, 6000, 4, 5000, 500, 498]
+    assert sum(map(len, database.writes)) == sum(sizes) + 1000
+
+
 async def test_a_disk_that_refuses_too_is_unavailable(make, database, tmp_path):
     (tmp_path / "spool").write_text("in the way")
     store = await make()
@@ -220,7 +234,7 @@ async def test_a_full_disk_is_told_apart_and_what_waits_is_kept(make, database, 
     assert written > 0
     database.away = False
     await caught_up(store)
-    assert len(database.writes) == written
+    assert sum(map(len, database.writes)) == written * 99
 
 
 @contextmanager
