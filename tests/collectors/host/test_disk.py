@@ -170,3 +170,22 @@ def test_a_real_mount_that_never_answers_is_survived_and_recovers(tmp_path):
     assert all("/" in step["told"] for step in (first, second, third, after))
     assert first["took"] < 2
     assert max(second["took"], third["took"]) < 0.3
+
+
+async def test_a_place_that_is_mounted_when_looked_at_is_not_looked_at_and_what_is_mounted_there_is(collector, host):
+    asked = []
+
+    def statvfs(path):
+        asked.append(path)
+        return TOLD
+
+    waits = (
+        ROOT
+        + "33 25 0:41 / /net rw - autofs systemd-1 rw,fd=4,direct\n34 25 0:42 / /misc rw - autofs /etc/auto.misc rw,indirect\n"
+    )
+    disk = collector("disk", host(waits), statvfs)
+    await disk.collect(0)
+    assert asked == ["/"]
+    host(waits + "50 33 0:60 / /net rw - nfs4 nas:/home rw\n")
+    await disk.collect(0)
+    assert sorted(asked) == ["/", "/", "/net"]
