@@ -2,11 +2,14 @@ import asyncio
 import errno
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from parts import wait_until
 
 from agent.clock import Clock
 from agent.gather import Inbox, Runner, Unit, to_lines
-from collectors.point import Point
+from collectors.lineprotocol import decode
+from collectors.point import Point, UInt
 
 TAGS = {"host": "srv-1", "agency": "diskominfo"}
 
@@ -73,6 +76,31 @@ async def test_lines_carry_the_host_and_the_tags_of_the_settings(clock):
 def test_a_point_s_own_tag_wins_and_a_line_stays_one_line():
     points = [Point("m", {"host": "other"}, {"s": "two\nlines"}, 1), Point("m", {}, {"n": float("nan")}, 1)]
     assert to_lines(points, TAGS) == [b'm,agency=diskominfo,host=other s="two lines" 1']
+
+
+ANY_TEXT = st.text(st.characters(), max_size=12)
+VALUES = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), ANY_TEXT, st.integers(0, 2**64).map(UInt))
+POINTS = st.lists(
+    st.builds(
+        Point,
+        ANY_TEXT,
+        st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3),
+        st.dictionaries(ANY_TEXT, VALUES, max_size=3),
+        st.integers(0, 2**62),
+    ),
+    max_size=4,
+)
+
+
+@given(POINTS)
+def test_whatever_is_in_it_a_point_is_one_line_that_the_reader_takes(points):
+    lines = to_lines(points, TAGS)
+    assert len(lines) <= len(points)
+    for line in lines:
+        assert b"\n" not in line
+        read = decode(line + b"\n", now=0)
+        assert (len(read.points), read.errors) == (1, [])
+        assert read.points[0].tags["host"] == "srv-1" or any("host" in point.tags for point in points)
 
 
 FAULTS = {

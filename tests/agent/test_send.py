@@ -164,6 +164,21 @@ def test_a_poison_line_is_quarantined_and_told_once(centre, spool, still, clock,
     assert caplog.text.count("refuses lines for good") == 1
 
 
+def test_a_conflict_of_types_is_told_once_for_each_field_and_not_repeated(
+    centre, spool, still, clock, some_lines, caplog
+):
+    conflict = 'partial write: field type conflict: input field "{}" on measurement "cpu" is type float dropped={}'
+    for number, field in enumerate(["n", "n", "usage", "n", "usage"]):
+        centre.mood = (422, {}, conflict.format(field, number + 1))
+        spool.put(some_lines(10, number * 10), clock.ms())
+        still.turn()
+    assert (spool.tally.rejected, spool.tally.delivered, spool.tally.spooled) == (15, 35, 0)
+    told = [record.getMessage() for record in caplog.records if "refuses lines for good" in record.getMessage()]
+    assert len(told) == 2
+    assert 'input field "n" on measurement "cpu"' in told[0]
+    assert 'input field "usage"' in told[1]
+
+
 def test_a_body_that_is_too_large_is_cut_and_later_ones_are_smaller(centre, spool, still, clock, some_lines):
     centre.mood = lambda lines: (413, {}, "") if len(lines) > 600 else "ok"
     for number in range(8):

@@ -6,7 +6,7 @@ from agent.settings import read
 from configs.read import SettingsError
 
 OUTPUT = '[output]\nurl = "http://127.0.0.1:8800"\n'
-DEFAULTS = ["cpu", "mem", "swap", "disk", "diskio", "net", "system", "processes", "kernel"]
+DEFAULTS = ["cpu", "mem", "swap", "disk", "diskio", "net", "system", "processes", "kernel", "container"]
 
 
 @pytest.fixture
