@@ -18,7 +18,7 @@ Fatal = duckdb.FatalException
 
 _LOG_MAX: Final = "16MB"  # what a start after a crash has to read again: 0.1 s
 _PREFIX: Final = re.compile(r"^(?:\w+ )?Error: ")
-_SLACK: Final = 8_000_000  # bytes of free blocks that are worth a copy
+_SLACK: Final = 2_000_000  # bytes of free blocks that are worth a copy
 _MOSTLY: Final = 0.7
 
 

@@ -32,7 +32,7 @@ from server.store.kinds import conflict, kind_of, require_suited
 
 _POINTS: Final = 5000
 _FIXED_TYPE: Final = re.compile(r"already exists as type (\w+)")
-_TOO_OLD: Final = re.compile(r"points beyond retention policy dropped=(\d+)")
+_TOO_OLD: Final = re.compile(r"points (?:beyond|outside) retention policy.*dropped=(\d+)", re.DOTALL)
 
 
 class Influx:

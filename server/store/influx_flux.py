@@ -28,12 +28,20 @@ def roll_up(bucket: str, rolled: str, name: str, late_days: int) -> str:
         f"stop = date.sub(d: {late_days}d, from: date.truncate(t: now(), unit: {ROLLED}))",
         f"values = from(bucket: {text(bucket)}) |> range(start: date.sub(d: 2d, from: stop), stop: stop)",
         "numbers = values |> filter(fn: (r) => types.isNumeric(v: r._value))",
+        'flags = values |> filter(fn: (r) => types.isType(v: r._value, type: "bool"))',
+        "bits = flags |> map(fn: (r) => ({r with _value: if r._value then 1 else 0}))",
         "",
     ]
     for kept in KEPT:
         source = "values" if kept in {"count", "last"} else "numbers"
-        lines.append(
-            f'{source} |> aggregateWindow(every: {ROLLED}, fn: {kept}, createEmpty: false, timeSrc: "_start")'
-            f' |> map(fn: (r) => ({{r with _field: "{kept}_" + r._field}})) |> to(bucket: {text(rolled)})'
-        )
+        lines.append(_kept(source, kept, "", rolled))
+        if kept in {"min", "max"}:
+            lines.append(_kept("bits", kept, "_value: r._value == 1, ", rolled))
     return "\n".join(lines) + "\n"
+
+
+def _kept(source: str, kept: str, back: str, rolled: str) -> str:
+    return (
+        f'{source} |> aggregateWindow(every: {ROLLED}, fn: {kept}, createEmpty: false, timeSrc: "_start")'
+        f' |> map(fn: (r) => ({{r with {back}_field: "{kept}_" + r._field}})) |> to(bucket: {text(rolled)})'
+    )

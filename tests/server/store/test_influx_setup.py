@@ -7,7 +7,7 @@ import time
 import urllib.request
 
 import pytest
-from parts import free_port, post_json
+from parts import free_port, post_json, wait_for
 
 from collectors.point import Point, UInt
 from configs.secret import Secret
@@ -220,15 +220,22 @@ def roll_up_now(target, hour):
 
         asyncio.run(ask())
         return
-    rolled = f"{options.bucket}/{influx_ql.ROLLED}"
-    flux = influx_flux.roll_up(options.bucket, rolled, "x", 7).replace("option task", "task")
-    request = urllib.request.Request(
-        f"{options.url}/api/v2/query?org=kota",
-        json.dumps({"query": flux}).encode(),
-        {"Authorization": f"Token {options.token.reveal()}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert b"error" not in answer.read()
+    headers = {"Authorization": f"Token {options.token.reveal()}"}
+
+    def ask(path, body=None):
+        request = urllib.request.Request(f"{options.url}/api/v2/tasks{path}", body, headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    (task,) = ask(f"?{influx_flux.query(name=f'pantau 1h {options.bucket}')}")["tasks"]
+    run = ask(f"/{task['id']}/runs", b"{}")["id"]
+
+    def done():
+        status = ask(f"/{task['id']}/runs/{run}")["status"]
+        assert status != "failed"
+        return status == "success"
+
+    wait_for(done, 30, "the run of the task")
 
 
 @pytest.mark.timeout(60)
@@ -241,7 +248,8 @@ def test_what_the_database_rolls_up_answers_as_the_values_did(target):
     async def compare():
         values, rolled = target.store(raw=Duration(0)), target.store(raw=Duration(4 * 86400))
         for aggregate in Aggregate:
-            for field in ("f", "i", "u"):
+            flag = ["b"] if aggregate in {Aggregate.MIN, Aggregate.MAX, Aggregate.LAST, Aggregate.COUNT} else []
+            for field in ("f", "i", "u", *flag):
                 for by in ([], ["host"]):
                     for step in (HOUR, 2 * HOUR, DAY):
                         query = Range("m", field, hour - DAY, hour + 4 * HOUR, step, aggregate, by=by)
@@ -339,3 +347,22 @@ def test_influxdb_3_is_left_to_its_own_tool(tmp_path, capsys):
     assert "influxdb3 create database --retention-period 30d kota" in capsys.readouterr().out
     server.shutdown()
     server.server_close()
+
+
+async def test_points_beyond_the_retention_are_counted_out(target):
+    assert await asyncio.to_thread(target.run, "init") == 0
+    now = time.time_ns()
+    store = target.store()
+    old = [Point("m", {}, {"f": 1.0}, now - 100 * DAY - n) for n in range(50)]
+    posts, real = [], store._server.post
+
+    async def counted(*arguments):
+        posts.append(arguments)
+        return await real(*arguments)
+
+    store._server.post = counted
+    written = await store.write([*old, Point("m", {}, {"f": 2.0}, now)])
+    assert (written.points, len(written.rejected), len(posts)) == (1, 1, 1)  # told in one request, not one a point
+    assert "dropped=50" in written.rejected[0].why
+    assert (await store.latest("m", ["f"], since=0))[0].fields == {"f": 2.0}
+    await store.close()
