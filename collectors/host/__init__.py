@@ -41,6 +41,7 @@ COLLECTORS: Final[dict[str, str]] = {
     "system": "collectors.host.system:System",
     "processes": "collectors.host.processes:Processes",
     "kernel": "collectors.host.kernel:Kernel",
+    "container": "collectors.host.container:Container",
     "apache": "collectors.host.apache:Apache",
     "chrony": "collectors.host.chrony:Chrony",
     "conntrack": "collectors.host.conntrack:Conntrack",
@@ -70,4 +71,4 @@ COLLECTORS: Final[dict[str, str]] = {
 }
 
 # what an agent collects that was not told what to collect
-DEFAULT: Final = ("cpu", "mem", "swap", "disk", "diskio", "net", "system", "processes", "kernel")
+DEFAULT: Final = ("cpu", "mem", "swap", "disk", "diskio", "net", "system", "processes", "kernel", "container")
