@@ -69,7 +69,7 @@ def examine(file: Path, become: Callable[[], None] = lambda: None) -> Iterator[F
     yield from centre(found, file, Clock())
     yield from service(found.state_dir)
     yield from spool(found, time.time_ns() // 1_000_000)
-    yield from collectors(found, become)
+    yield from collectors(found, file, become)
 
 
 def token(secret: Secret | None, file: Path) -> Iterator[Finding]:
@@ -204,7 +204,7 @@ def _waiting(file: Path, now: int) -> Iterator[Finding]:
         yield Finding("note", "spool_refused", {"quarantined": quarantined, "rejected": rejected}, (mend,))
 
 
-def collectors(found: Settings, become: Callable[[], None]) -> Iterator[Finding]:
+def collectors(found: Settings, file: Path, become: Callable[[], None]) -> Iterator[Finding]:
     """Let every collector read once, those with a drop-in before ``become``; then those that the settings do not ask for."""
     units = list(found.units)
     free = [unit for unit in units if _drop_in(unit.name).exists()]
@@ -220,7 +220,11 @@ def collectors(found: Settings, become: Callable[[], None]) -> Iterator[Finding]
     able = [name for name, error in others.items() if error is None]
     absent = [name for name, error in others.items() if error is not None]
     if able:
-        yield Finding("note", "could", {"names": ", ".join(able)}, tuple(f"[collectors.{name}]" for name in able))
+        folder = file.with_suffix(
+            ".d"
+        ).absolute()  # in agent.toml itself they would stand in the place of the default set
+        asking = f"mkdir -p {folder} && printf '[collectors.%s]\\n' {' '.join(able)} >> {folder}/more.toml"
+        yield Finding("note", "could", {"names": ", ".join(able)}, (asking,))
     if absent:
         yield Finding("note", "absent", {"names": ", ".join(absent)})
 

@@ -190,8 +190,13 @@ def test_each_drop_in_that_is_advised_is_there():
     assert set(doctor._DROP_INS.values()) <= there
 
 
-def test_what_could_be_collected_is_told(host):
-    assert "cpu" in host.found()["could"].values["names"]
+def test_what_could_be_collected_is_told_and_the_command_that_asks_for_it_works(host):
+    could = host.found()["could"]
+    assert "cpu" in could.values["names"]
+    before = {unit.name for unit in settings.read(host.file).units}
+    subprocess.run(["sh", "-c", *could.mend], check=True)
+    wanted = {unit.name for unit in settings.read(host.file).units} - before
+    assert wanted >= set(could.values["names"].split(", ")) - before
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
