@@ -28,6 +28,7 @@ from store_data import EVERY, FIELDS, SCHEMA, START, STEPS, bodies
 from store_peers import PEERS, TOKEN, Pantau, Peer, cpu_seconds, running
 
 from configs.secret import Secret
+from server.buckets import Bucket, Buckets
 from server.ingest import Ingest, Options, routes
 from server.state.database import Database
 from server.state.migrate import upgrade
@@ -189,7 +190,7 @@ async def serve(data: Path, port: int) -> None:
     options = Options(tokens=(Token("bench", Secret("file", str(data.parent / "token"))),))
     store = Embedded(StoreOptions(), data / "store")
     await store.open()
-    ingest = Ingest(store, database, lambda: time.time_ns() // 1_000_000, options)
+    ingest = Ingest(Buckets([Bucket("pantau", store, 0, 0)]), database, lambda: time.time_ns() // 1_000_000, options)
     await ingest.open()
     app = web.Application()
     app.add_routes(routes(ingest))

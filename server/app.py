@@ -33,7 +33,6 @@ from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.database import Database
 from server.state.migrate import upgrade
-from server.store import StoreUnavailable
 from server.web.app import Parts, build
 from server.web.context import WEB
 
@@ -101,11 +100,12 @@ class Centre:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._store = settings.store()
+        self._buckets = settings.buckets()
+        self._store = self._buckets.main
         self._inventory = Inventory(settings.register, settings.checks, settings.devices, settings.rules)
         self._feed = Feed()
         self._recorder = Recorder(self._store)
-        self._ingest = Ingest(self._store, database, now_ms, settings.ingest)
+        self._ingest = Ingest(self._buckets, database, now_ms, settings.ingest)
         self._channels = {name: make() for name, make in settings.channels.items()}
         self._courier = Courier(
             database, self._channels, now_ms, look=Look(zone=settings.zone, public_url=settings.public_url)
@@ -120,13 +120,14 @@ class Centre:
             planned=self._courier.wake,
         )
         self._schedule = Schedule(clock=now_ms, tell=self._tell)
-        self._control = Control(self._store, settings.state_url, settings.data, now_ms, version("pantau"))
+        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, version("pantau"))
         self._run_id = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
             Parts(
                 database=database,
                 store=self._store,
+                buckets=self._buckets,
                 register=settings.register,
                 devices=settings.devices,
                 checks=settings.checks,
@@ -148,10 +149,7 @@ class Centre:
 
     async def open(self) -> None:
         """Open the store and begin the centre's own running time."""
-        try:
-            await self._store.open()
-        except StoreUnavailable as error:
-            _log.warning("the store is away: %s", error)
+        await self._buckets.open()
         await self._ingest.open()
         await self._control.open()
         self._run_id = await self._database.write(lambda tx: ledger.start_run(tx, now_ms(), version("pantau")))
@@ -194,7 +192,7 @@ class Centre:
         await self._control.close()
         for channel in self._channels.values():
             await channel.close()
-        await self._store.close()
+        await self._buckets.close()
 
     async def _tell(self, result: Result) -> None:
         """Hand a result to the judge, then to whoever shows or keeps it."""
@@ -231,8 +229,7 @@ class Centre:
         await self._database.write(beat)
 
     async def _forget(self) -> None:
-        with contextlib.suppress(StoreUnavailable):
-            await self._store.drop_before((now_ms() - self._settings.retention.ms) * 1_000_000)
+        await self._buckets.forget(now_ms() * 1_000_000)
 
 
 async def _forever(name: str, work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:

@@ -17,10 +17,9 @@ from typing import Final
 
 import msgspec
 
-from server.store import Store
+from server.buckets import STORE, Buckets
 
 STATE: Final = "state.db"
-STORE: Final = "store"  # as settings place it in the data folder
 _MANIFEST: Final = "manifest.json"
 _FORMAT: Final = 1
 _SQLITE: Final = "sqlite:///"
@@ -47,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, Entry]
 
 
-async def make(store: Store, state_url: str, to: Path, *, at: int, version: str) -> Manifest:
+async def make(buckets: Buckets, state_url: str, to: Path, *, at: int, version: str) -> Manifest:
     """Make a backup at ``to``, a tar file when it ends so, else a folder; neither may exist. BackupFailed, StoreUnavailable."""
     if await asyncio.to_thread(os.path.lexists, to):
         raise BackupFailed(f"{to} exists already")
@@ -55,7 +54,7 @@ async def make(store: Store, state_url: str, to: Path, *, at: int, version: str)
     try:
         await asyncio.to_thread(_begin, part)
         missing = []
-        if not await store.backup(part / STORE):
+        if not await buckets.backup(part / STORE):
             missing.append("the points are in a database of its own: back them up with its tools")
         if state_url.startswith(_SQLITE):
             await asyncio.to_thread(_copy_state, Path(state_url.removeprefix(_SQLITE)), part / STATE)

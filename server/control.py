@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from server import backup
-from server.store import Store, StoreUnavailable
+from server.buckets import Buckets
+from server.store import StoreUnavailable
 
 SOCKET: Final = "control.sock"
 _PATH_MAX: Final = 107  # bytes; what the kernel takes
@@ -35,8 +36,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Control:
     """Listens at ``data / "control.sock"`` from ``open`` to ``close``; ``clock`` is ms since epoch."""
 
-    def __init__(self, store: Store, state_url: str, data: Path, clock: Callable[[], int], version: str) -> None:
-        self._store = store
+    def __init__(self, buckets: Buckets, state_url: str, data: Path, clock: Callable[[], int], version: str) -> None:
+        self._buckets = buckets
         self._state_url = state_url
         self._file = data / SOCKET
         self._clock = clock
@@ -71,7 +72,7 @@ class Control:
         async with self._one:
             try:
                 made = await backup.make(
-                    self._store, self._state_url, Path(ask.backup), at=self._clock(), version=self._version
+                    self._buckets, self._state_url, Path(ask.backup), at=self._clock(), version=self._version
                 )
             except (backup.BackupFailed, StoreUnavailable) as error:
                 return Answer(error=str(error))

@@ -19,6 +19,7 @@ from aiohttp import web
 from alerts.tables import Database
 from collectors.lineprotocol import UNITS
 from collectors.point import Point
+from server.buckets import Bucket, Buckets
 from server.clones import Clones
 from server.enrolled import Enrolled
 from server.ingest_answers import Refused, as_v1, as_v2, partial, unable
@@ -26,7 +27,7 @@ from server.ingest_body import Bodies
 from server.ingest_options import Options
 from server.ingest_writers import STRANGER, Writer, Writers, secret_of
 from server.seen import Seen
-from server.store import Rejected, Store, StoreFull, StoreUnavailable
+from server.store import Rejected, StoreFull, StoreUnavailable
 
 _log: Final = logging.getLogger("pantau.ingest")
 _V2_UNITS: Final = ("ns", "us", "ms", "s")
@@ -39,14 +40,14 @@ _FULL_RETRY: Final = 60
 class Ingest:
     """Takes writes. ``clock`` is ms since epoch; ``open`` before the first request, ``close`` after the last."""
 
-    def __init__(self, store: Store, database: Database, clock: Callable[[], int], options: Options) -> None:
-        self._store = store
+    def __init__(self, buckets: Buckets, database: Database, clock: Callable[[], int], options: Options) -> None:
+        self._buckets = buckets
         self._clock = clock
         self._options = options
         self._writers = Writers(options.tokens, database, clock)
         self._bodies = Bodies(options)
         self._seen = Seen(database)
-        self._trouble = ""
+        self._trouble: dict[str, str] = {}
         self._saving: asyncio.Task[None] | None = None
         self._started = clock()
         self._version = ""
@@ -101,24 +102,24 @@ class Ingest:
         """Take a write as InfluxDB 2 does, ``?org=&bucket=&precision=``; raises Refused."""
         with self._bodies.holding() as hold:
             writer = await self._writers.find(request)
-            self._check_bucket(request.query)
+            bucket = self._bucket(request.query, writer)
             why = f"invalid precision; valid precision units are {', '.join(_V2_UNITS[:-1])}, and {_V2_UNITS[-1]}"
             precision = _precision(request.query, _V2_UNITS, why)
             read = await self._bodies.read(request, precision, hold, self._now_ns())
             if read.errors:
                 raise Refused(400, unable(read.errors), line=read.errors[0])
-            if rejected := await self._keep(request, writer, read.points):
+            if rejected := await self._keep(request, writer, bucket, read.points):
                 raise Refused(422, f"failure writing points to database: {partial(rejected)}")
 
     async def write_v1(self, request: web.Request) -> None:
         """Take a write as InfluxDB 1 does, ``?db=&precision=``, ``u`` and ``p`` (the token) where there is no header."""
         with self._bodies.holding() as hold:
             writer = await self._find_v1(request)
-            self._check_database(request.query)
+            bucket = self._bucket_of_v1(request.query, writer)
             asked = request.query.get("precision", "")
             precision = _precision(request.query, UNITS, f'invalid precision "{asked}" ({_V1_UNITS})')
             read = await self._bodies.read(request, precision, hold, self._now_ns())
-            rejected = await self._keep(request, writer, read.points)
+            rejected = await self._keep(request, writer, bucket, read.points)
             if read.errors:
                 why = unable(read.errors)
                 raise Refused(400, f"partial write: {why} dropped={len(rejected)}" if read.points else why)
@@ -141,7 +142,7 @@ class Ingest:
 
     async def health(self, _request: web.Request) -> web.Response:
         """``GET /health``: 200 when the store works, else 503; why not is for the pages of those who log in."""
-        away = bool(await self._store.health())
+        away = bool(await self._buckets.main.health())
         body: dict[str, object] = {
             "name": "pantau",
             "message": "the store is away" if away else "ready for queries and writes",
@@ -160,7 +161,7 @@ class Ingest:
     def _now_ns(self) -> int:
         return self._clock() * 1_000_000
 
-    def _check_bucket(self, query: Mapping[str, str]) -> None:
+    def _bucket(self, query: Mapping[str, str], writer: Writer) -> Bucket:
         org, bucket = query.get("org") or query.get("orgID"), query.get("bucket", "")
         if not bucket:
             raise Refused(404, "bucket not found")
@@ -168,42 +169,57 @@ class Ingest:
             raise Refused(400, "Please provide either orgID or org")
         if org != self._options.org:
             raise Refused(404, f'organization name "{org}" not found')
-        if bucket != self._options.bucket:
+        found = self._buckets.find(bucket)
+        if found is None:
             raise Refused(404, f'bucket "{bucket}" not found')
+        if not self._may_write(writer, found):
+            raise Refused(403, "insufficient permissions for write")
+        return found
 
-    def _check_database(self, query: Mapping[str, str]) -> None:
+    def _bucket_of_v1(self, query: Mapping[str, str], writer: Writer) -> Bucket:
         name = query.get("db", "")
         if not name:
             raise Refused(400, "database is required")
-        if name != self._options.bucket:
+        found = self._buckets.find(name)
+        if found is None:
             raise Refused(404, f'database not found: "{name}"')
+        if not self._may_write(writer, found):
+            raise Refused(403, f'not authorized to write to database "{name}"')
+        return found
 
-    async def _keep(self, request: web.Request, writer: Writer, points: Sequence[Point]) -> Sequence[Rejected]:
+    def _may_write(self, writer: Writer, bucket: Bucket) -> bool:
+        """Tell whether a writer may write to a bucket: hosts that joined to the first, where they are looked for."""
+        only = self._options.bucket if writer.agent else writer.bucket
+        return only in {"", bucket.name}
+
+    async def _keep(
+        self, request: web.Request, writer: Writer, bucket: Bucket, points: Sequence[Point]
+    ) -> Sequence[Rejected]:
         """Write points; returns what was rejected."""
         points, foreign = self._writers.allowed(writer, points)
         if not points:
             return foreign
-        # a host that writes is alive, whether or not the store takes it: our own trouble must not make hosts look silent
-        client = request.headers.get("User-Agent", "")
-        self._seen.note(points, at=self._clock(), address=writer.address, client=client)
+        if bucket.store is self._buckets.main:
+            # a host that writes is alive, whether or not the store takes it: our own trouble must not make hosts look silent
+            client = request.headers.get("User-Agent", "")
+            self._seen.note(points, at=self._clock(), address=writer.address, client=client)
         kept, rejected = _without_time(points)
         try:
-            written = await self._store.write(kept)
+            written = await bucket.store.write(kept)
         except StoreFull as error:
-            self._note("is full", error)
+            self._note(bucket, "is full", error)
             raise Refused(507, "no space left on the store's disk, keep the points", retry=_FULL_RETRY) from error
         except StoreUnavailable as error:
-            self._note("is away", error)
+            self._note(bucket, "is away", error)
             raise Refused(503, "the store is away, keep the points and try again", retry=_AWAY_RETRY) from error
-        if self._trouble:
+        if self._trouble.pop(bucket.name, ""):
             _log.info("the store takes points again")
-        self._trouble = ""
         return [*foreign, *rejected, *written.rejected]
 
-    def _note(self, trouble: str, error: StoreUnavailable) -> None:
-        if trouble != self._trouble:
+    def _note(self, bucket: Bucket, trouble: str, error: StoreUnavailable) -> None:
+        if trouble != self._trouble.get(bucket.name):
             _log.warning("the store %s (%s); clients are asked to keep their points", trouble, error)
-        self._trouble = trouble
+        self._trouble[bucket.name] = trouble
 
 
 def routes(ingest: Ingest) -> list[web.RouteDef]:

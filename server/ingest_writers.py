@@ -21,11 +21,12 @@ STRANGER: Final = "unauthorized access"
 
 
 class Writer(msgspec.Struct, frozen=True):
-    """Who sends a write: from where, by which fingerprint, and the host that joined with this token, if one did."""
+    """Who sends a write: from where, by which fingerprint, the host that joined with this token, and its only bucket, if any."""
 
     address: str
     machine: str
     agent: Agent | None = None
+    bucket: str = ""
 
 
 class Writers:
@@ -34,6 +35,7 @@ class Writers:
     def __init__(self, tokens: Sequence[Token], database: Database, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._tokens = Tokens(tokens, clock)
+        self._only = {token.name: token.bucket for token in tokens}
         self.enrolled = Enrolled(database, clock)
         self.clones = Clones()
 
@@ -50,8 +52,8 @@ class Writers:
             if agent is not None:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
-        elif secret and await self._tokens.owner(secret) is not None:
-            return Writer(address, machine)
+        elif secret and (owner := await self._tokens.owner(secret)) is not None:
+            return Writer(address, machine, bucket=self._only[owner])
         raise Refused(401, STRANGER)
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:

@@ -16,9 +16,11 @@ from alerts.state import Policy
 from collectors.checks import CHECKS, Check, Target
 from collectors.snmp import Options as Device
 from configs.plugin import find
-from configs.read import Source, Table
+from configs.read import Place, Source, Table
 from configs.units import Duration
 from server import register
+from server.buckets import STORE, Bucket, Buckets, place
+from server.buckets import Options as BucketOptions
 from server.ingest_options import Options as IngestOptions
 from server.register import Register
 from server.store import STORES, Store
@@ -57,6 +59,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: General = General()
     store: Table = {}
+    bucket: tuple[BucketOptions, ...] = ()
     ingest: Table = {}
     check: tuple[Table, ...] = ()
     rule: tuple[Table, ...] = ()
@@ -124,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True):
     ingest: IngestOptions
     store: Callable[[], Store]
     store_options: msgspec.Struct
+    buckets: Callable[[], Buckets]
     channels: Mapping[str, Callable[[], Channel]]
 
 
@@ -139,7 +143,8 @@ def read(file: Path | str) -> Settings:
     channels = _channels(source, outer.channel)
     contacts = [source.parse(Contact, table, ("contact", at)) for at, table in enumerate(outer.contact)]
     _check_contacts(source, contacts, channels)
-    store, store_options = _store(source, outer.store, data)
+    store, store_options = _store(source, outer.store, data / STORE)
+    ingest = source.parse(IngestOptions, outer.ingest, ("ingest",))
     return Settings(
         listen=_address(source, general.listen),
         data=data,
@@ -160,9 +165,10 @@ def read(file: Path | str) -> Settings:
         ),
         contacts=contacts,
         routes=_routes(source, outer.route, contacts, known),
-        ingest=source.parse(IngestOptions, outer.ingest, ("ingest",)),
+        ingest=ingest,
         store=store,
         store_options=store_options,
+        buckets=_buckets(source, outer, ingest, data / STORE),
         channels=channels,
     )
 
@@ -182,12 +188,36 @@ def _check_zone(source: Source, zone: str) -> None:
         raise source.error(("server", "zone"), message) from error
 
 
-def _store(source: Source, table: Table, data: Path) -> tuple[Callable[[], Store], msgspec.Struct]:
+def _store(
+    source: Source, table: Table, folder: Path, at: Place = ("store",), bucket: str = ""
+) -> tuple[Callable[[], Store], msgspec.Struct]:
     name = table.get("type", "embedded")
-    plugin, options_type = _find(source, "store", name, STORES, ("store", "type"))
+    plugin, options_type = _find(source, "store", name, STORES, (*at, "type"))
     rest = {key: value for key, value in table.items() if key != "type"}
-    options = source.parse(options_type, rest, ("store",), also=["type"])
-    return partial(plugin, options, data / "store"), options
+    if bucket and "bucket" in options_type.__struct_fields__:
+        rest["bucket"] = bucket
+    options = source.parse(options_type, rest, at, also=["type"])
+    return partial(plugin, options, folder), options
+
+
+def _buckets(source: Source, outer: Outer, ingest: IngestOptions, folder: Path) -> Callable[[], Buckets]:
+    planned = {ingest.bucket: (*_store(source, outer.store, folder), outer.server.retention)}
+    for position, one in enumerate(outer.bucket):
+        at: Place = ("bucket", position)
+        if one.name in planned:
+            raise source.error((*at, "name"), f"bucket {one.name!r} is there twice")
+        if "type" in one.store:
+            why = f"'type' in 'store' of bucket {one.name!r}: all buckets are in one kind of store"
+            raise source.error((*at, "store", "type"), why)
+        own = _store(source, {**outer.store, **one.store}, place(folder, one.name), (*at, "store"), one.name)
+        planned[one.name] = (*own, one.retention or outer.server.retention)
+    for position, token in enumerate(ingest.tokens):
+        if token.bucket and token.bucket not in planned:
+            why = f"unknown bucket {token.bucket!r} of token {token.name!r}; known: {', '.join(planned)}"
+            raise source.error(("ingest", "tokens", position, "bucket"), why)
+    return lambda: Buckets(
+        Bucket(name, build(), keep, getattr(options, "series", 0)) for name, (build, options, keep) in planned.items()
+    )
 
 
 def _channels(source: Source, tables: Sequence[Table]) -> dict[str, Callable[[], Channel]]:

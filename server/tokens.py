@@ -19,11 +19,15 @@ _BYTES: Final = 32
 
 
 class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One who may write, and nothing else: the name that logs show, and where the token is kept or its SHA-256 (``pantau token``)."""
+    """One who may write, and nothing else: the name that logs show, and where the token is kept or its SHA-256 (``pantau token``).
+
+    ``bucket`` is the only one that it may write to; without it, any.
+    """
 
     name: str
     token: Secret | None = None
     sha256: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    bucket: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a token that is there twice or not at all."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from server import backup, control, settings
 from server.backup import BackupFailed
+from server.buckets import Buckets
 from server.control import Answer, Ask
 from server.settings import Settings
-from server.store import Store, StoreUnavailable
+from server.store import StoreUnavailable
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,7 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _backup(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     to = arguments.to.absolute()
-    answer = asyncio.run(_ask_or_make(known, known.store(), to, version("pantau")))
+    answer = asyncio.run(_ask_or_make(known, known.buckets(), to, version("pantau")))
     if answer.error:
         print(f"pantau: {answer.error}", file=sys.stderr)
         return 1
@@ -39,16 +40,16 @@ def _backup(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask_or_make(known: Settings, store: Store, to: Path, us: str) -> Answer:
+async def _ask_or_make(known: Settings, buckets: Buckets, to: Path, us: str) -> Answer:
     try:
         answer = await control.ask(known.data, Ask(backup=str(to)))
         if answer is not None:
             return answer
-        made = await backup.make(store, known.state_url, to, at=time.time_ns() // 1_000_000, version=us)
+        made = await backup.make(buckets, known.state_url, to, at=time.time_ns() // 1_000_000, version=us)
     except (BackupFailed, StoreUnavailable) as error:
         return Answer(error=str(error))
     finally:
-        await store.close()
+        await buckets.close()
     return Answer(done=control.told(to, made))
 
 
@@ -56,7 +57,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     try:
         manifest = backup.restore(arguments.source, known.data)
-        series = asyncio.run(_count(known.store()))
+        series = asyncio.run(_count(known.buckets()))
     except (BackupFailed, StoreUnavailable, OSError) as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 1
@@ -66,13 +67,15 @@ def _restore(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _count(store: Store) -> int:
-    """Open the store that was brought back, which checks it, and count its series."""
+async def _count(buckets: Buckets) -> int:
+    """Open the stores that were brought back, which checks them, and count their series."""
     try:
-        await store.open()
-        return sum(one.series for one in await store.cardinality())
+        stores = [bucket.store for bucket in buckets]
+        for store in stores:
+            await store.open()
+        return sum([one.series for store in stores for one in await store.cardinality()])
     finally:
-        await store.close()
+        await buckets.close()
 
 
 def _moment(at: int) -> str:

@@ -8,7 +8,7 @@ from server.overview import Overview
 from server.web import assets, live
 from server.web.auth import need
 from server.web.context import WEB, Parts, Web
-from server.web.pages import chart, device, front, host, incident, login, public, report, series, service
+from server.web.pages import buckets, chart, device, front, host, incident, login, public, report, series, service
 from server.web.render import Renderer
 from server.web.security import add_headers, guard
 
@@ -68,6 +68,7 @@ def _routes() -> list[web.RouteDef]:
         web.get("/reports", need("evaluator", report.show)),
         web.get("/reports/{month}.{form}", need("evaluator", report.download)),
         web.get("/series", need("viewer", series.show)),
+        web.get("/buckets", need("viewer", buckets.show)),
         web.get("/live", need("viewer", live.stream)),
         web.get("/api/chart", need("viewer", chart.subject_json)),
         web.get("/api/chart.svg", need("viewer", chart.subject_svg)),

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from alerts.about import About
 from alerts.tables import Database
+from server.buckets import Buckets
 from server.feed import Feed
 from server.overview import Device, Overview
 from server.register import Register
@@ -45,6 +46,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     database: Database
     store: Store
+    buckets: Buckets
     register: Register
     devices: Mapping[str, Device]
     checks: Mapping[str, Check]

@@ -19,6 +19,7 @@ from configs.plugin import find
 from configs.secret import Secret
 from configs.units import Duration, Size
 from server import register, settings
+from server.buckets import Options as Bucket
 from server.hours import Profile
 from server.ingest_options import Options as Ingest
 from server.store import STORES
@@ -109,6 +110,7 @@ def document():
     lines += ["## server.toml", ""]
     lines += section("[server]", settings.General)
     lines += section("[ingest]", Ingest)
+    lines += section("[[bucket]]", Bucket)
     for name in STORES:
         lines += section(f'[store] type = "{name}"', find("store", name, STORES)[1])
     lines += section("[[check]]", settings.CheckTable)

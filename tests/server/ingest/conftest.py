@@ -12,6 +12,7 @@ from aiohttp import web
 
 from configs.secret import Secret
 from configs.units import Duration
+from server.buckets import Bucket, Buckets
 from server.ingest import Ingest, routes
 from server.ingest_options import Options
 from server.state.database import Database
@@ -81,11 +82,15 @@ def options(token):
     return Options(tokens=(Token("agents", Secret("file", str(token))),))
 
 
+def serving(store, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000):
+    return serving_buckets(Buckets([Bucket(options.bucket, store, 0.0, 0)]), folder, options, clock)
+
+
 @asynccontextmanager
-async def serving(store, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000):
+async def serving_buckets(buckets, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000):
     database = await asyncio.to_thread(Database, f"sqlite:///{folder / 'state.db'}")
     await asyncio.to_thread(metadata.create_all, database.engine)
-    ingest = Ingest(store, database, clock, options)
+    ingest = Ingest(buckets, database, clock, options)
     await ingest.open()
     app = web.Application()
     app.add_routes(routes(ingest))
@@ -95,7 +100,7 @@ async def serving(store, folder: Path, options: Options, clock=lambda: time.time
     await site.start()
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as session:
-        yield Centre(f"http://127.0.0.1:{port}", ingest, store, database, session)
+        yield Centre(f"http://127.0.0.1:{port}", ingest, buckets.main, database, session)
     await runner.cleanup()
     await ingest.close()
     await asyncio.to_thread(database.close)
@@ -132,3 +137,13 @@ def serve(tmp_path):
 @pytest.fixture
 def memory_store():
     return MemoryStore()
+
+
+@pytest.fixture
+def serve_buckets(tmp_path):
+    """Serve given buckets."""
+
+    def serve(buckets, options):
+        return serving_buckets(buckets, tmp_path, options)
+
+    return serve

@@ -9,6 +9,7 @@ from aiohttp import web
 from collectors.point import Point
 from collectors.result import Reason, Status
 from server import enrolment
+from server.buckets import Bucket, Buckets
 from server.clones import HEADER, Clones, fingerprint, same
 from server.enrolment import EnrolmentError
 from server.ingest import Ingest, routes
@@ -79,7 +80,7 @@ class Client:
 
 @pytest.fixture
 async def client(database, memory_store, options, clock):
-    ingest = Ingest(memory_store, database, clock, options)
+    ingest = Ingest(Buckets([Bucket(options.bucket, memory_store, 0.0, 0)]), database, clock, options)
     await ingest.open()
     join = Join(database, clock, options, ingest.enrolled, lambda request: request.remote)
     app = web.Application()

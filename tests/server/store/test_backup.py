@@ -13,6 +13,7 @@ from collectors.point import Point
 from configs.units import Duration
 from server import backup, control
 from server.backup import BackupFailed
+from server.buckets import Bucket, Buckets
 from server.cli import backup as command
 from server.control import Ask, Control
 from server.store import Aggregate, Range
@@ -38,6 +39,10 @@ def state(tmp_path):
     with closing(sqlite3.connect(tmp_path / "state.db")) as database:
         database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (n); INSERT INTO t VALUES (1), (2)")
         yield f"sqlite:///{tmp_path / 'state.db'}"
+
+
+def one(store):
+    return Buckets([Bucket("pantau", store, 0.0, 0)])
 
 
 async def total(store):
@@ -67,7 +72,7 @@ async def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(sto
     load = [asyncio.create_task(write()), asyncio.create_task(settle())]
     await asyncio.sleep(0.5)
     before = acknowledged
-    made = await backup.make(store, state, tmp_path / name, at=7, version="1")
+    made = await backup.make(one(store), state, tmp_path / name, at=7, version="1")
     after = acknowledged
     await asyncio.sleep(0.1)
     for task in load:
@@ -92,7 +97,7 @@ async def test_a_backup_under_load_holds_all_that_was_acknowledged_before_it(sto
 @pytest.fixture
 async def made(store, state, tmp_path):
     await store.write(place(1))
-    await backup.make(store, state, tmp_path / "copy", at=7, version="1")
+    await backup.make(one(store), state, tmp_path / "copy", at=7, version="1")
     return tmp_path / "copy"
 
 
@@ -125,7 +130,7 @@ async def test_a_folder_that_is_not_empty_and_a_backup_that_is_there_are_left_al
     with pytest.raises(BackupFailed, match="d is not empty"):
         await asyncio.to_thread(backup.restore, made, tmp_path / "d")
     with pytest.raises(BackupFailed, match="copy exists already"):
-        await backup.make(store, state, made, at=7, version="1")
+        await backup.make(one(store), state, made, at=7, version="1")
     (tmp_path / "bad.tar").write_text("no tar")
     with pytest.raises(BackupFailed, match=r"bad\.tar is no backup"):
         await asyncio.to_thread(backup.restore, tmp_path / "bad.tar", tmp_path / "new")
@@ -134,15 +139,15 @@ async def test_a_folder_that_is_not_empty_and_a_backup_that_is_there_are_left_al
 async def test_a_backup_that_cannot_be_written_leaves_nothing(store, state, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BackupFailed, match=r"cannot write the backup: .*File exists"):
-        await backup.make(store, state, tmp_path / "file" / "copy", at=7, version="1")
+        await backup.make(one(store), state, tmp_path / "file" / "copy", at=7, version="1")
     with pytest.raises(BackupFailed, match="unable to open database file"):
-        await backup.make(store, f"sqlite:///{tmp_path}/nosuch.db", tmp_path / "copy", at=7, version="1")
+        await backup.make(one(store), f"sqlite:///{tmp_path}/nosuch.db", tmp_path / "copy", at=7, version="1")
     assert not (tmp_path / "copy").exists()
     assert not (tmp_path / "copy.part").exists()
 
 
 async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
-    made = await backup.make(store, "postgresql://made.up/pantau", tmp_path / "copy.tar", at=7, version="1")
+    made = await backup.make(one(store), "postgresql://made.up/pantau", tmp_path / "copy.tar", at=7, version="1")
     assert "pg_dump" in made.missing[0]
     with tarfile.open(tmp_path / "copy.tar") as archive:
         assert "./state.db" not in archive.getnames()
@@ -150,7 +155,7 @@ async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
 
 async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
     await store.write(place(1))
-    centre = Control(store, state, tmp_path, lambda: 7, "1")
+    centre = Control(one(store), state, tmp_path, lambda: 7, "1")
     await centre.open()
     try:
         assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600

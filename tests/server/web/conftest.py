@@ -19,6 +19,7 @@ from alerts import state, tables
 from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Status
+from server.buckets import Bucket, Buckets
 from server.feed import Feed
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
@@ -423,6 +424,7 @@ async def open_town(
     parts = Parts(
         database=database,
         store=store,
+        buckets=Buckets([Bucket("pantau", store, 400 * 86400.0, 1000)]),
         register=register,
         devices=devices,
         checks=make_checks(register),

@@ -28,6 +28,7 @@ PAGES = {
     "/reports?month=2026-05": "Mei 2026",
     "/series": "pilih",
     "/series?measurement=disk&field=used_percent&tag.host=srv-dinkes-1": "/var",
+    "/buckets": "dari 1.000 deret terpakai",
     "/status": "Gangguan saat ini",
     "/login?next=/": None,
 }

@@ -1,0 +1,112 @@
+"""The buckets of the centre: each has a store, a time for which its points are kept, and a limit of series.
+
+The first one holds what the centre itself writes and reads; others are for programs that should not mix with it: their types,
+names and series are their own. Their files lie in folders of their own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+
+from configs.units import Duration
+from server.store import Spender, Store, StoreUnavailable
+
+STORE: Final = "store"  # the folder of the first store in the data folder
+_FOLDER: Final = "buckets"  # in it, those of the others
+_log: Final = logging.getLogger("pantau.store")
+
+Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tables ``[[bucket]]``: buckets besides the one that ``[ingest]`` names.
+
+    ``retention`` defaults to that of ``[server]``; ``store`` holds what differs from ``[store]``, e.g. the limit of ``series``.
+    """
+
+    name: Name
+    retention: Duration | None = None
+    store: dict[str, Any] = {}
+
+
+class Bucket(NamedTuple):
+    """One bucket; ``retention`` is seconds, ``limit`` the most series it takes, 0 when its database decides."""
+
+    name: str
+    store: Store
+    retention: float
+    limit: int
+
+
+class Spending(NamedTuple):
+    """Who spends the series of a bucket; None when it cannot be read."""
+
+    bucket: Bucket
+    spenders: list[Spender] | None
+
+    @property
+    def series(self) -> int:
+        """How many series it has."""
+        return sum(one.series for one in self.spenders or ())
+
+
+class Buckets:
+    """All buckets by name; ``main`` is the store of the first."""
+
+    def __init__(self, buckets: Iterable[Bucket]) -> None:
+        """Take at least one."""
+        self._buckets = {bucket.name: bucket for bucket in buckets}
+        self.main = next(iter(self)).store
+
+    def __iter__(self) -> Iterator[Bucket]:
+        """Go through them, the first one first."""
+        return iter(self._buckets.values())
+
+    def find(self, name: str) -> Bucket | None:
+        """Return a bucket, None when there is none of that name."""
+        return self._buckets.get(name)
+
+    async def open(self) -> None:
+        """Open all; one that is away is logged, and opened when it is first needed."""
+        for bucket in self:
+            try:
+                await bucket.store.open()
+            except StoreUnavailable as error:
+                _log.warning("the store of bucket %s is away: %s", bucket.name, error)
+
+    async def close(self) -> None:
+        """Write out what is held and let go of all."""
+        await asyncio.gather(*(bucket.store.close() for bucket in self))
+
+    async def forget(self, now: int) -> None:
+        """Forget what is older than each bucket keeps; ``now`` is ns since epoch."""
+        for bucket in self:
+            try:
+                await bucket.store.drop_before(now - int(bucket.retention * 10**9))
+            except StoreUnavailable:
+                continue  # told already; the next turn forgets it
+
+    async def backup(self, folder: Path) -> bool:
+        """Copy all into a folder that has the shape of theirs; False when a database must do that itself."""
+        places = {bucket.name: folder if bucket.store is self.main else place(folder, bucket.name) for bucket in self}
+        return all([await bucket.store.backup(places[bucket.name]) for bucket in self])
+
+    async def spending(self) -> list[Spending]:
+        """Tell who spends the series of each bucket."""
+        return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
+
+
+async def _spenders(store: Store) -> list[Spender] | None:
+    try:
+        return await store.cardinality()
+    except StoreUnavailable:
+        return None
+
+
+def place(folder: Path, name: str) -> Path:
+    """Return where the files of a bucket besides the first are."""
+    return folder / _FOLDER / name
