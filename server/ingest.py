@@ -17,7 +17,7 @@ from typing import Final
 from aiohttp import web
 
 from alerts.tables import Database
-from collectors.lineprotocol import UNITS
+from collectors.linereader import UNITS
 from collectors.point import Point
 from server.buckets import Bucket, Buckets
 from server.clones import Clones

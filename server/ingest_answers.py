@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from collectors.lineprotocol import LineError
+from collectors.linereader import LineError
 from server.store import Rejected
 
 _CODES: Final = {

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collectors.lineprotocol import Decoded, Heads, LineError, decode
+from collectors.linereader import Decoded, Heads, LineError, decode
 from server.ingest_answers import Refused
 from server.ingest_options import Options
 

@@ -8,7 +8,8 @@ from math import isfinite
 from operator import itemgetter, methodcaller
 from typing import Any, Final, NamedTuple
 
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 from collectors.point import Point, Value
 from server.store import Rejected, Spender, Written
 from server.store.kinds import KINDS, conflict, kind_of, spent

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.lineprotocol import decode
+from collectors.linereader import decode
 from collectors.point import UInt, Value
 from server.store import Spender
 from server.store.influx_ql import HOUR

@@ -10,7 +10,8 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 from collectors.point import Point
 
 _SCHEMA: Final = """

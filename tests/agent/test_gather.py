@@ -8,7 +8,7 @@ from parts import wait_until
 
 from agent.clock import Clock
 from agent.gather import Inbox, Runner, Unit, to_lines
-from collectors.lineprotocol import decode
+from collectors.linereader import decode
 from collectors.point import Point, UInt
 
 TAGS = {"host": "srv-1", "agency": "diskominfo"}

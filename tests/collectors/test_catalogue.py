@@ -8,7 +8,7 @@ import pytest
 
 from collectors import catalogue
 from collectors.host import COLLECTORS, Roots
-from collectors.lineprotocol import decode
+from collectors.linereader import decode
 from collectors.point import Point
 from collectors.result import Reason, Result, Status, to_point
 from configs.plugin import find

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.lineprotocol import Heads, LineError, decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import Heads, LineError, decode
 from collectors.point import Point, UInt
 
 CASES = Path(__file__).parents[1] / "cases" / "lineprotocol"
@@ -175,7 +176,7 @@ def test_common_lines_are_read_as_odd_ones_are(lines):
 
 
 def test_heads_that_are_kept_are_bounded_and_read_the_same(monkeypatch):
-    monkeypatch.setattr("collectors.lineprotocol._HEADS_MAX", 100)
+    monkeypatch.setattr("collectors.linereader._HEADS_MAX", 100)
     heads = Heads()
     for turn in range(50):
         body = f"m,t={turn % 7} f=1 1\nm\\ x,t={turn} f=1 1\nm,t=1 f=1 1".encode()

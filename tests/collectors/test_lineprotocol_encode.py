@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from influxdb_client import Point as Reference
 
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 from collectors.point import Point, UInt
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)

@@ -12,7 +12,8 @@ import pytest
 
 from collectors.host import COLLECTORS, Roots
 from collectors.host.timex import Kernel
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 from configs.plugin import find
 from configs.read import Source
 

@@ -12,7 +12,8 @@ from parts import require
 
 from collectors.host import Roots
 from collectors.host.mounts import read
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 
 TOLD = os.statvfs_result((4096, 4096, 10, 5, 5, 10, 5, 5, 0, 255))
 ROOT = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n"

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from collectors.host import COLLECTORS, DEFAULT, Roots
-from collectors.lineprotocol import decode, encode
+from collectors.lineprotocol import encode
+from collectors.linereader import decode
 
 # the kernel is asked by a system call, which it never lacks on Linux
 BY_CALL = {"timex"}

@@ -9,7 +9,7 @@ import pytest
 from parts import daemon, require_env, wait_for
 
 from collectors.host import DEFAULT, Roots
-from collectors.lineprotocol import decode
+from collectors.linereader import decode
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("linux")]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from collectors.lineprotocol import decode
+from collectors.linereader import decode
 from server.store import Aggregate, Range
 from server.store.embedded import Embedded, Options
 
