@@ -164,6 +164,29 @@ def influxdb1(folder: Path, http: str = "", port: int | None = None) -> Iterator
 
 
 @contextmanager
+def influxdb2(folder: Path, org: str = "pantau", bucket: str = "pantau") -> Iterator[tuple[str, Path]]:
+    """Run InfluxDB 2.7 with one bucket; yields its base URL and the file of its token."""
+    binary = require_env("PANTAU_TEST_INFLUXD2", "InfluxDB 2.7")
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    token = folder / "token"
+    token.write_text("made-up-token\n")
+    places = [f"--{name}-path={folder / name}" for name in ("bolt", "engine", "sqlite")]
+    command = [binary, f"--http-bind-address=127.0.0.1:{port}", *places, "--reporting-disabled"]
+    owner = {"username": "admin", "password": "made-up-1", "org": org, "bucket": bucket, "token": "made-up-token"}
+
+    def set_up():
+        try:
+            return post_json(f"http://127.0.0.1:{port}/api/v2/setup", owner)
+        except OSError:
+            return None
+
+    with daemon(command, port=port, log=folder / "log"):
+        wait_for(set_up, 15, "the setup of InfluxDB 2")
+        yield f"http://127.0.0.1:{port}", token
+
+
+@contextmanager
 def snmpd(folder: Path, port: int, community: str = "kota") -> Iterator[subprocess.Popen]:
     """Run net-snmp's snmpd on a UDP port, readable with ``community`` over v2c; yields once it answers."""
     binary = require("snmpd", "snmpd")

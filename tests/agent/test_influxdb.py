@@ -1,14 +1,21 @@
-"""Delivering to a real InfluxDB 1.6.7, through its own /write."""
+"""Delivering to a real InfluxDB 1.6.7, through its own /write, and to a real 2.7."""
 
 import json
 import urllib.request
 from urllib.parse import urlencode
 
 import pytest
-from parts import influxdb1
+from parts import influxdb1, influxdb2
 
+from agent.clock import Clock
 from agent.deliver import Verdict, deliver
+from agent.pace import Pace
 from agent.post import Endpoint, Options
+from agent.send import Sender
+from agent.spool import Options as Bounds
+from agent.spool import Spool
+from configs.secret import Secret
+from configs.units import Size
 
 pytestmark = pytest.mark.real
 
@@ -55,3 +62,29 @@ def test_a_database_that_is_missing_keeps_everything(influx, some_lines):
     endpoint.close()
     assert outcome.pause.verdict is Verdict.OURS
     assert outcome.rest == some_lines(5)
+
+
+@pytest.fixture(scope="module")
+def influx2(tmp_path_factory):
+    with influxdb2(tmp_path_factory.mktemp("influx2")) as found:
+        yield found
+
+
+def test_influxdb_2_tells_its_time_by_an_empty_write_then_takes_what_is_good(influx2, tmp_path):
+    url, token = influx2
+    clock = Clock()
+    now = clock.now() // 10**9
+    good = [b"disk,host=c used=%di %d000000000" % (n, now - n) for n in range(30)]
+    spool = Spool(tmp_path / "spool.db", Bounds(min_free=Size(0)))
+    spool.put([*good, b"disk,host=c used= 1"], clock.ms())
+    sender = Sender(Endpoint(Options(url=url, token=Secret("file", str(token)))), spool, clock, Pace(10_000))
+    sender._live_at = 0
+    sender.turn()
+    assert abs(clock.offset_ms) < 5000
+    spool.put([b'disk,host=c used="text" %d000000000' % now, b"disk,host=d used=1i %d000000000" % now], clock.ms())
+    sender._live_at = 0
+    sender.turn()
+    tally = spool.tally
+    assert (tally.delivered, tally.quarantined, tally.rejected, tally.spooled) == (31, 1, 1, 0)
+    sender._endpoint.close()
+    spool.close()
