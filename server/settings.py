@@ -126,7 +126,6 @@ class Settings(msgspec.Struct, frozen=True):
     routes: Sequence[Route]
     ingest: IngestOptions
     store: Callable[[], Store]
-    store_options: msgspec.Struct
     buckets: Callable[[], Buckets]
     channels: Mapping[str, Callable[[], Channel]]
 
@@ -143,7 +142,7 @@ def read(file: Path | str) -> Settings:
     channels = _channels(source, outer.channel)
     contacts = [source.parse(Contact, table, ("contact", at)) for at, table in enumerate(outer.contact)]
     _check_contacts(source, contacts, channels)
-    store, store_options = _store(source, outer.store, data / STORE)
+    store, _ = _store(source, outer.store, data / STORE)
     ingest = source.parse(IngestOptions, outer.ingest, ("ingest",))
     return Settings(
         listen=_address(source, general.listen),
@@ -167,7 +166,6 @@ def read(file: Path | str) -> Settings:
         routes=_routes(source, outer.route, contacts, known),
         ingest=ingest,
         store=store,
-        store_options=store_options,
         buckets=_buckets(source, outer, ingest, data / STORE),
         channels=channels,
     )

@@ -5,19 +5,20 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
+from configs.units import Duration
 from server import settings
 from server.cli import store_copy
 from server.cli.store_words import tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
-from server.store.influx_connection import Options
 from server.store.influx_setup import Setup, Step
+from server.store.spooled import SpooledInflux
 
 _PATIENCE: Final = 5.0
 
@@ -53,54 +54,76 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
 def _init(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     language = arguments.lang or known.language
-    if not isinstance(known.store_options, Options):
-        print(tell("note", "embedded", {}, language))
-        return 0
-    setup = Setup(known.store_options, known.retention, time.time_ns)
-    return asyncio.run(_told(setup, setup.init(change=arguments.change), language))
+
+    async def embedded(_store: Store) -> Step:
+        return Step("note", "embedded")
+
+    return asyncio.run(_each(known, language, lambda setup: setup.init(change=arguments.change), embedded))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     language = arguments.lang or known.language
-    if not isinstance(known.store_options, Options):
-        return asyncio.run(_look(known, language))
-    setup = Setup(known.store_options, known.retention, time.time_ns)
-    return asyncio.run(_told(setup, setup.check(socket.gethostname()), language))
+
+    async def embedded(store: Store) -> Step:
+        return await _look(known, store)
+
+    return asyncio.run(_each(known, language, lambda setup: setup.check(socket.gethostname()), embedded))
 
 
-async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> int:
+async def _each(
+    known: Settings,
+    language: str,
+    influx: Callable[[Setup], AsyncIterator[Step]],
+    embedded: Callable[[Store], Awaitable[Step]],
+) -> int:
+    """Do the work on every bucket and tell its steps; 1 when one of them is bad."""
+    buckets = list(known.buckets())
     bad = False
     logging.getLogger("pantau.store").propagate = False  # the lines below say it better
     try:
-        async for step in steps:
-            print(tell(step.level, step.what, step.values, language), flush=True)
-            bad |= step.level == "bad"
-    except StoreUnavailable as error:
-        print(tell("bad", "away", {"why": str(error)}, language), flush=True)
-        bad = True
+        for bucket in buckets:
+            if len(buckets) > 1:
+                print(f"{bucket.name}:")
+            if isinstance(bucket.store, SpooledInflux):
+                setup = Setup(bucket.store.options, Duration(bucket.retention), time.time_ns)
+                bad |= await _told(setup, influx(setup), language)
+            else:
+                bad |= _tell(await embedded(bucket.store), language)
     finally:
         logging.getLogger("pantau.store").propagate = True
-        await setup.close()
     return int(bad)
 
 
-async def _look(known: Settings, language: str) -> int:
-    """Open the embedded store, which a running centre has open already."""
-    store: Store = known.store()
+async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> bool:
+    bad = False
+    try:
+        async for step in steps:
+            bad |= _tell(step, language)
+    except StoreUnavailable as error:
+        bad = _tell(Step("bad", "away", {"why": str(error)}), language)
+    finally:
+        await setup.close()
+    return bad
+
+
+def _tell(step: Step, language: str) -> bool:
+    print(tell(step.level, step.what, step.values, language), flush=True)
+    return step.level == "bad"
+
+
+async def _look(known: Settings, store: Store) -> Step:
+    """Open an embedded store, which a running centre has open already."""
     try:
         await store.open()
         series = sum(one.series for one in await store.cardinality())
     except StoreUnavailable as error:
         if await asyncio.to_thread(_serves, *known.listen):
-            print(tell("well", "embedded_served", {}, language))
-            return 0
-        print(tell("bad", "embedded_bad", {"why": str(error)}, language))
-        return 1
+            return Step("well", "embedded_served")
+        return Step("bad", "embedded_bad", {"why": str(error)})
     finally:
         await store.close()
-    print(tell("well", "embedded_well", {"series": series}, language))
-    return 0
+    return Step("well", "embedded_well", {"series": series})
 
 
 def _serves(host: str, port: int) -> bool:

@@ -18,7 +18,9 @@ from server.store.embedded import Options as EmbeddedOptions
 from server.store.influx import Influx
 from server.store.influx_connection import Options
 from server.store.influx_ql import ROLLED
+from server.store.spooled import SpooledInflux
 
+_POINTS: Final = "points.duckdb"
 _FILE: Final = "copied.json"
 # whatever the settings said when it was in use, nothing of it is dropped now
 _EVER: Final = Duration(10**9)
@@ -32,12 +34,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
     known = settings.read(arguments.settings)
     language = arguments.lang or known.language
-    folder, options = known.data / "store", known.store_options
-    if not isinstance(options, Options):
+    stores = {bucket.name: bucket.store for bucket in known.buckets()}
+    targets = {name: store for name, store in stores.items() if isinstance(store, SpooledInflux)}
+    if not targets:
         return _refused("settings_embedded", {}, language)
-    if not (folder / "points.duckdb").exists():
-        return _refused("nothing", {"folder": str(folder)}, language)
-    return asyncio.run(_copy(folder, options, language, again=arguments.again))
+    filled = {name: target for name, target in targets.items() if (target.folder / _POINTS).exists()}
+    if not filled:
+        return _refused("nothing", {"folder": str(known.data / "store")}, language)
+    code = 0
+    for name, target in filled.items():
+        if len(stores) > 1:
+            print(f"{name}:")
+        code = max(code, asyncio.run(_copy(target.folder, target.options, language, again=arguments.again)))
+    return code
 
 
 def _refused(what: str, values: dict[str, str | int | float], language: str) -> int:

@@ -213,9 +213,11 @@ class Spooled:
 
 
 class SpooledInflux(Spooled):
-    """Points in an InfluxDB, with a spool in ``folder``. Implements ``Store``."""
+    """Points in an InfluxDB by ``options``, with a spool in ``folder``. Implements ``Store``."""
 
     def __init__(self, options: Options, folder: Path, **more: Any) -> None:
+        self.options = options
+        self.folder = folder
         super().__init__(influx.Influx(options, folder), options.spool, folder, **more)
 
 

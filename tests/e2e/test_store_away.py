@@ -183,7 +183,7 @@ async def kill(city):
 
 async def compare(city):
     """Every write that was acknowledged is in the database."""
-    store = Influx(city.settings.store_options, city.folder)
+    store = Influx(city.settings.store().options, city.folder)
     counted = await store.counts("", 0, city.last + 1)
     await store.close()
     for name in ("disk", "mem"):

@@ -288,3 +288,25 @@ def test_an_hour_that_did_not_arrive_is_written_once_more(move, monkeypatch, cap
     assert main(move.command()) == 0
     assert "72 points, 360 values, 2 roll-ups; the counts agree" in capsys.readouterr().out
     assert lost
+
+
+def test_every_bucket_is_copied_into_its_own(move, names, capsys):
+    other = "".join(letter if letter.isalnum() else "-" for letter in next(names))
+    move.file.write_text(move.file.read_text() + f'\n[[bucket]]\nname = "{other}"\n')
+    assert main(["store", "init", "--settings", str(move.file)]) == 0
+    now = time.time_ns() // HOUR * HOUR
+    move.fill(points(now - HOUR))
+    main_store, main_options = move.store, move.options
+    move.store = main_store / "buckets" / other
+    move.store.mkdir(parents=True)
+    move.fill(points(now - HOUR)[:10])
+    capsys.readouterr()
+    assert main(move.command()) == 0
+    told = capsys.readouterr().out
+    assert "pantau:\n" in told
+    assert f"{other}:\n" in told
+    assert move.counted(now - DAY, now)["m", "f"] == 72
+    import msgspec
+
+    move.options = msgspec.structs.replace(main_options, bucket=other)
+    assert move.counted(now - DAY, now)["m", "f"] == 10

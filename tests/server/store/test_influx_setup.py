@@ -366,3 +366,17 @@ async def test_points_beyond_the_retention_are_counted_out(target):
     assert "dropped=50" in written.rejected[0].why
     assert (await store.latest("m", ["f"], since=0))[0].fields == {"f": 2.0}
     await store.close()
+
+
+def test_every_bucket_is_made_and_checked(target, names, capsys):
+    other = re.sub("[^a-z0-9]", "-", next(names))
+    text = target.file.read_text() + f'\n[[bucket]]\nname = "{other}"\nretention = "90d"\n'
+    target.file.write_text(text)
+    assert target.run("init") == 0
+    first, _, second = capsys.readouterr().out.partition(f"{other}:\n")
+    assert first.startswith("pantau:\n")
+    assert "kept 400 days" in first
+    assert second.count("\n+ ") == 3
+    assert "kept 90 days" in second
+    assert target.run("check") == 0
+    assert capsys.readouterr().out.count("roll-ups of an hour are made") == 2
