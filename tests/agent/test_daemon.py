@@ -174,6 +174,16 @@ def test_it_reports_about_itself_by_telegraf_s_names(agent, centre):
     assert "metrics_written=" in text
 
 
+def test_a_broken_spool_is_no_crash_loop_and_is_seen_at_the_centre(agent, centre):
+    agent.write(internal="200ms")
+    (agent.folder / "state").mkdir()
+    (agent.folder / "state/spool.db").write_bytes(b"this is no database" * 1000)
+    agent.start()
+    wait_for(lambda: any(b"spool_set_aside=1i" in line for line in centre.lines), 10, "word of the broken spool")
+    assert (agent.folder / "state/spool.db.corrupt").exists()
+    assert agent.end()[0] == 0
+
+
 def test_once_sends_and_says_so(agent, centre):
     done = agent.run("--once")
     assert (done.returncode, done.stdout) == (0, f"1 of 1 lines delivered to {centre.url}\n")
