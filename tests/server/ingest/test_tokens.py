@@ -53,6 +53,12 @@ async def test_a_token_gives_the_right_to_write_and_no_other(centre):
                 assert answer.status in {404, 405}, path
 
 
+def test_a_token_may_be_for_one_bucket(tmp_path, capsys):
+    assert main(["token", "Telegraf", "--bucket", "telegraf"]) == 0
+    line = re.search(r"\{.*\},", capsys.readouterr().out)[0]
+    assert read(tmp_path, line).tokens[0].bucket == "telegraf"
+
+
 def test_every_token_is_another_one(capsys):
     main(["token", "a"])
     main(["token", "a"])
