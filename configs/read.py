@@ -4,7 +4,6 @@ Phase one parses the outer file and keeps the tables of plug-ins raw; phase two 
 parse the rest of its own table (``Source.parse(Options, table, at)``). Unknown keys are refused everywhere.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable
@@ -132,7 +131,9 @@ class Source:
     def _explain(self, message: str, shape: Any, at: Place, inside: Place, also: Iterable[str]) -> SettingsError:
         if unknown := _UNKNOWN.fullmatch(message):
             name, where = unknown[1], at + inside
-            close = difflib.get_close_matches(name, [*_fields(shape, inside), *also], n=1)
+            from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
+
+            close = get_close_matches(name, [*_fields(shape, inside), *also], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
         if missing := _MISSING.fullmatch(message):

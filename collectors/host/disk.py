@@ -70,11 +70,10 @@ class Disk:
 
     async def collect(self, now: int) -> list[Point]:
         """Return a ``disk`` point for each mount, and ``pantau_mount`` points for those that hang or hung since the start."""
-        table = await asyncio.to_thread(self._mounts)
+        table, labels = await asyncio.to_thread(self._table)
         answers: dict[str, os.statvfs_result | OSError] = {}
         for part in await asyncio.gather(*(prober.ask(paths) for prober, paths in self._shared_out(table).items())):
             answers |= part
-        labels = await asyncio.to_thread(self._labels, table)
         points = [
             Point("disk", _tags(mount, labels.get(mount.device_number, (None, None))), _fields(answer), now)
             for mount in table
@@ -94,9 +93,9 @@ class Disk:
                 share[self._network if kernelfile.matches(mount.fstype, _NETWORK) else self._local].append(mount.path)
         return share
 
-    def _mounts(self) -> list["Mount"]:
+    def _table(self) -> tuple[list["Mount"], dict[str, tuple[str | None, str | None]]]:
         options = self._options
-        return [
+        table = [
             mount
             for mount in mounts.read(self._roots.proc)
             if mount.fstype != _NEVER_TOUCH
@@ -104,6 +103,7 @@ class Disk:
             and not set(options.ignore_mount_opts) & set(mount.options)
             and (not options.mount_points or mount.path in options.mount_points)
         ]
+        return table, self._labels(table)
 
     def _trouble(
         self, paths: list[str], answers: dict[str, os.statvfs_result | OSError]

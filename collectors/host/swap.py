@@ -38,10 +38,11 @@ class Swap:
             "used_percent": 100 * (total - free) / total if total else 0.0,
         }
         try:
-            pages = kernelfile.counts(self._roots.proc, "vmstat")
+            lines = kernelfile.text(self._roots.proc, "vmstat").splitlines()
         except OSError:
-            pages = {}
-        for name, key in (("in", "pswpin"), ("out", "pswpout")):
-            if key in pages:
-                fields[name] = pages[key] * os.sysconf("SC_PAGE_SIZE")
+            lines = []
+        for name, key in (("in", "pswpin "), ("out", "pswpout ")):
+            for line in lines:
+                if line.startswith(key):
+                    fields[name] = int(line.removeprefix(key)) * os.sysconf("SC_PAGE_SIZE")
         return [Point("swap", {}, fields, now)]
