@@ -72,13 +72,13 @@ def over_time(
     statement = _statement(query.aggregate, kind, rows, alone=len(keys) == len(groups))
     answer = ask(statement, {"step": query.step}, {"key": np.array(keys, dtype=np.uint32), "grp": grouped})
     order = np.lexsort((answer["moment"], answer["grp"]))
-    moments, values = answer["moment"][order], answer["value"][order]
-    edges = np.searchsorted(answer["grp"][order], np.arange(len(groups) + 1))
+    moments, values = answer["moment"][order].tolist(), answer["value"][order].tolist()
+    edges = np.searchsorted(answer["grp"][order], np.arange(len(groups) + 1)).tolist()
     return [
         Series(
             dict(zip(query.by, label, strict=True)),
-            moments[edges[index] : edges[index + 1]].tolist(),
-            values[edges[index] : edges[index + 1]].tolist(),
+            moments[edges[index] : edges[index + 1]],
+            values[edges[index] : edges[index + 1]],
         )
         for index, label in enumerate(groups)
         if edges[index] < edges[index + 1]

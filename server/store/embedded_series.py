@@ -100,6 +100,7 @@ class Dictionary:
         self._known: dict[tuple[object, ...], Series] = {}
         self._series: dict[str, list[Series]] = {}
         self._sorted: dict[str, list[Series]] = {}
+        self._tagged: dict[tuple[str, str, str], list[Series]] = {}
         self._fields: dict[str, dict[str, Field]] = {}
         self._names: dict[str, str] = {}
         self._field_count = 0
@@ -207,6 +208,8 @@ class Dictionary:
     def _remember(self, series: Series) -> Series:
         self._known[series.measurement, *series.tags.items()] = series
         self._series.setdefault(series.measurement, []).append(series)
+        for tag, value in series.tags.items():
+            self._tagged.setdefault((series.measurement, tag, value), []).append(series)
         return series
 
     def _plan(self, series: Series, fields: Mapping[str, Value]) -> Plan:
@@ -270,6 +273,10 @@ class Dictionary:
 
     def series(self, measurement: str, where: Mapping[str, str]) -> list[Series]:
         """Return the series of a measurement that have these tag values, sorted by their tags."""
+        named = [self._tagged.get((measurement, tag, value), []) for tag, value in where.items() if value]
+        if named:
+            found = [series for series in min(named, key=len) if series.has(where)]
+            return sorted(found, key=lambda series: tuple(series.tags.items()))
         there = self._series.get(measurement, [])
         known = self._sorted.get(measurement, [])
         if len(known) != len(there):
