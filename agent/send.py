@@ -68,6 +68,7 @@ class Sender:
         self._live_at = self.progress + pace.wait(clock.ms())
         self._backlog_at = 0.0
         self._group_lines = _GROUP_LINES
+        self._asked = False
         self._trusted = False
         self._failures = 0
         self._since = 0.0
@@ -116,7 +117,7 @@ class Sender:
         if now >= self._live_at:
             self._live_at = now + self._pace.wait(self._clock.ms())
             self._fresh_from = self._clock.ms()
-            if self._clock.offset_ms is None and not self._learn(now):
+            if self._clock.offset_ms is None and not (self._asked and self._clock.credible) and not self._learn(now):
                 return self._live_at - self._clock.monotonic()
             self._spool.correct(self._clock.shift)
             self._send(self._spool.newest(self._group_lines))
@@ -132,7 +133,8 @@ class Sender:
         except Unreachable as error:
             self._pause(Pause(Verdict.OURS if error.ours else Verdict.UNREACHABLE, str(error)), now)
             return False
-        self._spool.ages = self._clock.offset_ms is not None
+        self._asked = True
+        self._spool.ages = self._clock.credible
         return self._clock.credible
 
     def _send(self, group: Group | None) -> None:

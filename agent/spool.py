@@ -70,6 +70,7 @@ class Spool:
         self.options = options
         self._path = file
         self._lock = threading.Lock()
+        self._moving = threading.Lock()
         self._file: BatchFile | None = None
         self._closed = False
         self._trouble = ""
@@ -143,6 +144,10 @@ class Spool:
 
     def correct(self, shift: Callable[[int], int]) -> None:
         """Move the stamps of lines that were put since the start by ``shift`` of the skew they were stamped at (both ms)."""
+        with self._moving:
+            self._correct(shift)
+
+    def _correct(self, shift: Callable[[int], int]) -> None:
         for position, (first, skew) in enumerate(self._skews):
             if by := round(shift(skew) / 1000) * 1000:  # stamps of whole seconds stay such
                 last = self._skews[position + 1][0] if position + 1 < len(self._skews) else self._last_id + 1

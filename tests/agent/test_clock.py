@@ -1,5 +1,7 @@
 """Clocks that are wrong, are set, or sleep (simulated: the clocks are handed in). The true time starts at TRUE."""
 
+import threading
+
 import pytest
 
 from agent.clock import Clock
@@ -103,6 +105,26 @@ async def test_points_of_1970_are_not_sent_to_a_centre_that_does_not_tell_its_ti
     one.clock.jump(TRUE)
     await one.turns(1)
     assert stamps(centre) == [10, 20, 30, 40]
+
+
+async def test_a_centre_that_does_not_tell_its_time_is_asked_once(centre, host, monkeypatch):
+    monkeypatch.setattr("agent.post._moment", lambda text: None)
+    one = host()
+    await one.turns(3)
+    assert [len(lines) for _, _, lines, _ in centre.requests] == [0, 1, 1, 1]
+
+
+async def test_two_threads_that_notice_a_wrong_clock_move_its_points_once(centre, host, some_lines):
+    one = host(7 * HOUR)
+    await one.turns(200, send=False)
+    one.clock.compare(one.clock.true_ms() - 500, 0)
+    threads = [threading.Thread(target=one.spool.correct, args=(one.clock.shift,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    await one.turns(1)
+    assert stamps(centre) == [10 * n for n in range(1, 202)]
 
 
 async def test_a_clock_that_took_local_time_for_utc_and_was_set_before_the_first_contact(centre, host):
