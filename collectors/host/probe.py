@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 _GLANCE: Final = 0.05
@@ -56,8 +57,12 @@ class Prober:
         self._asked: dict[str, float] = {}
 
     def hanging(self) -> set[str]:
-        """Return the paths whose call has not returned, those given up earlier included."""
-        return set(self._asked.copy())
+        """Return the paths whose call has not returned, those included that a prober before this one gave up.
+
+        Settings that are read anew make new probers, and a mount that hangs must not cost a thread each time.
+        """
+        others = (thread for thread in threading.enumerate() if isinstance(thread, _Asker))
+        return set(self._asked.copy()).union(*(one.asking for one in others if one.statvfs is self._statvfs))
 
     async def ask(self, paths: Iterable[str]) -> dict[str, Answer]:
         """Return what each path answered; those that hang longer than ``timeout`` seconds, or found no thread, are missing."""
@@ -81,25 +86,42 @@ class Prober:
         return moving > 0 or any(age < self._timeout for age in ages)
 
     def _start(self, batch: "_Batch") -> None:
-        thread = threading.Thread(target=self._work, args=(batch,), name="statvfs", daemon=True)
+        thread = _Asker(self._statvfs)
+        thread.work = partial(self._work, batch, thread.asking)
         self._threads.append(thread)
         batch.workers += 1
         thread.start()
 
-    def _work(self, batch: "_Batch") -> None:
+    def _work(self, batch: "_Batch", asking: set[str]) -> None:
         while True:
             try:
                 path = batch.todo.popleft()
             except IndexError:
                 break
             self._asked[path] = self._elapsed()
+            asking.add(path)
             try:
                 batch.answers[path] = self._statvfs(path)
             except OSError as error:
                 batch.answers[path] = error
             finally:
+                asking.discard(path)
                 del self._asked[path]
         batch.leave()
+
+
+class _Asker(threading.Thread):
+    """A thread that asks; ``asking`` has the path that it waits for."""
+
+    work: Callable[[], None]
+
+    def __init__(self, statvfs: Callable[[str], os.statvfs_result]) -> None:
+        super().__init__(name="statvfs", daemon=True)
+        self.statvfs = statvfs
+        self.asking: set[str] = set()
+
+    def run(self) -> None:
+        self.work()
 
 
 class _Batch:

@@ -114,6 +114,20 @@ def test_an_agent_ends_though_the_mount_hangs(beside, files, centre, number):
     assert took < 5
 
 
+def test_settings_that_are_read_again_and_again_do_not_ask_it_again(beside, files, centre):
+    beside.start()
+    wait_for(lambda: told(centre, 0, b"disk,", str(files.mount).encode()), 10, "the mount's fill level")
+    files.stop()
+    wait_for(lambda: told(centre, 0, b"stuck=1i"), 10, "word of the hanging mount")
+    for _ in range(5):
+        beside.process.send_signal(signal.SIGHUP)
+        count = len(told(centre, 0, b"stuck=1i"))
+        wait_for(lambda before=count: len(told(centre, 0, b"stuck=1i")) > before + 1, 10, "word of the hanging mount")
+    assert beside.log.read_text().count("collectors, to") > 3
+    assert hung(beside) == 1
+    beside.end()
+
+
 def test_an_agent_that_starts_beside_a_hanging_mount_collects_the_rest(beside, files, centre):
     files.stop()
     beside.start()

@@ -99,6 +99,19 @@ async def test_a_path_that_comes_back_is_asked_again(hanging, until):
     await until(lambda: probing() == 0)
 
 
+async def test_what_a_former_prober_gave_up_is_not_asked_again_before_it_answers(hanging, until):
+    statvfs = hanging("/nfs")
+    for _ in range(3):
+        prober = Prober(0.1, statvfs=statvfs)
+        assert set(await prober.ask(["/nfs", "/"])) == {"/"}
+        assert prober.hanging() == {"/nfs"}
+    assert statvfs.calls.count("/nfs") == 1
+    assert Prober(0.1).hanging() == set()
+    statvfs.release()
+    await until(lambda: not prober.hanging())
+    assert set(await prober.ask(["/nfs", "/"])) == {"/nfs", "/"}
+
+
 async def test_several_that_hang_wait_together_not_one_after_the_other(hanging):
     prober = Prober(0.5, threads=4, statvfs=hanging("/a", "/b", "/c"))
     start = time.monotonic()
