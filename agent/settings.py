@@ -86,6 +86,7 @@ def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - 
     if output.ca:
         output = msgspec.structs.replace(output, ca=str(folder / output.ca))
     tables = {name: {} for name in DEFAULT} if outer.collectors is None else outer.collectors
+    roots = msgspec.structs.replace(roots, state=str(folder / outer.agent.state_dir))
     return Settings(
         agent=outer.agent,
         state_dir=folder / outer.agent.state_dir,

@@ -8,13 +8,17 @@ from collectors.point import Point
 
 
 class Roots(msgspec.Struct, frozen=True):
-    """Where the kernel's file systems are; tests put recorded trees here."""
+    """Where the kernel's file systems are; tests put recorded trees here.
+
+    ``state`` is a folder in which a collector may keep what it has to know after a restart; none is kept without it.
+    """
 
     proc: str = "/proc"
     sys: str = "/sys"
     etc: str = "/etc"
     run: str = "/run"
     var: str = "/var"
+    state: str = ""
 
 
 class Collector(Protocol):
@@ -48,6 +52,7 @@ COLLECTORS: Final[dict[str, str]] = {
     "docker": "collectors.host.docker:Docker",
     "exec": "collectors.host.exec:Exec",
     "interrupts": "collectors.host.interrupts:Interrupts",
+    "journald": "collectors.host.journald:Journald",
     "linux_sysctl_fs": "collectors.host.linux_sysctl_fs:LinuxSysctlFs",
     "mdstat": "collectors.host.mdstat:Mdstat",
     "mysql": "collectors.host.mysql:Mysql",
@@ -66,6 +71,7 @@ COLLECTORS: Final[dict[str, str]] = {
     "temp": "collectors.host.temp:Temp",
     "textfile": "collectors.host.textfile:Textfile",
     "timex": "collectors.host.timex:Timex",
+    "weblog": "collectors.host.weblog:Weblog",
     "updates": "collectors.host.updates:Updates",
     "x509_cert": "collectors.host.x509_cert:X509Cert",
 }

@@ -39,11 +39,12 @@ class Run(Protocol):
         ...
 
 
-async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> Ended:
+async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut: bool = False) -> Ended:
     """Run ``command`` in a process group of its own, in the C locale and without input, and tell how it ended.
 
     Raises FileNotFoundError when there is no such program, TimeoutError after ``seconds``, and OSError with EFBIG when it
-    writes more than ``most`` bytes. However this ends, what is left of the group is killed.
+    writes more than ``most`` bytes, unless ``cut``: then its first ``most`` bytes are told, and it counts as killed. However this
+    ends, what is left of the group is killed.
     """
     async with _pipe() as (out, write_out), _pipe() as (err, write_err):
         process = await asyncio.create_subprocess_exec(
@@ -57,7 +58,8 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> E
         )
         write_out.close()
         write_err.close()
-        told = asyncio.gather(_read(out, most), _read(err, _MOST_COMPLAINT, drop=True))
+        said = bytearray()
+        told = asyncio.gather(_read(out, most, said), _read(err, _MOST_COMPLAINT, bytearray(), drop=True))
         ending = asyncio.ensure_future(process.wait())
         both: set[asyncio.Future[Any]] = {ending, told}
         try:
@@ -67,7 +69,11 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST) -> E
                     _kill(process.pid)  # what it left behind holds the pipes open
                 texts = await told
                 return Ended(await ending, *texts)
-        except TimeoutError as error:
+        except OSError as error:
+            if cut and error.errno == errno.EFBIG:
+                return Ended(-signal.SIGKILL, said[:most].decode("utf-8", "replace"))
+            if not isinstance(error, TimeoutError):
+                raise
             raise TimeoutError(errno.ETIMEDOUT, f"no end within {seconds:g} s", command[0]) from error
         finally:
             told.cancel()
@@ -97,9 +103,8 @@ async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, FileIO]]:
         transport.close()
 
 
-async def _read(reader: asyncio.StreamReader, most: int, *, drop: bool = False) -> str:
-    """Read to the end; beyond ``most`` bytes, drop the rest or raise OSError with EFBIG."""
-    kept = bytearray()
+async def _read(reader: asyncio.StreamReader, most: int, kept: bytearray, *, drop: bool = False) -> str:
+    """Read into ``kept`` to the end; beyond ``most`` bytes, drop the rest or raise OSError with EFBIG."""
     while chunk := await reader.read(_CHUNK):
         kept += chunk[: most + 1 - len(kept)]
         if len(kept) > most and not drop:

@@ -116,9 +116,10 @@ async def test_postgresql_tells_who_is_connected_and_who_waits(cluster):
     assert "replay_lag" not in activity.fields
 
 
-async def test_both_ends_of_a_replication_tell_of_it(cluster):
+async def test_both_ends_of_a_replication_tell_of_it(cluster, missing):
     addresses = (cluster.address("first"), cluster.address("second"))
     points = await Postgresql(Options(servers=addresses), Roots()).collect(NOW)
+    assert missing(points) == []
     (standby,) = (point for point in points if point.measurement == "postgresql_replication")
     assert standby.tags["application_name"] == "cadangan"
     assert (standby.fields["senders"], standby.fields["streaming"]) == (1, 1)
@@ -201,7 +202,7 @@ def ask(path, sql, *more):
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
-async def test_mariadb_tells_of_its_work(mariadb):
+async def test_mariadb_tells_of_its_work(mariadb, missing):
     one = Mysql(MysqlOptions(servers=(mariadb,)), Roots())
     before, _ = await one.collect(NOW)
     for _ in range(3):
@@ -214,6 +215,7 @@ async def test_mariadb_tells_of_its_work(mariadb):
     assert variables.fields["read_only"] == 0
     assert "MariaDB" in variables.fields["version"]
     assert {type(value) for value in after.fields.values()} == {int}
+    assert missing([after, variables]) == []
 
 
 async def test_a_replica_of_mariadb_tells_that_it_does_not_run(mariadb):

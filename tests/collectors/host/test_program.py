@@ -82,6 +82,13 @@ async def test_endless_output_is_cut_and_the_program_killed():
     assert time.monotonic() - began < 3
 
 
+async def test_endless_output_can_be_cut_and_what_came_first_be_kept():
+    began = time.monotonic()
+    ended = await run(shell("yes"), seconds=10, most=1001, cut=True)
+    assert (ended.code, ended.out) == (-9, "y\n" * 500 + "y")
+    assert time.monotonic() - began < 3
+
+
 async def test_endless_complaints_are_dropped_until_the_deadline():
     with pytest.raises(TimeoutError):
         await run(shell("yes >&2"), seconds=0.3)

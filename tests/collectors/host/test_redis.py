@@ -39,7 +39,7 @@ async def send(port, *commands):
 
 
 @pytest.mark.real
-async def test_it_tells_of_the_server_and_of_databases_that_hold_keys(port):
+async def test_it_tells_of_the_server_and_of_databases_that_hold_keys(port, missing):
     await send(port, "SET nama kota", "SET lama ada EX 1000", "SELECT 3", "SET satu 1", "EXISTS satu", "GET tiada")
     server, first, third = await Redis(Options(servers=(f"127.0.0.1:{port}",)), Roots()).collect(NOW)
     tags = {"server": "127.0.0.1", "port": str(port), "replication_role": "master"}
@@ -52,6 +52,7 @@ async def test_it_tells_of_the_server_and_of_databases_that_hold_keys(port):
     assert type(server.fields["used_cpu_user"]) is float
     assert (first.tags, first.fields["keys"], first.fields["expires"]) == ({**tags, "database": "db0"}, 2, 1)
     assert (third.tags["database"], third.fields["keys"]) == ("db3", 1)
+    assert missing([server, first, third]) == []
 
 
 @pytest.mark.real

@@ -13,7 +13,7 @@ from collectors.linereader import decode
 BY_CALL = {"timex"}
 # nobody may have left a file, this may be no container
 SILENT = {"textfile", "container"}
-BY_PROGRAM = {"chrony", "smart"}
+BY_PROGRAM = {"chrony", "journald", "smart"}
 OF_SERVERS = {
     "apache",
     "exec",

@@ -82,7 +82,7 @@ def fpm(tmp_path):
 
 
 @pytest.mark.real
-async def test_nginx_counts_its_requests(web):
+async def test_nginx_counts_its_requests(web, missing):
     one = Nginx(Options(urls=(f"{web}/nginx_status",)), Roots())
     (first,) = await one.collect(NOW)
     (second,) = await one.collect(NOW + 10)
@@ -90,6 +90,7 @@ async def test_nginx_counts_its_requests(web):
     assert second.fields["requests"] == first.fields["requests"] + 1
     assert second.fields["active"] == second.fields["writing"] == 1
     assert {type(value) for value in second.fields.values()} == {int}
+    assert missing([second]) == []
 
 
 @pytest.mark.real
@@ -149,7 +150,7 @@ async def test_what_is_not_http_is_an_error(speaking, answer):
 
 
 @pytest.mark.real
-async def test_apache_tells_what_its_workers_do(httpd):
+async def test_apache_tells_what_its_workers_do(httpd, missing):
     one = apache.Apache(apache.Options(urls=(f"http://127.0.0.1:{httpd}/server-status?auto",)), Roots())
     (first,) = await one.collect(NOW)
     await asyncio.sleep(1.2)  # a worker counts what it served once it is done with it
@@ -160,6 +161,7 @@ async def test_apache_tells_what_its_workers_do(httpd):
     assert sum(value for name, value in second.fields.items() if name.startswith("scboard")) == 5.0
     assert {"TotalkBytes", "BusyWorkers", "IdleWorkers", "Uptime", "ConnsTotal"} <= set(second.fields)
     assert {type(value) for value in second.fields.values()} == {float}
+    assert missing([second]) == []
 
 
 @pytest.mark.real
@@ -170,7 +172,7 @@ async def test_apaches_page_for_people_is_refused(httpd):
 
 
 @pytest.mark.real
-async def test_php_tells_of_a_pool_on_a_socket_and_of_one_on_a_port(fpm):
+async def test_php_tells_of_a_pool_on_a_socket_and_of_one_on_a_port(fpm, missing):
     path, port = fpm
     urls = (path, f"fcgi://127.0.0.1:{port}/fpm-arsip")
     one = phpfpm.Phpfpm(phpfpm.Options(urls=urls), Roots())
@@ -180,6 +182,7 @@ async def test_php_tells_of_a_pool_on_a_socket_and_of_one_on_a_port(fpm):
     for earlier, point in zip(before, points, strict=True):
         assert point.fields["accepted_conn"] == earlier.fields["accepted_conn"] + 1
     assert set(points[0].fields) == set(phpfpm._FIELDS)
+    assert missing(points) == []
 
 
 @pytest.mark.real
