@@ -1,4 +1,7 @@
-"""kill -9 at random instants while the embedded store is written to and settles: what was acknowledged is there."""
+"""kill -9 at random instants while the embedded store is written to, settles and forgets: what was acknowledged is there.
+
+Twenty kills; PANTAU_TEST_KILLS says how many else.
+"""
 
 import asyncio
 import os
@@ -14,10 +17,12 @@ import pytest
 from configs.units import Duration
 from server.store import Aggregate, Range
 from server.store.embedded import Embedded, Options
+from server.store.embedded_levels import DAY, ceil, floor
 
-HOUR = 3600 * 10**9
 KILLS = int(os.environ.get("PANTAU_TEST_KILLS", "20"))
-# each write has two new points (some 3,000 writes an hour of the store's time), overwrites one, and adds a series
+UNIT = 30 * 10**9  # between two writes, by their times: some hours a second
+KEPT = 20_000  # writes, a week, are kept; raw values two days
+# each write has two new points, a new series among them, and overwrites a third
 WRITING = """
     import asyncio, sys
     from pathlib import Path
@@ -27,20 +32,29 @@ WRITING = """
     from server.store.embedded import Embedded, Options
 
     embedded_settling._HOUR_ROWS = embedded_settling._DAY_ROWS = 1
-    store = Embedded(Options(window=Duration(0.0)), Path(sys.argv[1]))
+    unit, kept = int(sys.argv[3]), int(sys.argv[4])
+    options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
+    store = Embedded(options, Path(sys.argv[1]))
+    number = int(sys.argv[2])
 
     async def settle():
         while True:
             await store.settle(everything=True)
             await asyncio.sleep(0.01)
 
-    async def main():
-        await store.open()
-        settling = asyncio.create_task(settle())
-        number = int(sys.argv[2])
+    async def forget():
         while True:
-            points = [Point("m", {}, {"f": float(number)}, number * 10**9), Point("m", {}, {"g": number}, number // 7 * 10**9)]
-            await store.write([*points, Point("m", {"n": str(number)}, {"h": "x" * 99}, number * 10**9)])
+            await store.drop_before((number - kept) * unit)
+            await asyncio.sleep(0.05)
+
+    async def main():
+        global number
+        await store.open()
+        tasks = [asyncio.create_task(settle()), asyncio.create_task(forget())]
+        while True:
+            time = number * unit
+            points = [Point("m", {}, {"f": float(number)}, time), Point("m", {}, {"g": number}, time - number % 7 * unit)]
+            await store.write([*points, Point("m", {"n": str(number)}, {"h": "x" * 99}, time)])
             print(number, flush=True)
             number += 1
     asyncio.run(main())
@@ -49,7 +63,7 @@ WRITING = """
 
 def write_until_killed(folder, start, seconds):
     """Let a process write from ``start``, kill it ``seconds`` after its first answer; return the last number it told."""
-    command = [sys.executable, "-c", textwrap.dedent(WRITING), str(folder), str(start)]
+    command = [sys.executable, "-c", textwrap.dedent(WRITING), *map(str, (folder, start, UNIT, KEPT))]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
     ) as process:
@@ -63,6 +77,12 @@ def write_until_killed(folder, start, seconds):
     return int([first, *rest.split("\n")[:-1]][-1])
 
 
+async def asked(store, field, aggregate, since):
+    """Return an aggregate over everything since a moment."""
+    answer = await store.range(Range("m", field, since, 10**18, DAY, aggregate))
+    return sum(value for series in answer for value in series.values)
+
+
 @pytest.mark.timeout(20 + 3 * KILLS)
 async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
     start = 0
@@ -70,18 +90,21 @@ async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
     for _ in range(KILLS):
         last = await asyncio.to_thread(write_until_killed, tmp_path, start, chance.random() * 0.4)
         store = Embedded(Options(window=Duration(0.0)), tmp_path)
-
-        async def asked(field, aggregate, store=store):
-            answer = await store.range(Range("m", field, 0, 10**18, 10**18, aggregate))
-            return answer[0].values[0]
-
-        counts = {await asked("f", Aggregate.COUNT), await asked("h", Aggregate.COUNT)}
+        (newest,) = await store.latest("m", ["f"], since=0)
+        start = newest.time // UNIT + 1
         # the last write may be there unacknowledged, but only as a whole
-        assert counts <= {last + 1, last + 2}
-        assert len(counts) == 1
-        start = int(counts.pop())
-        assert await asked("f", Aggregate.SUM) == sum(range(start))
-        assert await asked("g", Aggregate.COUNT) == (start - 1) // 7 + 1
-        assert await asked("g", Aggregate.SUM) == sum({number // 7: number for number in range(start)}.values())
-        assert len(await store.latest("m", ["h"], since=0)) == start
+        assert start in {last + 1, last + 2}
+        since = ceil(max(0, (last + 2 - KEPT) * UNIT), DAY)
+        there = range(ceil(since, UNIT) // UNIT, start)
+        assert await asked(store, "f", Aggregate.COUNT, since) == len(there)
+        assert await asked(store, "f", Aggregate.SUM, since) == sum(there)
+        overwritten = {number - number % 7: number for number in range(start)}
+        overwritten = [number for first, number in overwritten.items() if first * UNIT >= since]
+        assert await asked(store, "g", Aggregate.COUNT, since) == len(overwritten)
+        assert await asked(store, "g", Aggregate.SUM, since) == sum(overwritten)
+        # texts have no roll-ups: they go with the raw values
+        since = max(0, floor((last + 2) * UNIT, DAY) - 2 * DAY)
+        texts = start - ceil(since, UNIT) // UNIT
+        assert await asked(store, "h", Aggregate.COUNT, since) == texts
+        assert len(await store.latest("m", ["h"], since=since)) == texts
         await store.close()
