@@ -5,9 +5,9 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from agent import daemon
 from agent.clock import Clock
@@ -21,6 +21,7 @@ from agent.send import Sender
 from agent.settings import Settings
 from agent.spool import Spool
 from agent.stamps import move_late
+from agent.threads import Threads
 from configs.read import SettingsError
 
 log = logging.getLogger("pantau.agent")
@@ -28,7 +29,6 @@ log = logging.getLogger("pantau.agent")
 _SETTLE: Final = 0.25  # the collectors of one turn go into the spool together
 _DRAIN: Final = 4.0
 _STALL: Final = 45.0
-_THREADS: Final = 4
 _SET: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
 
 
@@ -59,6 +59,7 @@ class App:
         self._disk = ThreadPoolExecutor(1, "spool")
         self._inbox = Inbox()
         spool.ages = False  # until the centre has told its time: a clock that jumps ahead must not empty the spool
+        self._calls: dict[str, list[Future[Any]]] = {}
         self._runners: dict[Runner, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._reload = asyncio.Event()
@@ -73,7 +74,7 @@ class App:
 
     async def run(self) -> None:
         """Run until stopped, then bring what was collected into the spool."""
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "collect"))
+        self._renew_threads()
         self._start_collectors()
         self._sender.start()
         work = [asyncio.create_task(part) for part in (self._keep(), self._watch(), self._reload_forever())]
@@ -95,7 +96,8 @@ class App:
             itself = Internal(counts, self._spool, self._sender, self._clock, lambda: self._refused)
             units.append(Unit("internal", itself, settings.agent.internal, 1.0))
         for unit in units:
-            runner = Runner(unit, settings.tags, self._clock)
+            calls = self._calls.get(unit.name, ())
+            runner = Runner(unit, settings.tags, self._clock, calls=calls, stuck=self._renew_threads)
             counts[unit.name] = runner.counts
             self._runners[runner] = asyncio.create_task(self._probe_and_run(runner))
         log.info("host %s: %d collectors, to %s", settings.tags["host"], len(settings.units), settings.output.url)
@@ -107,7 +109,11 @@ class App:
         except Exception:
             log.exception("the runner of collector %s ended by a fault of Pantau's own", runner.unit.name)
 
+    def _renew_threads(self) -> None:
+        asyncio.get_running_loop().set_default_executor(Threads())
+
     async def _stop_collectors(self) -> None:
+        self._calls |= {runner.unit.name: runner.calls for runner in self._runners}
         tasks = list(self._runners.values())
         self._runners.clear()
         for task in tasks:

@@ -4,13 +4,15 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from concurrent.futures import Future
+from typing import Any, Final
 
 import msgspec
 
 from agent.clock import Clock
 from agent.pace import Pace
 from agent.series import SeriesLimit
+from agent.threads import CALLS
 from collectors.host import Collector
 from collectors.lineprotocol import encode
 from collectors.point import Point
@@ -89,7 +91,8 @@ class Inbox:
 class Runner:
     """Runs one collector for ever and hands its lines on; ``turned`` is the monotonic time of its last turn.
 
-    ``tags`` (the host among them) are added to each point.
+    ``tags`` (the host among them) are added to each point. ``calls`` are those of an earlier runner of this collector that may
+    still hang in a thread; ``stuck`` is called when one of ours does.
     """
 
     def __init__(
@@ -98,8 +101,13 @@ class Runner:
         tags: Mapping[str, str],
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        calls: Iterable[Future[Any]] = (),
+        stuck: Callable[[], None] = lambda: None,
     ) -> None:
         self.unit = unit
+        self.calls = list(calls)
+        self._stuck = stuck
         self.counts = Counts()
         self.turned = clock.monotonic()
         self._tags = dict(tags)
@@ -114,6 +122,9 @@ class Runner:
 
     async def probe(self) -> bool:
         """Read once, for the counters' first values; False when this host lacks what is read, which is explained in the log."""
+        if self._hangs():
+            self._failed(TimeoutError("a reading from before still hangs"))
+            return True
         try:
             await self.look()
         except OSError as error:
@@ -135,8 +146,8 @@ class Runner:
             self.turned = now
             if now < self._resume:
                 continue
-            if self._task is not None and not self._task.done():
-                self.counts.missed += 1  # the reading that timed out earlier still hangs
+            if self._hangs():
+                self.counts.missed += 1
                 continue
             try:
                 lines = await self.look()
@@ -159,6 +170,8 @@ class Runner:
             self.counts.took_ns = round((self._clock.monotonic() - began) * 1e9)
         if running:
             self.counts.timeouts += 1
+            if not all(call.done() for call in self.calls):
+                self._stuck()
             raise TimeoutError(f"no answer within {self.unit.timeout:g} s")
         points = self._task.result()
         kept = self._limit.admit(points, began)
@@ -167,7 +180,13 @@ class Runner:
         self.counts.gathered += len(lines)
         return lines
 
+    def _hangs(self) -> bool:
+        """Tell whether the reading that timed out earlier still goes on, in the loop or in a thread."""
+        self.calls = [call for call in self.calls if not call.done()]
+        return bool(self.calls) or (self._task is not None and not self._task.done())
+
     async def _collect(self, now: int) -> list[Point]:
+        CALLS.set(self.calls)
         try:
             return await self.unit.collector.collect(now)
         except (SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:

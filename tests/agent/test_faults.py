@@ -4,6 +4,7 @@ import itertools
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from parts import require, wait_for
@@ -127,3 +128,35 @@ def test_sigterm_with_a_spool_that_is_full_and_no_centre_is_done_within_five_sec
     assert dropped > 0
     assert quarantined == rejected == 0
     assert agent.log.read_text().count("dropping the oldest") == 1
+
+
+HANGING = """
+import asyncio, os, time
+from mine import Counter, Options, Point
+
+class Hanging(Counter):
+    '''As files on a dead file server, read in a thread.'''
+    async def collect(self, now):
+        await asyncio.to_thread(time.sleep, 600)
+        return []
+
+class Threaded(Counter):
+    async def collect(self, now):
+        return [Point("threaded", {"pid": str(await asyncio.to_thread(os.getpid))}, {"n": 1}, now)]
+"""
+
+
+def test_threads_that_hang_are_one_for_each_collector_and_the_others_go_on(agent, centre):
+    (agent.folder / "hanging.py").write_text(HANGING)
+    names = ["one", "two", "three", "four", "five", "six"]
+    hanging = "".join(f"[collectors.{name}]\ntype = 'hanging:Hanging'\ntimeout = '100ms'\n" for name in names)
+    agent.write(collectors=f"{hanging}[collectors.threaded]\ntype = 'hanging:Threaded'\n")
+    agent.start()
+    wait_for(lambda: agent.log.exists() and agent.log.read_text().count(" failed (next") >= 6, 15, "six that hang")
+    for _ in range(4):
+        agent.process.send_signal(signal.SIGHUP)
+        time.sleep(0.6)
+    before = len(centre.lines)
+    wait_for(lambda: sum(line.startswith(b"threaded,") for line in centre.lines[before:]) >= 5, 10, "the other one")
+    assert len(list(Path(f"/proc/{agent.process.pid}/task").iterdir())) < 6 + 4 + 6
+    assert agent.end()[0] == 0

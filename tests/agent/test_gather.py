@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import threading
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from parts import wait_until
 
 from agent.clock import Clock
 from agent.gather import Inbox, Runner, Unit, to_lines
+from agent.threads import Threads
 from collectors.linereader import decode
 from collectors.point import Point, UInt
 
@@ -161,6 +163,31 @@ async def test_one_that_hangs_is_given_up_and_not_started_twice(caplog):
     await wait_until(lambda: "works again" in caplog.text)
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_a_reading_that_hangs_in_a_thread_is_not_started_twice_and_tells_so(caplog):
+    gate, stuck, started = threading.Event(), [], []
+
+    class InThread:
+        async def collect(self, now):
+            started.append(now)
+            await asyncio.to_thread(gate.wait, 15)
+            return []
+
+    asyncio.get_running_loop().set_default_executor(Threads())
+    one = runner(InThread(), interval=0.1, stuck=lambda: stuck.append(1))
+    task = asyncio.create_task(one.run(lambda _: None))
+    await wait_until(lambda: one.counts.missed >= 3)
+    assert (len(started), len(stuck)) == (1, 1)
+    task.cancel()
+    await asyncio.wait([task])
+    successor = runner(InThread(), calls=one.calls)
+    assert await successor.probe()
+    assert len(started) == 1
+    gate.set()
+    await wait_until(lambda: all(call.done() for call in one.calls))
+    assert await successor.probe()
+    assert len(started) == 2
 
 
 @pytest.mark.parametrize(("number", "stays"), [(errno.ENOENT, False), (errno.EACCES, False), (errno.EIO, True)])
