@@ -54,7 +54,13 @@ def _slashes(match: re.Match[str]) -> str:
 def _line(point: Point, keys: _Escaped, *, unsigned: bool) -> str:
     fields = []
     for key, value in point.fields.items():
-        text = _value(key, value, unsigned=unsigned)
+        # nearly all values are one of these two, and a call costs more than the text
+        if type(value) is int and _INT_MIN <= value <= _INT_MAX:
+            text = f"{value}i"
+        elif type(value) is float and -inf < value < inf:
+            text = repr(value)
+        else:
+            text = _value(key, value, unsigned=unsigned)
         if text and key:
             fields.append(f"{keys[key]}={text}")
     if not fields or not point.measurement:
