@@ -46,7 +46,7 @@ def perfdata(text: str) -> Iterator[Perfdata]:
     """Yield the figures; one without a number (``U``) or without sense is left out.
 
     A threshold ``start:end`` alerts outside (``_lt`` start, ``_gt`` end), ``@start:end`` inside (``_ge``, ``_le``). Unlike
-    Telegraf, which writes the largest float, a side without a bound has no field.
+    in Telegraf, a side without a bound has no field (there: the largest float), and ``@10:20`` starts at 10 (there: 0).
     """
     for quoted, plain, written, rest in _PERFDATA.findall(text):
         value = _VALUE.fullmatch(written)

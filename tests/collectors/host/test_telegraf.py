@@ -2,11 +2,12 @@
 
 import asyncio
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from parts import daemon, require_env, wait_for
+from parts import daemon, require, require_env, wait_for
 
 from collectors.host import DEFAULT, Roots
 from collectors.linereader import decode
@@ -122,8 +123,76 @@ def test_values_are_telegrafs(theirs, ours):
     snmp = "nstat", ("name", "snmp")
     assert ours[snmp]["TcpInSegs"] >= theirs[snmp]["TcpInSegs"]
     assert ours[snmp]["TcpMaxConn"] == theirs[snmp]["TcpMaxConn"]
-    assert 0 <= ours["system",]["uptime"] - theirs["system",]["uptime"] < 30
+    # sysinfo(2), which it asks, rounds up
+    assert -1 <= ours["system",]["uptime"] - theirs["system",]["uptime"] < 30
     assert re.fullmatch(r"(\d+ days?, )?[ \d]\d:\d\d", theirs["system",]["uptime_format"])
     assert ours["kernel",]["boot_time"] == theirs["kernel",]["boot_time"]
     assert ours["kernel",]["context_switches"] >= theirs["kernel",]["context_switches"]
     assert ours["processes",]["total"] == pytest.approx(theirs["processes",]["total"], rel=0.3)
+
+
+LARGEST = 1e300
+MORE = """
+[agent]
+  interval = "1s"
+  flush_interval = "1s"
+  omit_hostname = true
+[[inputs.exec]]
+  commands = ["{plugin}"]
+  data_format = "nagios"
+[[inputs.x509_cert]]
+  sources = ["file://{certificate}"]
+[[inputs.kernel]]
+  collect = ["psi"]
+[[outputs.file]]
+  files = ["{out}"]
+  data_format = "influx"
+"""
+PLUGIN = """#!/bin/sh
+echo "DISK WARNING - /var 91%|'/var log'=91.5%;80:90;@10:20;0;100 inode=12;10;95"
+echo "baris kedua"
+exit 1
+"""
+
+
+@pytest.fixture
+def more(tmp_path, collector):
+    """Series of Nagios plug-ins, certificates and pressure, theirs and ours."""
+    telegraf, openssl = require_env("PANTAU_TEST_TELEGRAF", "Telegraf"), require("openssl", "openssl")
+    plugin, certificate, out = tmp_path / "check_uji", tmp_path / "uji.pem", tmp_path / "out.lp"
+    plugin.write_text(PLUGIN)
+    plugin.chmod(0o755)
+    make = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-out", certificate]
+    make += ["-subj", "/C=ID/O=Kota/CN=uji.example", "-addext", "subjectAltName=DNS:uji.example,DNS:b.example"]
+    subprocess.run(make, check=True, capture_output=True)
+    settings = tmp_path / "telegraf.conf"
+    settings.write_text(
+        MORE.replace("{plugin}", str(plugin)).replace("{certificate}", str(certificate)).replace("{out}", str(out))
+    )
+    with daemon([telegraf, "--config", settings], log=tmp_path / "telegraf.log"):
+        wait_for(
+            lambda: out.exists() and {b"nagios_state", b"x509_cert"} <= set(re.split(rb"[,\s]", out.read_bytes())), 15
+        )
+    every = [collector("exec", commands={"uji": (str(plugin),)}), collector("x509_cert", sources=(str(certificate),))]
+    if Path("/proc/pressure").is_dir():
+        every.append(collector("pressure"))
+    points = [point for one in every for point in asyncio.run(one.collect(time.time_ns()))]
+    return by_series(decode(out.read_bytes().rpartition(b"\n")[0], now=0).points), by_series(points)
+
+
+def test_plug_ins_certificates_and_pressure_are_named_as_telegraf_names_them(more):
+    theirs, ours = more
+    # two plug-ins would be one series without a tag that names them
+    ours_only = {"check"}
+    for measurement in {series[0] for series in ours}:
+        names = [{name for s in told if s[0] == measurement for name in told[s]} for told in (ours, theirs)]
+        tags = [{tag for s in told if s[0] == measurement for tag, _ in s[1:]} for told in (ours, theirs)]
+        assert names[0] <= names[1], (measurement, names[0] - names[1])
+        assert tags[0] - ours_only <= tags[1], (measurement, tags)
+    for series, fields in ours.items():
+        if series[0] == "nagios":
+            told = theirs[tuple(part for part in series if part[0] != "check")]
+            # it reads the start of a range that alerts inside as 0, and names a side without a bound the largest float
+            inside = {name for name in fields if name.endswith(("_ge", "_le"))}
+            expected = {name: value for name, value in told.items() if abs(value) < LARGEST and name not in inside}
+            assert {name: value for name, value in fields.items() if name not in inside} == expected
