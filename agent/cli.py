@@ -68,14 +68,14 @@ def run(arguments: Sequence[str]) -> int:
             return _join(chosen)
         if chosen.command == "doctor":
             return _doctor(chosen)
-        found = settings.read(chosen.settings)
+        found = settings.read(chosen.settings, keep=not (chosen.check or chosen.test or chosen.once))
         if chosen.check:
             print(f"{chosen.settings}: can be used; {len(found.units)} collectors: {_names(found)}")
             return 0
         daemon.set_up_log(os.environ, found.agent.log_level)
         if chosen.test or chosen.once:
             return _try_out(found, send=chosen.once)
-        app.serve(found, lambda: settings.read(chosen.settings), os.environ, hangups)
+        app.serve(found, lambda: settings.read(chosen.settings, keep=True), os.environ, hangups)
     except (SettingsError, daemon.Occupied) as error:
         print(f"pantau-agent: {error}", file=sys.stderr)
         return _BAD

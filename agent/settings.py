@@ -68,8 +68,10 @@ class Settings(msgspec.Struct, frozen=True):
     units: tuple[Unit, ...]
 
 
-def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - frozen
+def read(file: Path | str, roots: Roots = Roots(), *, keep: bool = False) -> Settings:  # noqa: B008 - frozen
     """Read a settings file with its drop-ins and build its collectors, which touches nothing else; raises SettingsError.
+
+    With ``keep`` collectors may keep things in the state folder, as those of the one agent that runs do.
 
     Drop-ins of ``agent.toml`` are ``agent.d/*.toml`` beside it, by name: a later one adds to and replaces what was said before.
     """
@@ -86,7 +88,8 @@ def read(file: Path | str, roots: Roots = Roots()) -> Settings:  # noqa: B008 - 
     if output.ca:
         output = msgspec.structs.replace(output, ca=str(folder / output.ca))
     tables = {name: {} for name in DEFAULT} if outer.collectors is None else outer.collectors
-    roots = msgspec.structs.replace(roots, state=str(folder / outer.agent.state_dir))
+    if keep:
+        roots = msgspec.structs.replace(roots, state=str(folder / outer.agent.state_dir))
     return Settings(
         agent=outer.agent,
         state_dir=folder / outer.agent.state_dir,

@@ -14,16 +14,11 @@ _log = logging.getLogger("pantau.host.kept")
 
 
 class Kept(Generic[T]):
-    """The file ``name`` in ``folder``; without a folder nothing is kept.
-
-    A value is written when the next one is put. So a single reading, as by the doctor beside a running agent, writes nothing,
-    and after a kill the agent finds where it was before its last reading: it reads that again and comes to the same totals.
-    """
+    """The file ``name`` in ``folder``; without a folder, as for the doctor beside a running agent, nothing is kept."""
 
     def __init__(self, folder: str, name: str, shape: type[T]) -> None:
         self._file = Path(folder, name) if folder else None
         self._shape = shape
-        self._waiting = b""
         self._written = b""
         self._failing = False
 
@@ -40,13 +35,9 @@ class Kept(Generic[T]):
             return None
 
     def put(self, value: T) -> None:
-        """Write what was put before, and remember ``value``."""
-        if self._waiting != self._written:
-            self._write(self._waiting)
-        self._waiting = msgspec.msgpack.encode(value)
-
-    def _write(self, body: bytes) -> None:
-        if self._file is None:
+        """Write ``value`` where it differs from what was written last; a failure is told once."""
+        body = msgspec.msgpack.encode(value)
+        if self._file is None or body == self._written:
             return
         fresh = self._file.with_name(self._file.name + ".new")
         try:

@@ -155,3 +155,14 @@ def test_the_name_of_the_host_stays_what_the_settings_say(settings, monkeypatch)
     monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
     assert settings(OUTPUT + "[agent]\nhost = 'srv-1'\n").tags["host"] == "srv-1"
     assert settings(OUTPUT).tags["host"] == "renamed"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_only_the_agent_that_runs_lets_collectors_keep_things_in_its_folder(tmp_path, keep):
+    file = tmp_path / "agent.toml"
+    file.write_text(
+        OUTPUT + '[agent]\nstate_dir = "state"\n[collectors.seen]\ntype = "collectors.host.weblog:Weblog"\n'
+    )
+    (unit,) = read(file, keep=keep).units
+    kept = unit.collector._kept._file
+    assert (kept.parent if kept else None) == (tmp_path / "state" if keep else None)

@@ -164,7 +164,7 @@ async def test_a_restart_loses_and_doubles_nothing_with_and_without_a_rotation_m
     await site.points()
     site.write(line(2))
     before = await site.hosts()
-    site.restart()  # as after a kill: what the last reading saw is read again and comes to the same totals
+    site.restart()
     assert await site.hosts() == before
     await site.points()
     site.write(line(3))
@@ -176,16 +176,31 @@ async def test_a_restart_loses_and_doubles_nothing_with_and_without_a_rotation_m
     assert after["portal"]["visitors"] == 4
 
 
-async def test_a_single_reading_keeps_nothing(site, tmp_path):
-    await site.points()  # as by the doctor beside a running agent
-    assert [file.name for file in tmp_path.iterdir()] == ["access.log"]
+async def test_what_is_kept_names_no_visitor_and_is_read_by_nobody_else(site, tmp_path):
     await site.points()
     site.write(line(1))
-    await site.points()
     await site.points()
     (kept,) = tmp_path.glob("*.state")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert b"10.0.0.1" not in kept.read_bytes()
+
+
+async def test_without_a_folder_for_it_nothing_is_kept(site, tmp_path):
+    site.roots = Roots()
+    site.restart()  # as the doctor beside a running agent
+    await site.points()
+    site.write(line(1))
+    assert await site.requests() == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["access.log"]
+
+
+async def test_a_folder_that_cannot_be_written_is_told_once(site, tmp_path, caplog):
+    site.roots = Roots(state=str(tmp_path / "nowhere"))
+    site.restart()
+    for _ in range(3):
+        await site.points()
+        site.write(line(1))
+    assert caplog.text.count("a restart will forget") == 1
 
 
 async def test_a_broken_state_file_is_begun_anew(site, tmp_path, caplog):
