@@ -120,7 +120,8 @@ class Sender:
             if self._clock.offset_ms is None and not (self._asked and self._clock.credible) and not self._learn(now):
                 return self._live_at - self._clock.monotonic()
             self._spool.correct(self._clock.shift)
-            self._send(self._spool.newest(self._group_lines))
+            # while nothing is taken, the newest lines ask whether it is again: to pack many in vain is work
+            self._send(self._spool.newest(_LEAST_LINES if self.lost else self._group_lines))
         elif self._behind and now >= self._backlog_at:
             self._send(self._spool.oldest(self._group_lines, before=self._fresh_from))
         due = min(self._live_at, self._backlog_at) if self._behind else self._live_at
@@ -149,6 +150,8 @@ class Sender:
         if outcome.too_large:
             self._group_lines = max(_LEAST_LINES, self._group_lines // 2)
         if outcome.pause is None:
+            if self.lost:
+                self._live_at = now
             self._well(now)
         else:
             self._pause(outcome.pause, now)

@@ -93,7 +93,7 @@ class Way:
             self.start()
 
     def kill(self):
-        if not self.refusing:
+        if not self.refusing and not self.spool._staged:  # what the disk refused until now is in memory only
             lines, lost = self.inbox.take()
             self.killed.append((self.spool, self.endpoint))  # it never says another word
             self.made = self.made[: len(self.made) - len(lines) - lost]

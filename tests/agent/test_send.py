@@ -66,13 +66,16 @@ def test_after_a_long_absence_live_data_goes_first_and_the_backlog_takes_its_sha
     assert spool.tally.spooled == 20_000
     centre.start()
     wait = still.turn(60)
-    assert centre.requests[0][2] == some_lines(1000, 19_000) + some_lines(1000, 18_000)
+    assert centre.requests[0][2] == some_lines(1000, 19_000)
+    assert wait == 0
+    wait = still.turn(0.001)
+    assert centre.requests[1][2] == some_lines(1000, 18_000) + some_lines(1000, 17_000)
     turns = 0
     while spool.tally.spooled:
         wait = still.turn(max(wait, 0.001))
         turns += 1
         assert turns < 60
-    assert centre.requests[1][2] == some_lines(2000)  # then from the oldest end
+    assert centre.requests[2][2] == some_lines(2000)  # then from the oldest end
     assert sorted(centre.lines) == sorted(some_lines(20_000))
 
 
