@@ -4,13 +4,12 @@ import asyncio
 import errno
 import logging
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, program
+from collectors.host import kernelfile, program, support
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:
@@ -122,14 +121,6 @@ class Updates:
             fields["reboot_required"] = Path(self._roots.run, "reboot-required").exists()
         lines = (kernelfile.word(self._roots.etc, "os-release") or "").splitlines()
         release = {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in lines)}
-        if (end := _day(release.get("SUPPORT_END", ""))) is not None:
+        if (end := support.end(release)) is not None:
             fields["support_left"] = end - now // _NS
         return release.get("PRETTY_NAME", "unknown")
-
-
-def _day(text: str) -> int | None:
-    """Return the second at which a day such as 2026-05-13 ends; None when there is none."""
-    try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) + 86_400
-    except ValueError:
-        return None

@@ -3,11 +3,12 @@
 import asyncio
 import errno
 import shutil
+from datetime import datetime
 
 import pytest
 from parts import daemon, require
 
-from collectors.host import Roots
+from collectors.host import Roots, support
 from collectors.host.program import Ended, run
 
 NS = 10**9
@@ -125,3 +126,21 @@ async def test_a_failing_apt_is_tried_again(collector, debian):
         await one.collect(NS)
     (point,) = await one.collect(2 * NS)
     assert point.fields["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("release", "day"),
+    [
+        ({"ID": "debian", "VERSION_ID": "12"}, "2028-07-01"),
+        ({"ID": "ubuntu", "VERSION_ID": "22.04"}, "2027-06-02"),
+        ({"ID": "centos", "VERSION_ID": "7"}, "2024-07-01"),
+        ({"ID": "rocky", "VERSION_ID": "9.3"}, "2032-06-01"),
+        ({"ID": "debian", "VERSION_ID": "12", "SUPPORT_END": "2026-01-01"}, "2026-01-02"),
+        ({"ID": "debian", "SUPPORT_END": "soon"}, None),
+        ({"ID": "arch"}, None),
+        ({}, None),
+    ],
+)
+def test_the_end_of_support_is_what_the_system_says_or_its_makers_do(release, day):
+    expected = None if day is None else int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp())
+    assert support.end(release) == expected
