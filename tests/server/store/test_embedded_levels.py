@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import os
 from unittest.mock import patch
 
 import pytest
@@ -18,6 +19,7 @@ from server.store.embedded_levels import DAY, HOUR
 S = 10**9
 T = 19_676 * DAY
 AT_ONCE = Options(window=Duration(0.0))
+EXAMPLES = int(os.environ.get("PANTAU_TEST_EXAMPLES", "25"))  # of each property; each takes about half a second
 
 
 @pytest.fixture
@@ -81,7 +83,8 @@ class Plain:
             windows = {}
             for moment in sorted(series):
                 if name == field and start <= moment < end:
-                    windows.setdefault(moment // step * step, []).append(float(series[moment]))
+                    value = series[moment]
+                    windows.setdefault(moment // step * step, []).append(value if name == "s" else float(value))
             if aggregate is Aggregate.RATE:
                 moments = sorted(windows)
                 answer = {
@@ -110,19 +113,26 @@ MOMENTS = st.builds(
     st.sampled_from([0, 1, 23]),
     st.sampled_from([0, 1, 60, 299, 300, 3599]),
 )
-POINTS = st.builds(
-    lambda host, fields, time: Point("m", {"host": host}, fields, time),
-    st.sampled_from(["a", "b"]),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "f": st.floats(-1e6, 1e6),
-            "i": st.integers(-(2**40), 2**40),
-            "u": st.integers(0, 2**40).map(UInt),
-        },
-    ).filter(bool),
-    MOMENTS,
-)
+VALUES = {
+    "f": st.floats(-1e6, 1e6),
+    "i": st.integers(-(2**40), 2**40),
+    "u": st.integers(0, 2**40).map(UInt),
+    "b": st.booleans(),
+    "s": st.text(max_size=3),
+}
+
+
+def points(fields):
+    one = st.sampled_from(fields).flatmap(lambda name: st.fixed_dictionaries({name: VALUES[name]}))
+    return st.builds(
+        lambda host, parts, time: Point("m", {"host": host}, {k: v for part in parts for k, v in part.items()}, time),
+        st.sampled_from(["a", "b"]),
+        st.lists(one, min_size=1, max_size=3),
+        MOMENTS,
+    )
+
+
+POINTS = points([*VALUES])
 STEPS = st.one_of(
     st.lists(POINTS, min_size=10, max_size=30),
     st.lists(POINTS, min_size=1, max_size=5),
@@ -130,17 +140,26 @@ STEPS = st.one_of(
     st.sampled_from([0.0, 0.001, 0.01, 1.0]),  # how much a roll-up must save
     MOMENTS,
 )
-QUESTIONS = st.tuples(
-    st.sampled_from(["f", "i", "u"]),
-    MOMENTS,
-    MOMENTS,
-    st.sampled_from([7 * S, 60 * S, 120 * S, 300 * S, 3600 * S, 5400 * S, DAY]),
-    st.sampled_from(list(Aggregate)),
-)
+SUITED = {
+    **{field: list(Aggregate) for field in ("f", "i", "u")},
+    "b": [Aggregate.COUNT, Aggregate.LAST, Aggregate.MIN, Aggregate.MAX],
+    "s": [Aggregate.COUNT],
+}
 
 
-@pytest.mark.timeout(180)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def questions(fields, moments, steps):
+    return st.sampled_from(fields).flatmap(
+        lambda field: st.tuples(
+            st.just(field), moments, moments, st.sampled_from(steps), st.sampled_from(SUITED[field])
+        )
+    )
+
+
+QUESTIONS = questions([*SUITED], MOMENTS, [7 * S, 60 * S, 120 * S, 300 * S, 3600 * S, 5400 * S, DAY])
+
+
+@pytest.mark.timeout(60 + 3 * EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=10), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
 def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, steps, questions):
     async def check():
@@ -179,13 +198,62 @@ async def same(store, plain, questions):
         assert found.keys() == expected.keys()
         for host, windows in expected.items():
             assert found[host] == pytest.approx(windows, rel=1e-9, abs=1e-6)
-    for field in ("f", "i", "u"):
+    for field in SUITED:
         latest = await store.latest("m", [field], since=-DAY)
         assert {one.tags["host"]: (one.time, one.fields[field]) for one in latest} == {
             host: (max(series), series[max(series)])
             for (name, host), series in plain.values.items()
             if name == field and series
         }
+
+
+MINUTES = MOMENTS.map(lambda moment: moment // (60 * S) * 60 * S)
+NUMBERS = points(["f", "i", "u", "b"])  # texts have no roll-ups
+STEPS_OF_RETENTION = st.one_of(
+    st.lists(NUMBERS, min_size=5, max_size=20),
+    st.sampled_from(["all", "all", "restart"]),
+    MOMENTS.map(lambda moment: moment // HOUR * HOUR),
+)
+
+
+@pytest.mark.timeout(60 + 3 * EXAMPLES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(STEPS_OF_RETENTION, min_size=5, max_size=10),
+    asked=st.lists(questions(["f", "i", "u", "b"], MINUTES, [60 * S, 300 * S, HOUR, DAY]), min_size=6, max_size=6),
+)
+def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path_factory, small_files, steps, asked):
+    roll_ups = Duration(10 * 86400)
+    options = Options(window=Duration(0.0), raw=Duration(1), minutes=roll_ups, five_minutes=roll_ups)
+
+    async def check():
+        folder, plain = tmp_path_factory.mktemp("retention"), Plain()
+        store = Embedded(options, folder)
+        await store.open()
+        for step in steps:
+            match step:
+                case "restart":
+                    await store.close()
+                    store = Embedded(options, folder)
+                    await store.open()
+                case "all":
+                    await settle_all(store)
+                case int():
+                    await store.drop_before(step)
+                    plain.drop_before(step)
+                case _:
+                    # what would have to correct roll-ups whose raw values are gone is refused
+                    oldest = store._tables.dictionary.oldest
+                    assert oldest == max(one.raw_from for one in store._tables.shelves.values())
+                    written = await store.write(step)
+                    late = sum(point.time < oldest for point in step)
+                    whys = [f"points beyond retention policy dropped={late}"] if late else []
+                    assert [one.why for one in written.rejected] == whys
+                    plain.write(point for point in step if point.time >= oldest)
+            await same(store, plain, asked)
+        await store.close()
+
+    asyncio.run(check())
 
 
 def every_minute(host, start, minutes, value=0.0):
