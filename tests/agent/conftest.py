@@ -16,6 +16,7 @@ from agent.post import Options as Output
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     timeout = 30
 
     def do_POST(self):
