@@ -16,6 +16,8 @@ NAMED: Final = {
     ' "$http_referer" "$http_user_agent" $request_time',
     "combined_host_time": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent'
     ' "$http_referer" "$http_user_agent" $host $request_time',
+    "main": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent'
+    ' "$http_referer" "$http_user_agent" "$http_x_forwarded_for"',
     "combined": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent'
     ' "$http_referer" "$http_user_agent"',
     "common": '%h %l %u %t "%r" %>s %b',
@@ -23,21 +25,23 @@ NAMED: Final = {
 AUTO: Final = "auto"
 JSON: Final = "json"
 _ADDRESS, _AGENT, _BYTES, _HOST, _STATUS, _TIME = "address", "agent", "bytes", "host", "status", "time"
+_FORWARDED: Final = "forwarded"
 _NGINX: Final = {
-    "remote_addr": _ADDRESS, "http_x_forwarded_for": "forwarded", "http_user_agent": _AGENT, "host": _HOST,
+    "remote_addr": _ADDRESS, "http_x_forwarded_for": _FORWARDED, "http_user_agent": _AGENT, "host": _HOST,
     "server_name": _HOST, "http_host": _HOST, "body_bytes_sent": _BYTES, "bytes_sent": _BYTES, "status": _STATUS,
     "request_time": _TIME,
 }  # fmt: skip
 _APACHE: Final = {
     "h": _ADDRESS, "a": _ADDRESS, "{User-Agent}i": _AGENT, "{User-agent}i": _AGENT, "v": _HOST, "V": _HOST,
-    "{Host}i": _HOST, "O": _BYTES, "B": _BYTES, "b": _BYTES, "s": _STATUS, "D": "microseconds", "T": _TIME,
-    "{us}T": "microseconds", "{ms}T": "milliseconds",
+    "{Host}i": _HOST, "{X-Forwarded-For}i": _FORWARDED, "O": _BYTES, "B": _BYTES, "b": _BYTES, "s": _STATUS,
+    "D": "microseconds", "T": _TIME, "{us}T": "microseconds", "{ms}T": "milliseconds",
 }  # fmt: skip
 # names that programs give these in JSON; the first one that is there counts
 _KEYS: Final = {
     _STATUS: ("status", "status_code", "code"),
     _HOST: ("host", "vhost", "server_name", "http_host"),
     _ADDRESS: ("remote_addr", "remote_ip", "client_ip", "clientip", "client"),
+    _FORWARDED: ("http_x_forwarded_for", "x_forwarded_for"),
     _AGENT: ("http_user_agent", "user_agent", "agent"),
     _BYTES: ("body_bytes_sent", "bytes_sent", "bytes", "size"),
     _TIME: ("request_time", "duration"),
@@ -114,7 +118,7 @@ def _compiled(text: str) -> Reader:
             int(size) if size.isdigit() else 0,
             seconds,
             told.get(_HOST, ""),
-            told.get(_ADDRESS, ""),
+            _visitor(told.get(_FORWARDED, ""), told.get(_ADDRESS, "")),
             told.get(_AGENT, ""),
         )
 
@@ -126,6 +130,12 @@ def _free(after: str) -> str:
     if after == '"':
         return r'[^"\\]*(?:\\.[^"\\]*)*'
     return rf"[^{re.escape(after)}]*" if after else r"\S*"
+
+
+def _visitor(forwarded: str, address: str) -> str:
+    """Return the address behind a proxy where the log has it; who makes one up only changes the number of visitors."""
+    first = forwarded.partition(",")[0].strip()
+    return address if first in {"", "-"} else first
 
 
 def _from_json(line: str) -> Request | None:
@@ -141,5 +151,6 @@ def _from_json(line: str) -> Request | None:
             return None
     except (msgspec.DecodeError, TypeError, ValueError):
         return None
-    texts = (str(found[name] or "") for name in (_HOST, _ADDRESS, _AGENT))
-    return Request(status, int(size) if size.isdigit() else 0, seconds, *texts)
+    texts = {name: str(found[name] or "") for name in (_HOST, _ADDRESS, _AGENT, _FORWARDED)}
+    address = _visitor(texts[_FORWARDED], texts[_ADDRESS])
+    return Request(status, int(size) if size.isdigit() else 0, seconds, texts[_HOST], address, texts[_AGENT])

@@ -40,7 +40,7 @@ _CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``files``: paths or shell patterns, by default nginx's and Apache's usual ones; rotated and packed ones are left alone.
 
-    ``format``: ``auto``, ``json``, ``combined``, ``combined_time``, ``combined_host_time``, ``vhost_combined``,
+    ``format``: ``auto``, ``json``, ``combined``, ``main``, ``combined_time``, ``combined_host_time``, ``vhost_combined``,
     ``vhost_combined_time``, ``common``, or a format as nginx (``$host $status ...``) or Apache (``%v %>s ...``) has it.
     ``hosts``: shell pattern of a path -> virtual host, for logs that do not name it; otherwise the file's name is taken.
     Of more than ``max_hosts`` virtual hosts the others are added up as ``other``. ``ignore_agents``: shell patterns of
