@@ -15,6 +15,9 @@ from server.store import Rejected, Spender, Written
 from server.store.kinds import KINDS, conflict, kind_of, spent
 
 _ALIASES_MAX: Final = 2_000_000
+_NAMES_MAX: Final = 100_000
+_PLANS_MAX: Final = 50  # shapes of points that a series remembers
+_KEYS_EACH: Final = 20  # fields a series, on average, up to which keys are given
 _NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
@@ -91,10 +94,14 @@ _FULL: Final = Rejected("", "", "full")
 
 
 class Dictionary:
-    """All series, fields and keys; it takes no more than ``limit`` series. Points before ``oldest`` (ns) are refused."""
+    """All series, fields and keys; it takes no more than ``limit`` series, with 20 fields on average.
+
+    Points before ``oldest`` (ns) are refused.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._keys_limit = limit * _KEYS_EACH
         self.oldest = -(2**63)
         self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
         self._known: dict[tuple[object, ...], Series] = {}
@@ -157,7 +164,7 @@ class Dictionary:
             plan = series.plans.get(shape)
             if plan is None:
                 plan = self._plan(series, fields)
-                if plan.lasting:
+                if plan.lasting and len(series.plans) < _PLANS_MAX:
                     series.plans[shape] = plan
             for kind, keys, pick in plan.parts:
                 column = columns[kind]
@@ -226,6 +233,11 @@ class Dictionary:
                 # line protocol leaves such a value out, so it must not fix a type
                 lasting = False
                 continue
+            if name not in series.keys and self.key_count >= self._keys_limit:
+                why = f"max-fields-per-database limit exceeded: ({self._keys_limit})"
+                rejected.append(Rejected(series.measurement, name, why))
+                lasting = False
+                continue
             field = self._field(series.measurement, name, kind)
             if field.kind != kind:
                 rejected.append(conflict(series.measurement, name, kind, field.kind))
@@ -241,6 +253,8 @@ class Dictionary:
     def _name(self, raw: str) -> str:
         """Give the name of a field the form that line protocol would; "" when it has none."""
         if raw not in self._names:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
             there = decode(encode([Point("m", {}, {raw: True}, 0)]), now=0)
             self._names[raw] = next((name for point in there.points for name in point.fields), "")
         return self._names[raw]

@@ -422,6 +422,18 @@ async def test_more_series_than_the_limit_are_refused_politely(make):
     assert len(await store.latest("m", ["f"], since=0)) == 3
 
 
+async def test_more_fields_than_the_limit_are_refused_politely(make):
+    store = await make(Options(window=Duration(0.0), series=2))
+    for _ in range(2):
+        written = await store.write(
+            [Point("m", {}, {f"f{number}": 1.0, "g": 1.0}, T + number) for number in range(100)]
+        )
+        assert written.points == 100
+        assert {one.why for one in written.rejected} == {"max-fields-per-database limit exceeded: (40)"}
+        assert len(await store.fields("m")) == 40
+    assert len(store._tables.dictionary.series("m", {})[0].plans) <= 50
+
+
 async def test_a_value_that_is_no_number_fixes_no_type(make):
     store = await make()
     await store.write([Point("m", {}, {"f": math.nan}, T)])
