@@ -48,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: Literal["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"] = "warning"
     folder: str = ""
     max_units: int = 50
-    max_output: Size = Size(4 << 20)
+    max_output: Size = Size(1 << 20)
 
 
 class Unit(msgspec.Struct):
