@@ -47,7 +47,7 @@ class Netstat:
     """Asks by netlink for the states that few sockets are in; the many that are established or wait are counted by the kernel.
 
     Where netlink is refused, ``/proc/net/tcp`` is read through instead, which the kernel writes slowly: measured at 19,500
-    sockets 4 ms against 38.
+    sockets 4 ms against 38; by netlink at 112,800 sockets 26 ms.
     """
 
     def __init__(self, _options: Options, roots: "Roots", ask: Ask = sockdiag.states) -> None:

@@ -151,7 +151,7 @@ class Weblog:
         return await asyncio.to_thread(self._read, now)
 
     def _read(self, now: int) -> list[Point]:
-        paths = self._paths()
+        paths, refused = self._paths()
         state = self._begin(now)
         left = int(self._options.max_bytes)
         failures: dict[str, OSError] = {}
@@ -162,7 +162,7 @@ class Weblog:
                 failures[path] = error
         if len(failures) == len(paths):
             raise next(iter(failures.values()))
-        self._tell(failures)
+        self._tell(refused | failures)
         for path in set(self._followers) - set(paths):
             self._followers.pop(path).close()
         self._give_room(now)
@@ -172,23 +172,24 @@ class Weblog:
         self._kept.put(state)
         return [*self._points(state, now)]
 
-    def _paths(self) -> list[str]:
+    def _paths(self) -> tuple[list[str], dict[str, OSError]]:
+        """Return the logs, and the folders that may not be read, in which a pattern would just find nothing."""
         found: dict[str, None] = {}
-        refused = None
+        refused: dict[str, OSError] = {}
         for pattern in self._patterns:
             folder = os.path.dirname(pattern)  # noqa: PTH120
             if not glob.has_magic(folder.replace("[[]", "")):
                 try:
                     os.listdir(glob.escape(folder) if glob.has_magic(folder) else folder)  # noqa: PTH208
                 except PermissionError as error:
-                    refused = error  # in which a pattern would just find nothing
+                    refused[folder] = error
                 except OSError:
                     continue
             paths = sorted(glob.glob(pattern)) or ([] if glob.has_magic(pattern) else [pattern])  # noqa: PTH207
             found |= dict.fromkeys(path for path in paths if not _NOT_LOGS.fullmatch(path))
         if not found:
-            raise refused or kernelfile.lacking(self._patterns[0], "no access log here")
-        return list(found)[: self._options.max_files]
+            raise next(iter(refused.values()), kernelfile.lacking(self._patterns[0], "no access log here"))
+        return list(found)[: self._options.max_files], refused
 
     def _begin(self, now: int) -> State:
         if self._state is None:

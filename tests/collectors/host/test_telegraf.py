@@ -67,7 +67,8 @@ def ours(collector, theirs):
     """Read right after Telegraf."""
 
     async def twice():
-        every = [collector(name, Roots(), **OPTIONS.get(name, {})) for name in (*DEFAULT, "netstat", "nstat")]
+        names = [name for name in (*DEFAULT, "netstat", "nstat") if name != "container"]  # which it does not know
+        every = [collector(name, Roots(), **OPTIONS.get(name, {})) for name in names]
         points = []
         for _ in range(2):
             for one in every:

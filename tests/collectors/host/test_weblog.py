@@ -337,13 +337,29 @@ def test_a_format_that_is_none_is_refused_at_once(name):
         Options(format=name)
 
 
-async def test_a_host_without_logs_says_so_and_logs_that_may_not_be_read_are_told(tmp_path):
+async def test_a_host_without_logs_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="no access log here"):
         await Weblog(Options(), Roots(var=str(tmp_path))).collect(NOW)
-    if os.geteuid():
-        (tmp_path / "access.log").touch(mode=0o000)
-        with pytest.raises(PermissionError):
-            await Weblog(Options(files=(f"{tmp_path}/access.log",)), Roots()).collect(NOW)
+
+
+async def test_folders_that_may_not_be_read_are_told_as_such_not_as_empty(tmp_path, monkeypatch, caplog):
+    secret, listdir = str(tmp_path / "log/apache2"), os.listdir
+
+    def refusing(path):
+        if path == secret:
+            raise PermissionError(13, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr("os.listdir", refusing)  # the tests may run as root
+    for _ in range(2):
+        with pytest.raises(PermissionError, match="apache2"):
+            await Weblog(Options(), Roots(var=str(tmp_path))).collect(NOW)
+    (tmp_path / "log/nginx").mkdir(parents=True)
+    (tmp_path / "log/nginx/access.log").touch()
+    one = Weblog(Options(), Roots(var=str(tmp_path)))
+    for _ in range(3):
+        assert len(await one.collect(NOW)) == 1
+    assert caplog.text.count("apache2 is left out") == 1
 
 
 def get(port, host, agent="Uji"):
