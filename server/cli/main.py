@@ -1,8 +1,10 @@
 """The command ``pantau``: everything but the agent."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Final
@@ -25,12 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         import_module(f"server.cli.{name}").add(commands)
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
     except (SettingsError, SecretUnreadable) as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        return _cannot(error)
+    return code
+
+
+def _cannot(error: OSError) -> int:
+    """Tell that something outside failed; whoever closed our output early, as ``head`` does, wants no words about it."""
+    if not isinstance(error, BrokenPipeError):
+        print(f"pantau: {error}", file=sys.stderr)
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
+    return 1
 
 
 if __name__ == "__main__":

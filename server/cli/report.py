@@ -47,13 +47,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _compute(arguments: argparse.Namespace) -> int:
     try:
-        text = _read(arguments.cases)
-        figures = cases.compute(text)
-    except (OSError, UnicodeDecodeError, cases.BadCases) as error:
-        print(f"pantau report compute: {arguments.cases}: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(figures, ensure_ascii=False, indent=1))
+        figures = cases.compute(_read(arguments.cases))
+    except OSError as error:
+        return _fail(f"report compute: {arguments.cases}: {error.strerror}")
+    except UnicodeDecodeError as error:
+        return _fail(f"report compute: {arguments.cases}: not UTF-8 at byte {error.start}")
+    except cases.BadCases as error:
+        return _fail(f"report compute: {arguments.cases}: {error}")
+    print(json.dumps(figures, indent=1))  # ASCII, so that any id can be printed on any terminal
     return 0
+
+
+def _fail(message: str) -> int:
+    print(f"pantau {message}", file=sys.stderr)
+    return 2
 
 
 def _read(name: str) -> str:
@@ -68,11 +75,9 @@ def _report(arguments: argparse.Namespace) -> int:
         report = _build(known, start, end, now, arguments.service)
         _write(arguments, _text(report, known, arguments, now))
     except DatabaseError as error:
-        print(f"pantau report: no ledger can be read in {known.data}: {error.orig}", file=sys.stderr)
-        return 2
+        return _fail(f"report: no ledger can be read in {known.data}: {error.orig}")
     except (OSError, ValueError) as error:
-        print(f"pantau report: {error}", file=sys.stderr)
-        return 2
+        return _fail(f"report: {error}")
     return 0
 
 

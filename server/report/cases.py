@@ -1,8 +1,8 @@
 """The calculator for auditors: timelines as JSON in, figures as JSON out, by the same arithmetic as every report.
 
 A case is ``{"id", "period", "down", "degraded", "unknown", "maint", "service", "life"}``; all but ``id`` and ``period`` may be
-left out, ``title`` and ``expect`` are ignored. A moment is a number of seconds since the epoch or an ISO 8601 text with an
-offset, exact to the millisecond; null is "open on that side". Reversed and empty stretches count nothing.
+left out, ``title`` and ``expect`` are ignored; no ``id`` stands twice. A moment is a number of seconds since the epoch or an
+ISO 8601 text with an offset, exact to the millisecond; null is "open on that side". Reversed and empty stretches count nothing.
 """
 
 import datetime as dt
@@ -19,6 +19,7 @@ _STRETCHES: Final = ("down", "degraded", "unknown", "maint")
 _KNOWN: Final = {"id", "title", "period", *_STRETCHES, "service", "life", "expect"}
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MILLISECOND: Final = dt.timedelta(milliseconds=1)
+_TOLD: Final = 20  # wrong cases that are named; a file of another kind has as many as cases
 
 
 class BadCases(ValueError):
@@ -29,16 +30,20 @@ def compute(text: str) -> list[dict[str, Any]]:
     """Count every case of a JSON text; returns ``{"id", "figures"}`` in the same order. BadCases when any is wrong."""
     results: list[dict[str, Any]] = []
     wrong: list[str] = []
+    places: dict[str, int] = {}
     for position, case in enumerate(_load(text), 1):
         name = f"case {case['id']!r}" if isinstance(case, dict) and isinstance(case.get("id"), str) else f"#{position}"
         try:
             timeline = read(case)
         except ValueError as error:
             wrong.append(f"{name}: {error}")
-        else:
-            results.append({"id": case["id"], "figures": show(figures(timeline))})
+            continue
+        if (first := places.setdefault(case["id"], position)) != position:
+            wrong.append(f"{name}: 'id' stands twice: cases #{first} and #{position}")
+        results.append({"id": case["id"], "figures": show(figures(timeline))})
     if wrong:
-        raise BadCases("\n".join(wrong))
+        more = [f"and {len(wrong) - _TOLD} more"] if len(wrong) > _TOLD else []
+        raise BadCases("\n".join([*wrong[:_TOLD], *more]))
     return results
 
 
@@ -107,8 +112,10 @@ def _load(text: str) -> list[Any]:
         )
     except json.JSONDecodeError as error:
         raise BadCases(f"not valid JSON: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadCases(str(error) or "nested too deep") from error
+    except RecursionError as error:
+        raise BadCases("not a list of cases: nested too deep") from error
+    except ValueError as error:
+        raise BadCases(str(error)) from error
     if not isinstance(cases, list):
         raise BadCases(f"expected a list of cases, got {_kind(cases)}")
     return cases

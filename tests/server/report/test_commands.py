@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,7 +104,11 @@ def test_compute_gives_an_empty_or_reversed_period_no_figure(tmp_path, capsys, p
     [
         ("", "not valid JSON"),
         ("{}", "expected a list of cases, got an object"),
-        ("[" * 100_000, "recursion"),
+        ("[" * 100_000, "nested too deep"),
+        (
+            '[{"id": "a", "period": [0, 1]}, {"id": "a", "period": [0, 2]}]',
+            "case 'a': 'id' stands twice: cases #1 and #2",
+        ),
         ("[7]", "#1: expected an object, got a number"),
         ('[{"id": "a"}]', "case 'a': 'period' is missing"),
         ('[{"period": [0, 1]}]', "#1: 'id' is missing"),
@@ -142,6 +148,33 @@ def test_compute_names_every_wrong_case(tmp_path, capsys):
     assert "case 'c'" in told
     assert "case 'b'" not in told
     assert run("report", "compute", tmp_path / "none.json") == 2
+    assert capsys.readouterr().err == f"pantau report compute: {tmp_path}/none.json: No such file or directory\n"
+
+
+def test_compute_names_some_of_very_many_wrong_cases(tmp_path, capsys):
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps([{"id": str(n)} for n in range(1000)]))
+    assert run("report", "compute", file) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert (len(told), told[-1]) == (21, "and 980 more")
+
+
+def test_compute_says_where_bytes_are_no_text(tmp_path, capsys):
+    file = tmp_path / "cases.json"
+    file.write_bytes(b"[\xff]")
+    assert run("report", "compute", file) == 2
+    assert "not UTF-8 at byte 1" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_is_told_in_one_line():
+    command = f'"{sys.executable}" -m server.cli.main report compute "{VECTORS}"'
+    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True, check=False)
+    assert (full.returncode, full.stderr) == (1, "pantau: [Errno 28] No space left on device\n")
+    # the reader has gone before anything is written
+    shut = subprocess.run(
+        f"{{ sleep 0.1; {command}; echo $? >&2; }} | true", shell=True, capture_output=True, text=True
+    )
+    assert shut.stderr == "1\n"
 
 
 def test_a_month_is_written_in_every_format(filled, tmp_path, capsys):
