@@ -148,7 +148,9 @@ async def test_a_retention_policy_is_written_to_and_read_from(make, influx1_url,
     bucket = next(names)
     plain = make(influx1_url, bucket=bucket)
     await plain.open()
-    await plain._server.ask([f'CREATE RETENTION POLICY "two weeks" ON {influx_ql.name(bucket)} DURATION INF REPLICATION 1'])
+    await plain._server.ask(
+        [f'CREATE RETENTION POLICY "two weeks" ON {influx_ql.name(bucket)} DURATION INF REPLICATION 1']
+    )
     store = make(influx1_url, bucket=bucket, policy="two weeks")
     await store.write([POINT])
     assert len(await store.latest("m", ["f"], since=T)) == 1
