@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -43,16 +44,25 @@ class _Open:
 
 
 class Follower:
-    """One path. ``skipped`` are bytes given up as too far behind, ``behind`` those that wait for the next reading."""
+    """One path. ``skipped`` are bytes given up as too far behind, ``behind`` those that wait for the next reading.
+
+    A file that was removed is let go after a while (``is_open`` is False then), so that its place on the disk becomes free.
+    """
 
     def __init__(self, path: str, places: list[Place] | None, *, from_start: bool) -> None:
         self.path = path
         self.skipped = 0
         self.behind = 0
+        self._missing = 0
         self._known = places
         self._from_start = from_start
         self._current: _Open | None = None
         self._old: list[_Open] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file in which reading goes on, though it may have lost its name."""
+        return self._current is not None
 
     def places(self) -> list[Place]:
         """Return where reading goes on: first in the file at the path, then in rotated ones."""
@@ -91,7 +101,14 @@ class Follower:
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
+            self._missing += 1
+            if self._missing > _LINGER:
+                self.close()
+                self._known, self._from_start = None, True
+            if self._current is None:
+                raise
             return  # between renaming and creating
+        self._missing = 0
         if self._current is None:
             self._begin(fd)
         elif not self._current.same_file(fd):
@@ -123,7 +140,10 @@ class Follower:
             return
         for name in sorted(os.listdir(path.parent)):  # noqa: PTH208
             if name.startswith((f"{path.name}.", f"{path.name}-", f"{path.stem}-")) and not name.endswith(_PACKED):
-                fd = os.open(path.parent / name, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    fd = os.open(path.parent / name, os.O_RDONLY | os.O_NONBLOCK)
+                except OSError:
+                    continue
                 if _fits(fd, place):
                     self._old.append(_Open(fd, place))
                     return
@@ -135,7 +155,10 @@ def _head(fd: int, size: int) -> bytes:
 
 
 def _fits(fd: int, place: Place) -> bool:
-    return os.fstat(fd).st_size >= place.offset and (not place.size or _head(fd, place.size) == place.head)
+    told = os.fstat(fd)
+    if not stat.S_ISREG(told.st_mode) or told.st_size < place.offset:
+        return False
+    return not place.size or _head(fd, place.size) == place.head
 
 
 def _marked(file: _Open) -> Place:

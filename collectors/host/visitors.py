@@ -18,7 +18,8 @@ class Sketch:
     """
 
     def __init__(self, packed: bytes = b"") -> None:
-        self._registers = bytearray(zlib.decompress(packed)) if packed else bytearray(_REGISTERS)
+        told = bytearray(zlib.decompress(packed)) if packed else bytearray()
+        self._registers = told if len(told) == _REGISTERS else bytearray(_REGISTERS)
 
     def add(self, who: str, salt: bytes) -> None:
         """Take note of a visitor."""

@@ -187,6 +187,7 @@ class Weblog:
                     continue
             paths = sorted(glob.glob(pattern)) or ([] if glob.has_magic(pattern) else [pattern])  # noqa: PTH207
             found |= dict.fromkeys(path for path in paths if not _NOT_LOGS.fullmatch(path))
+        found |= dict.fromkeys(path for path, follower in self._followers.items() if follower.is_open)
         if not found:
             raise next(iter(refused.values()), kernelfile.lacking(self._patterns[0], "no access log here"))
         return list(found)[: self._options.max_files], refused

@@ -18,12 +18,19 @@ OLD = NOW // SECOND - 3600
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def short():
+    """A folder with a short path: Podman takes no more than 50 characters."""
+    with tempfile.TemporaryDirectory(prefix="podman") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def engine(short):
     """Podman's service with one container that runs and one that ended with 3; yields the socket's path."""
     podman = require("podman", "podman")
     busybox = require("busybox", "busybox-static")
     require("runc", "runc")
-    folder = tmp_path_factory.mktemp("podman")
+    folder = short
     flags = [f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs", "--runtime=runc"]
     flags += ["--cgroup-manager=cgroupfs", "--events-backend=file"]
 

@@ -107,6 +107,31 @@ async def test_rename_and_create_loses_and_doubles_nothing_though_the_server_wri
     assert await site.requests() == 7
 
 
+async def test_a_reading_between_renaming_and_creating_loses_nothing_where_files_are_a_pattern(site, tmp_path):
+    site.options = Options(files=(f"{tmp_path}/*.log",))
+    site.restart()
+    await site.points()
+    site.write(line(1))
+    site.log.rename(f"{site.log}.1")
+    assert await site.requests() == 1
+    site.log.write_text(line(2))
+    assert await site.requests() == 2
+
+
+async def test_a_log_that_was_removed_is_let_go_and_found_again(site):
+    await site.points()
+    site.write(line(1))
+    site.log.unlink()
+    for _ in range(6):
+        assert await site.requests() == 1
+    with pytest.raises(FileNotFoundError, match=r"access\.log"):
+        await site.points()
+    held = [os.path.realpath(name) for name in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in held if str(site.log) in path]
+    site.log.write_text(line(2))
+    assert await site.requests() == 2
+
+
 async def test_rename_and_packing_at_once_loses_nothing(site):
     await site.points()
     site.write(line(1))
