@@ -4,7 +4,9 @@ import asyncio
 import errno
 import json
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from parts import daemon, require, wait_for
