@@ -73,6 +73,7 @@ class Journald:
     def __init__(self, options: Options, roots: "Roots", run: Run = program.run) -> None:
         self._options = options
         self._counted = _PRIORITIES[: _PRIORITIES.index(options.priority) + 1]
+        self._place = options.folder or f"{roots.var}/log/journal"
         place = (f"--directory={options.folder}",) if options.folder else ()
         self._command = ("journalctl", *_FORM, *place)
         self._run = run
@@ -99,9 +100,9 @@ class Journald:
         ended = await self._run((*self._command, "-n", "1"), seconds=_SECONDS)
         entries = [*_entries(ended.out)]
         if "not seeing messages from other users" in ended.err or "insufficient permissions" in ended.err:
-            raise PermissionError(errno.EACCES, "the system's journal may not be read", "journalctl")
+            raise PermissionError(errno.EACCES, "the system's journal may not be read", self._place)
         if not entries:
-            raise kernelfile.lacking("journalctl", f"there is no journal ({ended.complaint()})")
+            raise kernelfile.lacking(self._place, "there is no journal, or it is empty")
         return str(entries[-1].get(_CURSOR, ""))
 
     async def _count(self, state: State, now: int) -> None:
