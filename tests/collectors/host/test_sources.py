@@ -27,15 +27,15 @@ OF_SERVERS = {
 
 @pytest.fixture
 def points_of():
-    """Read a collector at one instant; skip where this host lacks what an optional one reads."""
+    """Read a collector at one instant; None where this host lacks what an optional one reads, and it says so in words."""
 
     async def read(name, one, at):
         try:
             return await one.collect(at)
         except OSError as error:
-            if name in DEFAULT:
+            if name in DEFAULT or not error.errno or not error.strerror:
                 raise
-            pytest.skip(f"this host lacks what {name} reads: {error}")
+            return None
 
     return read
 
@@ -52,11 +52,14 @@ async def test_a_missing_source_is_an_os_error_with_a_number(collector, programs
 
 
 @pytest.mark.parametrize("name", COLLECTORS)
-async def test_this_host_can_be_read_twice(collector, points_of, linux, name):
+async def test_this_host_can_be_read_twice_or_lacks_what_is_read(collector, points_of, linux, name):
     one = collector(name)
-    await points_of(name, one, 1_700_000_000_000_000_000)
+    first = await points_of(name, one, 1_700_000_000_000_000_000)
     time.sleep(0.05)
     points = await points_of(name, one, 1_700_000_000_050_000_000)
+    if first is None or points is None:
+        assert first is points
+        return
     assert points or name in SILENT
     assert all(point.time == 1_700_000_000_050_000_000 for point in points)
     back = decode(encode(points), now=0)
@@ -70,7 +73,7 @@ async def test_the_second_reading_has_the_types_of_the_first(collector, points_o
     one = collector(name)
     kinds = {}
     for at in (0, 10_000_000_000):
-        for point in await points_of(name, one, at):
+        for point in await points_of(name, one, at) or ():
             for field, value in point.fields.items():
                 assert kinds.setdefault((point.measurement, field), type(value)) is type(value)
 
