@@ -15,7 +15,7 @@ from configs.plugin import find
 # measurements that collectors of this host do not write
 ELSEWHERE = ("pantau_", "internal_", "interface", "device")
 # no cases but the real servers, whose tests look into the catalogue as well
-OF_SERVERS = ("apache", "mysql", "nginx", "phpfpm", "postgresql", "redis")
+OF_SERVERS = ("mysql", "postgresql", "redis")
 ROOT = Path(__file__).parents[2]
 EXPECTED = sorted([*(ROOT / "tests/cases").glob("*/*/expected.lp"), *(ROOT / "tests/cases").glob("snmp/*.lp")])
 
