@@ -12,12 +12,15 @@ from parts import free_port
 
 
 class Mailbox:
-    """What arrived, in order: ``(seconds since epoch, message)``."""
+    """What arrived, in order: ``(seconds since epoch, message)``; while it is ``busy`` it turns everybody away, counted."""
 
     def __init__(self):
-        self.messages = []
+        self.messages, self.busy, self.turned_away = [], False, 0
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        if self.busy:
+            self.turned_away += 1
+            return "451 try again later"
         self.messages.append((time.time(), message_from_bytes(envelope.content, policy=policy.default)))
         return "250 OK"
 
@@ -36,10 +39,10 @@ def mailbox():
 
 
 class Hook:
-    """What was posted: ``(seconds since epoch, headers, JSON)``."""
+    """What was posted: ``(seconds since epoch, headers, JSON)``; while it is ``busy`` it answers 503, counted."""
 
     def __init__(self):
-        self.posts = []
+        self.posts, self.busy, self.turned_away = [], False, 0
 
     def kinds(self):
         return [post["kind"] for _, _, post in self.posts]
@@ -52,6 +55,12 @@ def hook():
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if box.busy:
+                box.turned_away += 1
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             box.posts.append((time.time(), dict(self.headers), json.loads(body)))
             self.send_response(204)
             self.end_headers()

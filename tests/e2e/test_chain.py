@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from parts import daemon, free_port, influxdb1, nginx, snmpd, wait_for
@@ -122,7 +123,8 @@ interval = "2s"
 [collectors.system]
 """
 
-PAGE = "server {{ listen 127.0.0.1:{port}; location / {{ return 200 'selamat datang'; }} }}"
+PAGE = """log_format moment $msec;
+server {{ listen 127.0.0.1:{port}; access_log {log} moment; location / {{ return 200 'selamat datang'; }} }}"""
 
 
 class Chain:
@@ -152,7 +154,8 @@ class Chain:
         return daemon(command, log=self.folder / "agent.log")
 
     def nginx(self):
-        return nginx(self.folder / "nginx", PAGE.format(port=self.target), self.target)
+        page = PAGE.format(port=self.target, log=self.folder / "nginx/access.log")
+        return nginx(self.folder / "nginx", page, self.target)
 
     def snmpd(self):
         return snmpd(self.folder / "snmpd", self.snmp, TOKEN)
@@ -231,54 +234,123 @@ def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a
     with chain.agent(), chain.snmpd():
         with chain.centre() as centre:
             with chain.nginx():
-                wait_for(lambda: is_up(chain), 15, "the first good look")
-                began = time.time()
+                wait_for(lambda: is_up(chain), 30, "the first good look")
+                began, at_first = time.time(), machine_waited()
                 time.sleep(4)
+                stopping, before = time.time(), machine_waited()
             stopped = time.time()
-            wait_for(lambda: mailbox.messages and hook.posts, CONFIRMATION + 2, "the problem message")
+            wait_for(lambda: mailbox.messages and hook.posts, 60, "the problem message")
+            waited = machine_waited() - before
             time.sleep(1)
-            killed = time.time()
             os.killpg(centre.pid, signal.SIGKILL)
             centre.wait()
+            killed = time.time()
+        last_beat = beats(chain)[-1][1]
         time.sleep(6)
         restarted = time.time()
         with chain.centre():
+            running = time.time()
             time.sleep(5)
             assert (len(mailbox.messages), len(hook.posts)) == (1, 1), "told again after the restart"
-            back = time.time()
+            starting = time.time()
             with chain.nginx():
-                wait_for(lambda: len(mailbox.messages) > 1 and len(hook.posts) > 1, INTERVAL + 2, "the closing message")
+                wait_for(lambda: len(mailbox.messages) > 1 and len(hook.posts) > 1, 60, "the closing message")
                 time.sleep(4)
                 ended = time.time()
                 time.sleep(5)
     assert mailbox.kinds() == hook.kinds() == ["problem", "recovery"]
     assert mails_to(mailbox, "piket@kota.example") == ["problem", "recovery"]
+    for told in (mailbox.messages[0][0], hook.posts[0][0]):
+        assert told - stopped <= CONFIRMATION + 2 + waited, "the first message came late"
     down, up = [flip for flip in flips(chain) if "down" in flip[:2]]
-    assert 0 <= down[2] / 1000 - stopped <= INTERVAL + 1, "onset is the first failed look"
-    assert 0 <= up[2] / 1000 - back <= INTERVAL + 2, "the end is the first good look"
-    check_report(report_of(chain, began, ended), down[2], up[2], killed, restarted)
-    check_points(chain, began, ended)
+    failed, good = looks(chain, began, ended)
+    assert (down[2] // 1000, up[2] // 1000) == (failed, good), (
+        "the flips stand at the first failed and the first good look"
+    )
+    assert stopping <= down[2] / 1000 <= stopped + INTERVAL + 1 + waited, "the onset is the first failed look"
+    served = first_served(chain, starting)
+    assert starting <= up[2] / 1000 <= served + 0.001, "the end is the first look that nginx answered"
+    check_report(report_of(chain, began, ended), down[2], up[2], (killed, restarted), (last_beat, running))
+    check_points(chain, began, ended, machine_waited() - at_first)
+
+
+def machine_waited():
+    """Seconds in which something on this machine waited for a processor: no fault of ours on a busy one; 0 if Linux does not tell."""
+    try:
+        some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+    except OSError:
+        return 0.0
+    return int(some.rpartition("total=")[2]) / 1e6
+
+
+def beats(chain):
+    """The centre's own running times in ms, oldest first: from, last sign of life."""
+    with contextlib.closing(sqlite3.connect(chain.folder / "data/state.db")) as db:
+        return db.execute("select start_ms, beat_ms from monitor_run order by id").fetchall()
+
+
+def looks(chain, began, ended):
+    """The seconds of the first failed look and of the first good one after it, as the points in the store have them."""
+    frame = ("pantau_check", "up", int(began) * SECOND, int(ended) * SECOND, SECOND, Aggregate.LAST)
+    query = Range(*frame, {"check": "portal-http"}, ("check",))
+    (series,) = ask(chain, lambda store: store.range(query))
+    seen = [(time // SECOND, up) for time, up in zip(series.times, series.values, strict=True)]
+    failed = next(second for second, up in seen if not up)
+    return failed, next(second for second, up in seen if up and second > failed)
+
+
+def first_served(chain, since):
+    """When nginx finished its first answer after a moment, by its own log."""
+    lines = (chain.folder / "nginx/access.log").read_text().split()
+    return next(moment for moment in map(float, lines) if moment >= since)
 
 
 def ms(moment):
     return round(dt.datetime.fromisoformat(moment).timestamp() * 1000)
 
 
-def check_report(report, onset, recovery, killed, restarted):
+def check_report(report, onset, recovery, away, alive):
     (service,) = report["services"]
     (outage,) = service["outages"]
     assert (ms(outage["start"]), ms(outage["end"]), outage["end_observed"]) == (onset, recovery, True)
-    (away,) = service["unobserved"]  # the time without a centre
-    assert killed * 1000 - 3500 <= ms(away[0]) <= killed * 1000
-    assert restarted * 1000 <= ms(away[1]) <= restarted * 1000 + 5000
+    unobserved = [(ms(start), ms(end)) for start, end in service["unobserved"]]
+    killed, restarted = (round(moment * 1000) for moment in away)
+    (gap,) = [(start, end) for start, end in unobserved if start <= killed and end >= restarted]
+    last_beat, running = alive
+    assert gap[0] == last_beat, "unobserved from the last sign of life on"
+    assert restarted <= gap[1] <= running * 1000 + 10_000, "seen again soon after the start"
     figures = service["figures"]
-    assert figures["unobserved_ms"] == ms(away[1]) - ms(away[0])
-    assert figures["down_ms"] == recovery - onset - figures["unobserved_ms"], "unseen is not down"
+    assert figures["unobserved_ms"] == sum(end - start for start, end in unobserved)
+    hidden = sum(max(min(end, recovery) - max(start, onset), 0) for start, end in unobserved)
+    assert figures["down_ms"] == recovery - onset - hidden, "unseen is not down"
 
 
-def check_points(chain, began, ended):
-    expected = set(range(int(began) + 1, int(ended)))
-    assert expected - stored_seconds(chain) == set(), "every point of the agent arrived, through the kill"
+def check_points(chain, began, ended, waited):
+    missing = sorted(set(range(int(began) + 1, int(ended))) - stored_seconds(chain))
+    assert len(missing) <= waited, f"points of the agent are lost: {missing}"
+    # a turn that a busy machine made late may miss its second; a batch of the kill would be two in a row
+    assert not any(second + 1 in missing for second in missing), f"points of the agent are lost: {missing}"
+    with contextlib.closing(sqlite3.connect(chain.folder / "agent/spool.db")) as db:
+        assert db.execute("select dropped, quarantined, rejected from tally").fetchone() == (0, 0, 0)
+
+
+def test_messages_that_nobody_took_before_a_kill_are_told_once_after_it(tmp_path, mailbox, hook):
+    chain = Chain(tmp_path / "kota", 'type = "embedded"', mailbox, hook)
+    mailbox.busy = hook.busy = True
+    with chain.snmpd():
+        with chain.centre() as centre:
+            with chain.nginx():
+                wait_for(lambda: is_up(chain), 30, "the first good look")
+            wait_for(lambda: mailbox.turned_away and hook.turned_away, 60, "the first try of the problem message")
+            os.killpg(centre.pid, signal.SIGKILL)
+            centre.wait()
+        mailbox.busy = hook.busy = False
+        with chain.centre():
+            wait_for(lambda: mailbox.messages and hook.posts, 60, "the problem message")
+            with chain.nginx():
+                wait_for(lambda: len(mailbox.messages) > 1 and len(hook.posts) > 1, 60, "the closing message")
+                time.sleep(3)
+    assert mailbox.kinds() == hook.kinds() == ["problem", "recovery"]
 
 
 def test_a_network_device_gives_points_and_its_silence_is_an_incident_like_any_other(
@@ -287,11 +359,11 @@ def test_a_network_device_gives_points_and_its_silence_is_an_incident_like_any_o
     chain = Chain(tmp_path / "kota", store_table, mailbox, hook)
     with chain.nginx(), chain.centre():
         with chain.snmpd():
-            wait_for(lambda: is_up(chain, "snmp/sw-uji"), 15, "the first answer of the device")
+            wait_for(lambda: is_up(chain, "snmp/sw-uji"), 30, "the first answer of the device")
             time.sleep(3)
-        wait_for(lambda: mailbox.messages, 10, "the message of its silence")
+        wait_for(lambda: mailbox.messages, 60, "the message of its silence")
         with chain.snmpd():
-            wait_for(lambda: len(mailbox.messages) > 1, 10, "the closing message")
+            wait_for(lambda: len(mailbox.messages) > 1, 60, "the closing message")
         time.sleep(1.5)
     assert mails_to(mailbox, "jaringan@kota.example") == ["problem", "recovery"]
     assert hook.posts == [], "a message went to somebody whom no route names"
