@@ -4,8 +4,8 @@ It asks the functions of ``alerts`` and of the ledger; times are ms since epoch.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,148 +14,36 @@ from sqlalchemy import Connection, func, select
 from alerts import incident, tables
 from alerts.about import About
 from alerts.incident import Incident
-from alerts.state import Flip, State, all_states, of_check, of_subject
+from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
-from server import availability, condition, ledger
-from server.availability import Figures
+from server import availability, condition, ledger, maintenance
 from server.condition import Condition, Watch
 from server.hours import midnight
 from server.inventory import STORE_CHECK
-from server.ledger import Day
 from server.quarter import Kept, Quarter
-from server.register import Agency, Register, Service
+from server.register import Register, Service
+from server.rows import (
+    Detail,
+    Device,
+    DeviceRow,
+    Freshness,
+    Front,
+    Group,
+    HostRow,
+    Name,
+    Planned,
+    Problem,
+    PublicNotice,
+    PublicStatus,
+    ServiceRow,
+    Story,
+)
 from server.state import tables as own
 
 _PUBLIC_FOR: Final = 5_000
 _ALIVE_FOR: Final = 300_000
-
-
-class Device(Protocol):
-    """A network device as it is named in the settings."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def agency(self) -> str: ...  # noqa: D102
-    @property
-    def address(self) -> str: ...  # noqa: D102
-
-
-class Freshness(msgspec.Struct, frozen=True):
-    """How current the pages are: the newest data, the newest evaluation, the messages that wait to be sent.
-
-    ``store`` says what ails the database of points, by its latest look; "" when nothing does.
-    """
-
-    data: int | None
-    evaluation: int | None
-    waiting: int
-    oldest_waiting: int | None
-    store: str = ""
-
-
-class Name(msgspec.Struct, frozen=True):
-    """A subject for people: ``kind`` is service, host, device or pantau; ``part`` is e.g. ``path=/var``."""
-
-    subject: str
-    kind: str
-    id: str
-    part: str
-    title: str
-    agency: str
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """An incident, whom it is about, and what settings say of such a fault."""
-
-    incident: Incident
-    name: Name
-    about: About
-
-
-class ServiceRow(msgspec.Struct, frozen=True):
-    """A service, its condition and its last days, oldest first."""
-
-    service: Service
-    now: Condition
-    days: Sequence[Day]
-
-
-class Group(msgspec.Struct, frozen=True):
-    """An agency and its services."""
-
-    agency: Agency
-    services: Sequence[ServiceRow]
-
-
-class HostRow(msgspec.Struct, frozen=True):
-    """A host: registered, seen, or both."""
-
-    name: str
-    title: str
-    agency: str
-    now: Condition
-    seen: int | None
-    point: int | None
-    address: str
-    client: str
-
-
-class DeviceRow(msgspec.Struct, frozen=True):
-    """A network device."""
-
-    device: Device
-    agency: str
-    now: Condition
-
-
-class Front(msgspec.Struct, frozen=True):
-    """The overview."""
-
-    problems: Sequence[Problem]
-    groups: Sequence[Group]
-    services: Mapping[Status, int]
-    hosts: Mapping[Status, int]
-    devices: Mapping[Status, int]
-
-
-class Detail(msgspec.Struct, frozen=True):
-    """One subject in depth: each of its checks' states, its days, this month's figures and its incidents."""
-
-    now: Condition
-    states: Sequence[tuple[State, Condition]]
-    days: Sequence[Day]
-    month: dt.date
-    figures: Figures
-    problems: Sequence[Problem]
-
-
-class Story(msgspec.Struct, frozen=True):
-    """One incident with its flips and messages."""
-
-    problem: Problem
-    flips: Sequence[Flip]
-    messages: Sequence[incident.Notification]
-
-
-class PublicNotice(msgspec.Struct, frozen=True):
-    """What citizens are told of a fault: which service, how it is, since when."""
-
-    title: str
-    agency: str
-    status: Status
-    since: int
-
-
-class PublicStatus(msgspec.Struct, frozen=True):
-    """The public page: no host, no address, no cause."""
-
-    notices: Sequence[PublicNotice]
-    groups: Sequence[Group]
-    at: int
+_AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it starts
 
 
 class Overview:
@@ -207,13 +95,14 @@ class Overview:
     async def front(self) -> Front:
         """Return the overview."""
         now = self._clock()
-        states, opened, seen = await self._database.read(
-            lambda tx: (all_states(tx), incident.open_incidents(tx), _hosts_seen(tx))
+        states, opened, seen, works = await self._database.read(
+            lambda tx: (all_states(tx), incident.open_incidents(tx), _hosts_seen(tx), self._works(tx, now))
         )
         by_subject = _by_subject(states)
-        groups = await self._groups(by_subject, now)
+        groups = await self._groups(by_subject, works, now)
         return Front(
             problems=self._problems(opened),
+            works=works,
             groups=groups,
             services=_count(row.now for group in groups for row in group.services),
             hosts=_count(row.now for row in self._host_rows(by_subject, seen, now)),
@@ -270,8 +159,9 @@ class Overview:
 
     async def _read_public(self) -> PublicStatus:
         now = self._clock()
-        states = await self._database.read(all_states)
-        groups = await self._groups(_by_subject(states), now, public=True)
+        states, works = await self._database.read(lambda tx: (all_states(tx), self._works(tx, now)))
+        groups = await self._groups(_by_subject(states), works, now, public=True)
+        shown = {row.service.subject for group in groups for row in group.services}
         notices = [
             PublicNotice(row.service.name, group.agency.name, row.now.status, row.now.since or now)
             for group in groups
@@ -279,9 +169,17 @@ class Overview:
             if row.now.status in {Status.DOWN, Status.DEGRADED}
         ]
         notices.sort(key=lambda notice: (condition.ORDER.index(notice.status), notice.since))
-        return PublicStatus(notices, groups, now)
+        return PublicStatus(notices, [one for one in works if one.name.subject in shown], groups, now)
 
-    async def _groups(self, by_subject: Mapping[str, list[State]], now: int, *, public: bool = False) -> list[Group]:
+    def _works(self, tx: Connection, now: int, subject: str | None = None) -> list[Planned]:
+        """Return the planned work that runs or comes soon, by its start."""
+        found = maintenance.within(tx, now, now + _AHEAD, None if subject is None else [subject])
+        return [Planned(self.name(work.subject), work, work.start <= now) for work in found if work.cancelled is None]
+
+    async def _groups(
+        self, by_subject: Mapping[str, list[State]], works: Iterable[Planned], now: int, *, public: bool = False
+    ) -> list[Group]:
+        working = {one.name.subject for one in works if one.running}
         alive = [one for one in self._living(now) if one.public or not public]
         days = await self._quarter.all([one.subject for one in self._living(now)])
         rows = [
@@ -289,6 +187,7 @@ class Overview:
                 service=one,
                 now=condition.of_subject(by_subject.get(one.subject, ()), self._checks, now),
                 days=days.get(one.subject, ()),
+                working=one.subject in working,
             )
             for one in alive
         ]
@@ -319,6 +218,7 @@ class Overview:
                 month=month,
                 figures=availability.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
+                works=self._works(tx, now, subject),
             )
 
         return await self._database.read(read)

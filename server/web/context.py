@@ -11,8 +11,9 @@ from alerts.about import About
 from alerts.tables import Database
 from server.buckets import Buckets
 from server.feed import Feed
-from server.overview import Device, Overview
+from server.overview import Overview
 from server.register import Register
+from server.rows import Device
 from server.store import Store
 from server.web.accounts import Passwords, allows
 from server.web.language import CODES, Language

@@ -30,6 +30,7 @@ _LONG_MONTHS: Final = {
         *("July", "August", "September", "October", "November", "December"),
     ),
 }
+_UNITS: Final = (86_400_000, 3_600_000, 60_000)
 _SHORT: Final = 0.01
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P")
 
@@ -108,6 +109,11 @@ class Language:
     def duration(self, ms: int) -> str:
         """Write a stretch of time: ``1 jam 30 menit``."""
         return words.duration(ms, self.code)
+
+    def about(self, ms: int) -> str:
+        """Write a stretch of time in its largest unit only, for lists: ``2 menit``."""
+        unit = next((unit for unit in _UNITS if ms >= unit), 1000)
+        return words.duration(ms // unit * unit, self.code)
 
     def moment(self, ms: int) -> str:
         """Write an instant in full: ``4 Juni 2026 pukul 15.30 WIB``."""

@@ -89,3 +89,11 @@ def test_times_are_local_and_short_where_they_can_be(spoken):
     assert indonesian.clock(NOW - 86_400_000, NOW) == "3 Jun 15.30"
     assert english.clock(NOW - 400 * 86_400_000, NOW) == "30 Apr 2025 15:30"
     assert indonesian.iso(NOW) == "2026-06-04T15:30:00+07:00"
+
+
+@pytest.mark.parametrize(
+    ("ms", "expected"),
+    [(0, "0 detik"), (59_999, "59 detik"), (119_000, "1 menit"), (7_300_000, "2 jam"), (200_000_000, "2 hari")],
+)
+def test_lists_tell_a_stretch_in_its_largest_unit(spoken, ms, expected):
+    assert spoken["id"].about(ms) == expected

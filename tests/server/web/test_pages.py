@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 
 from alerts import tables
 from alerts.about import About
+from server import maintenance
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 
@@ -32,6 +33,7 @@ PAGES = {
     "/status": "Gangguan saat ini",
     "/login?next=/": None,
 }
+NOW = 1_780_561_800_000  # of the town: 4 June 2026, 15:30 WIB
 MACHINES = ("/api/v2/write", "/write", "/ping", "/health")
 
 
@@ -284,3 +286,25 @@ async def test_what_settings_say_of_a_fault_outranks_the_general_words(visit):
     assert "Hapus berkas lama." in text
     assert "21 puskesmas" in text
     assert "0811" in text
+
+
+async def test_planned_work_is_announced_and_the_public_is_not_told_why(visit):
+    visitor = await visit("viewer")
+    hour, now = 3_600_000, NOW
+
+    def plan(tx):
+        common = {"reason": "ganti penyimpanan", "author": "sari", "approver": "kepala bidang", "now": now - 2 * hour}
+        maintenance.add(tx, subject="service/simpus", start=now - hour, end=now + hour, **common)
+        maintenance.add(tx, subject="service/sso", start=now + hour, end=now + 2 * hour, **common)
+        off = maintenance.add(tx, subject="service/jdih", start=now + hour, end=now + 2 * hour, **common)
+        maintenance.cancel(tx, off.id, now=now)
+        maintenance.add(tx, subject="service/akta", start=now - 2 * hour, end=now - hour, **common)
+
+    await visitor.parts.database.write(plan)
+    front, service, public = [words((await visitor.get(path))[1]) for path in ("/", "/services/simpus", "/status")]
+    for page in (front, service, public):
+        assert "Sedang berlangsung, sampai 4 Juni 2026 pukul 16.30 WIB" in page
+    assert "4 Juni 2026 pukul 16.30 WIB sampai 4 Juni 2026 pukul 17.30 WIB" in front
+    assert front.count("ganti penyimpanan") == 2, "neither what was called off nor what is over"
+    assert "ganti penyimpanan" not in public
+    assert "Masuk Tunggal ASN" not in public, "work on what is not public"
