@@ -114,7 +114,7 @@ def _line(work: Work, known: Settings) -> str:
 
 
 def _run(known: Settings, work: Callable[[Connection], T]) -> T:
-    known.data.mkdir(parents=True, exist_ok=True)
+    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(Database(known.state_url)) as database:
         upgrade(database.engine)
         with database.engine.begin() as tx:

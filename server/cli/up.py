@@ -230,7 +230,8 @@ def _answers(url: str, process: subprocess.Popen[bytes], seconds: float = 30) ->
 def _greet(folder: Path, address: str, password: str | None) -> None:
     print(f"\n  Pantau is running.\n\n  Dashboard  {address}/\n  Public     {address}/status")
     if password is None:
-        print(f"  User       {_ADMIN} (password: shown on the first run; a new one: pantau user passwd)")
+        command = f"{sys.argv[0]} user passwd {_ADMIN} --settings {folder / 'server.toml'}"
+        print(f"  User       {_ADMIN} (password: shown on the first run; a new one: {command})")
     else:
         print(f"  User       {_ADMIN}\n  Password   {password}   (shown this once)")
     print(f"  Settings   {folder}\n\n  Ctrl-C stops both.\n", flush=True)

@@ -53,7 +53,7 @@ def _password(parser: argparse.ArgumentParser) -> None:
 
 def _run(plan: Callable[[argparse.Namespace], Work], arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    known.data.mkdir(parents=True, exist_ok=True)
+    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         work = plan(arguments)  # asks before the transaction: a running centre must not wait for somebody who types
         with closing(Database(known.state_url)) as database:

@@ -46,6 +46,7 @@ def test_the_first_admin_is_made_on_the_command_line(run):
     assert account.role == "admin"
     assert Passwords().fits(account, PASSWORD)
     assert run("list") == (0, "sari                     admin\n")
+    assert run.folder.stat().st_mode & 0o077 == 0, "hashes of passwords lie in there"
 
 
 def test_a_name_that_is_taken_or_a_weak_password_is_refused(run):
