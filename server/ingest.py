@@ -22,7 +22,7 @@ from collectors.point import Point
 from server.buckets import Bucket, Buckets
 from server.clones import Clones
 from server.enrolled import Enrolled
-from server.ingest_answers import Refused, as_v1, as_v2, partial, unable
+from server.ingest_answers import Refused, as_v1, as_v2, dropped, partial, unable
 from server.ingest_body import Bodies
 from server.ingest_options import Options
 from server.ingest_writers import STRANGER, Writer, Writers, secret_of
@@ -122,7 +122,7 @@ class Ingest:
             rejected = await self._keep(request, writer, bucket, read.points)
             if read.errors:
                 why = unable(read.errors)
-                raise Refused(400, f"partial write: {why} dropped={len(rejected)}" if read.points else why)
+                raise Refused(400, f"partial write: {why} dropped={dropped(rejected)}" if read.points else why)
             if rejected:
                 raise Refused(400, partial(rejected))
 

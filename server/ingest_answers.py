@@ -1,5 +1,6 @@
 """What a client is told when its write is not taken, or not whole: in the words and shape of the InfluxDB whose path it used."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -22,6 +23,8 @@ _CODES: Final = {
 }
 _SHOWN_LINES: Final = 10
 _SHOWN_TEXT: Final = 200
+# stores tell of many points at once in InfluxDB's own words
+_COUNTED: Final = re.compile(r"(?:partial write: )?(.*) dropped=(\d+)", re.DOTALL)
 
 
 class Refused(Exception):
@@ -67,6 +70,11 @@ def unable(errors: Sequence[LineError]) -> str:
 
 
 def partial(rejected: Sequence[Rejected]) -> str:
-    """Say why fields were not written, each reason once."""
-    reasons = list(dict.fromkeys(one.why for one in rejected))[:_SHOWN_LINES]
-    return f"partial write: {'; '.join(reasons)} dropped={len(rejected)}"
+    """Say why fields or points were not written, each reason once, and how many."""
+    reasons = list(dict.fromkeys(found[1] if (found := _COUNTED.fullmatch(one.why)) else one.why for one in rejected))
+    return f"partial write: {'; '.join(reasons[:_SHOWN_LINES])} dropped={dropped(rejected)}"
+
+
+def dropped(rejected: Sequence[Rejected]) -> int:
+    """Count what was not written: a reason without a number stands for one field."""
+    return sum(int(found[2]) if (found := _COUNTED.fullmatch(one.why)) else 1 for one in rejected)
