@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
     known = settings.read(arguments.settings)
     language = arguments.lang or known.language
-    stores = {bucket.name: bucket.store for bucket in known.buckets()}
-    targets = {name: store for name, store in stores.items() if isinstance(store, SpooledInflux)}
+    buckets = {bucket.name: bucket for bucket in known.buckets()}
+    targets = {name: one.store for name, one in buckets.items() if isinstance(one.store, SpooledInflux)}
     if not targets:
         return _refused("settings_embedded", {}, language)
     filled = {name: target for name, target in targets.items() if (target.folder / _POINTS).exists()}
@@ -43,9 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _refused("nothing", {"folder": str(known.data / "store")}, language)
     code = 0
     for name, target in filled.items():
-        if len(stores) > 1:
+        if len(buckets) > 1:
             print(f"{name}:")
-        code = max(code, asyncio.run(_copy(target.folder, target.options, language, again=arguments.again)))
+        kept = int(buckets[name].retention * 10**9)
+        code = max(code, asyncio.run(_copy(target.folder, target.options, kept, language, again=arguments.again)))
     return code
 
 
@@ -54,7 +55,7 @@ def _refused(what: str, values: dict[str, str | int | float], language: str) -> 
     return 2
 
 
-async def _copy(folder: Path, options: Options, language: str, *, again: bool) -> int:
+async def _copy(folder: Path, options: Options, kept: int, language: str, *, again: bool) -> int:
     source, target = Embedded(_KEEP, folder), Influx(options, folder)
     try:
         try:
@@ -68,21 +69,25 @@ async def _copy(folder: Path, options: Options, language: str, *, again: bool) -
             return _refused("away", {"why": str(error)}, language)
         if options.raw and not roll_ups:
             return _refused("kept_missing", {"name": f"{options.bucket}/{ROLLED}"}, language)
-        return await _run(source, target, folder, options, language, again=again)
+        return await _run(source, target, folder, options, kept, language, again=again)
     finally:
         await target.close()
         await source.close()
 
 
-async def _run(source: Embedded, target: Influx, folder: Path, options: Options, language: str, *, again: bool) -> int:
+async def _run(
+    source: Embedded, target: Influx, folder: Path, options: Options, kept: int, language: str, *, again: bool
+) -> int:
     name = f"{options.url} {options.org}/{options.bucket}/{options.policy}"
     file = folder / _FILE
     progress = Progress(name) if again else await asyncio.to_thread(copying.load, file, name)
     hours = len(await source.read(embedded_export.hours))
     if progress.hours:
         print(tell("note", "continued", {"done": progress.hours, "hours": hours}, language))
-    raw_from = time.time_ns() - options.raw.ms * 1_000_000 + _SPARE if options.raw else -(2**63)
-    copy = Copy(source, target, file, raw_from=raw_from, roll_ups=bool(options.raw))
+    now = time.time_ns()
+    oldest = now - kept + min(_SPARE, kept // 10)
+    raw_from = max(oldest, now - options.raw.ms * 1_000_000 + _SPARE) if options.raw else oldest
+    copy = Copy(source, target, file, raw_from=raw_from, oldest=oldest, roll_ups=bool(options.raw))
     show = _Bar(progress.values) if sys.stderr.isatty() else _Lines()
     try:
         await copy.run(progress, show)

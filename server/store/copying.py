@@ -69,21 +69,25 @@ class Progress(msgspec.Struct):
 class Copy:
     """One copy from ``source`` to ``target``, both open; ``file`` keeps the progress.
 
-    Values as they came go in from ``raw_from`` (ns) on, roll-ups of every hour where ``roll_ups``.
+    Values as they came go in from ``raw_from`` (ns) on, roll-ups of every hour where ``roll_ups``; nothing older than ``oldest`` (ns),
+    which the target would refuse.
     """
 
-    def __init__(self, source: Embedded, target: Influx, file: Path, *, raw_from: int, roll_ups: bool) -> None:
+    def __init__(
+        self, source: Embedded, target: Influx, file: Path, *, raw_from: int, oldest: int, roll_ups: bool
+    ) -> None:
         self._source = source
         self._target = target
         self._file = file
         self._raw_from = raw_from
+        self._oldest = oldest
         self._roll_ups = roll_ups
         self._names: dict[int, Key] = {}
 
     async def run(self, progress: Progress, told: Callable[[Progress, int], None]) -> Progress:
         """Copy what ``progress`` does not have; ``told`` hears of it after each hour, and how many hours are left."""
         self._names = await self._source.read(embedded_export.keys)
-        hours = await self._source.read(embedded_export.hours)
+        hours = [hour for hour in await self._source.read(embedded_export.hours) if hour + HOUR > self._oldest]
         newest = hours[0] if hours else 0
         # first what came after an earlier copy: until all of that is done only the older stretch counts
         left = [hour for hour in hours if not progress.did(hour)]
@@ -121,14 +125,15 @@ class Copy:
                 points += len(found)
         fewer = _fewer(hour, raw, await self._counted("", start, end, raw))
         found = await self._source.read(partial(embedded_export.rolled, hour=hour, names=self._names))
-        if self._roll_ups:
+        rolled = self._roll_ups and hour >= self._oldest
+        if rolled:
             await self._write(found, ROLLED, progress)
             wanted = _count(found)
             fewer += _fewer(hour, wanted, await self._counted(ROLLED, hour, end, wanted))
         if not fewer:
             progress.points += points
             progress.values += sum(raw.values())
-            progress.rolled += len(found) * self._roll_ups
+            progress.rolled += len(found) * rolled
             progress.left_out += not (self._roll_ups or _rolled_fields(found) <= raw.keys())
         return fewer
 

@@ -97,7 +97,8 @@ class Setup:
             return Step("well", "kept", told)
         if not (change or await self._loses_nothing(name, seconds, present)):
             return Step("bad", "kept_otherwise", told | {"now": _words(present)})
-        await self._server.ask([f"ALTER {on}"])
+        # 0 s, also in a rule of InfluxDB 2: what suits the new duration; shards that are longer than it would be refused
+        await self._server.ask([f"ALTER {on} SHARD DURATION 0s"])
         return Step("done", "kept_changed", told | {"now": _words(present)})
 
     async def _continuous_query(self, policy: str) -> Step:
@@ -129,7 +130,8 @@ class Setup:
     async def _make_bucket(self, org: str, name: str, seconds: int, *, change: bool) -> Step:
         bucket = await self._find_bucket(name)
         told = {"name": name, **_days(seconds)}
-        body = {"name": name, "orgID": org, "retentionRules": [{"type": "expire", "everySeconds": seconds}]}
+        rule = {"type": "expire", "everySeconds": seconds, "shardGroupDurationSeconds": 0}
+        body = {"name": name, "orgID": org, "retentionRules": [rule]}
         if bucket is None:
             return await self._managed("POST", "/api/v2/buckets", body, Step("done", "kept_made", told))
         present = sum(rule["everySeconds"] for rule in bucket["retentionRules"])

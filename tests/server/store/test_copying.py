@@ -290,6 +290,18 @@ def test_an_hour_that_did_not_arrive_is_written_once_more(move, monkeypatch, cap
     assert lost
 
 
+def test_what_the_target_would_not_keep_is_left_out(move, capsys):
+    now = time.time_ns()
+    edge = (now - DAY) // HOUR * HOUR
+    move.file.write_text(move.file.read_text().replace("[server]", '[server]\nretention = "1d"'))
+    assert main(["store", "init", "--change", "--settings", str(move.file)]) == 0
+    move.fill([point for hour in (edge - HOUR, edge, edge + 2 * HOUR) for point in points(hour)])
+    capsys.readouterr()
+    assert main(move.command()) == 0
+    assert "72 points" in capsys.readouterr().out
+    assert move.counted(now - 3 * DAY, now)["m", "f"] == 72
+
+
 def test_every_bucket_is_copied_into_its_own(move, names, capsys):
     other = "".join(letter if letter.isalnum() else "-" for letter in next(names))
     move.file.write_text(move.file.read_text() + f'\n[[bucket]]\nname = "{other}"\n')
