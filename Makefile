@@ -28,7 +28,8 @@ bench: $(TESTS)
 
 # The reference of every setting, from the settings' own classes; a guard is red when it is old.
 docs: $(TESTS)
-	$(BIN)/python tests/guards/reference.py > docs/settings.md
+	$(BIN)/python tests/guards/reference.py > docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
 
 # A virtual environment with the versions of requirements.txt (hashes, no addresses); made again when they change.
 $(RUNS): requirements.txt pyproject.toml
