@@ -4,6 +4,7 @@ Writes that come together are one transaction of one thread; readers have thread
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,7 +24,7 @@ from server.store.embedded_tables import Tables
 from server.store.trouble import Trouble
 
 T = TypeVar("T")
-
+_log: Final = logging.getLogger("pantau.store")
 _READERS: Final = 4
 _FULL: Final = 1000
 _PAUSE: Final = 1.0
@@ -211,6 +212,10 @@ class Embedded:
                     more = await self.settle()
             except StoreUnavailable as error:
                 trouble.note(str(error))
+            except Exception as error:  # noqa: BLE001 - else nothing would be settled or forgotten until the next start
+                if not trouble.text:
+                    _log.exception("a piece of settling failed; it is tried again")
+                trouble.note(repr(error))
             else:
                 trouble.note("")
 

@@ -45,10 +45,19 @@ def _copied(connection: Connection, file: Path, memory: int) -> Connection:
     connection.execute("DETACH copied")
     # closing writes out the log: nothing of the file is beside it when the copy takes its name
     connection.close()
-    with copy.open("rb") as written:
-        os.fsync(written.fileno())
+    sync(copy)
     copy.rename(file)
+    sync(file.parent)
     return _connect(file, memory)
+
+
+def sync(path: Path) -> None:
+    """Put a file, or the names in a folder, on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _connect(file: Path, memory: int) -> Connection:

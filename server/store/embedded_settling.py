@@ -3,11 +3,11 @@
 The work is done beside reading and writing; only the exchange of rows for files is a (short) turn of the writing thread.
 """
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
+from server.store.embedded_file import sync
 from server.store.embedded_levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
 from server.store.embedded_reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
 from server.store.embedded_tables import Tables, View
@@ -237,13 +237,8 @@ class _Job:
         self._made.append(path)
         form = _RAW_FILE if level == RAW else _ROLLED_FILE
         self._cursor.execute(f"COPY ({question}) TO {text(path, wild=False)} {form}")
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path)
+        sync(self._folder)
         return File(kind, level, start, start + width, start, path.name)
 
     def keep(self, files: Sequence[File]) -> None:

@@ -441,3 +441,22 @@ async def test_a_value_that_is_no_number_fixes_no_type(make):
     assert (await store.write([Point("m", {}, {"f": 1}, T)])).rejected == ()
     assert (await store.write([Point("m", {}, {"f": math.inf}, T + 1)])).rejected == ()
     assert await store.fields("m") == {"f": "integer"}
+
+
+async def test_a_piece_of_settling_that_fails_is_no_end_of_settling(make, monkeypatch, caplog):
+    monkeypatch.setattr("server.store.embedded._SETTLE_EVERY", 0.01)
+    tries = []
+
+    async def settle():
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise RuntimeError("a bug")
+        return False
+
+    monkeypatch.setattr(Embedded, "settle", lambda _: settle())
+    await make()
+    async with asyncio.timeout(10):
+        while len(tries) < 4:
+            await asyncio.sleep(0.01)
+    told = [record.message for record in caplog.records if record.name == "pantau.store"]
+    assert told.count("a piece of settling failed; it is tried again") == 1
