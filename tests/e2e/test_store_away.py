@@ -177,8 +177,10 @@ async def test_a_killed_database_is_one_incident_and_loses_nothing(tmp_path, hoo
 async def kill(city):
     import psutil
 
-    (process,) = [one.pid for one in psutil.process_iter() if str(city.folder / "influx") in " ".join(one.cmdline())]
-    psutil.Process(process).send_signal(signal.SIGKILL)
+    # asked this way, a process that ends meanwhile has no command line instead of raising
+    running = psutil.process_iter(["cmdline"])
+    (database,) = [one for one in running if str(city.folder / "influx") in " ".join(one.info["cmdline"] or ())]
+    database.send_signal(signal.SIGKILL)
 
 
 async def compare(city):
