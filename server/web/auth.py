@@ -1,9 +1,11 @@
 """The door of the pages: who is asking, may they, and did the form come from our own page."""
 
+import asyncio
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from aiohttp import hdrs, web
 from yarl import URL
@@ -16,11 +18,21 @@ from server.web.sessions import Session
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FIELD: Final = "csrf"
+_FORM: Final = "application/x-www-form-urlencoded"
+_MOST_FIELDS: Final = 20
+_PATIENCE: Final = 20.0  # seconds for the body of a form
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
-def cookie_name(secure: bool) -> str:  # noqa: FBT001 - it is the one thing asked
-    """Name the session cookie; the prefix makes a browser refuse one that another host or plain http has set."""
-    return "__Host-pantau" if secure else "pantau"
+def cookie_name(secure: bool, name: str = "pantau") -> str:  # noqa: FBT001 - it is the one thing asked
+    """Name a cookie, the session's unless told; the prefix makes a browser refuse one that another host or plain http has set."""
+    return f"__Host-{name}" if secure else name
+
+
+def token_in(request: web.Request, name: str = "pantau") -> str:
+    """Return the token that a cookie of ours holds; empty when there is none, or something that we never made."""
+    token = request.cookies.get(cookie_name(request.app[WEB].parts.secure_cookies, name), "")
+    return token if _TOKEN.fullmatch(token) else ""
 
 
 def session_of(request: web.Request) -> Session:
@@ -31,7 +43,7 @@ def session_of(request: web.Request) -> Session:
 async def recall(request: web.Request) -> Session | None:
     """Find the session of a request's cookie, and remember it there."""
     context = request.app[WEB]
-    token = request.cookies.get(cookie_name(context.parts.secure_cookies))
+    token = token_in(request)
     if not token or SESSION in request:
         return request.get(SESSION)
     now = context.parts.clock()
@@ -61,13 +73,31 @@ def need(role: Role, handler: Handler) -> Handler:
     return guarded
 
 
-async def check_form(request: web.Request, expected: str) -> None:
-    """Refuse a form that another site made a browser send."""
-    form = await request.post()
-    given = form.get(_FIELD)
-    same = isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
-    if not expected or not same or request.headers.get("Sec-Fetch-Site") == "cross-site":
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form as a browser sends ours; anything else holds none.
+
+    HTTPRequestTimeout when it does not arrive, HTTPRequestEntityTooLarge or HTTPBadRequest when it is too much.
+    """
+    if request.content_type != _FORM:
+        return {}
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            body = await request.read()
+        return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout from error
+    except ValueError as error:
+        raise web.HTTPBadRequest from error
+
+
+async def check_form(request: web.Request, expected: str) -> dict[str, str]:
+    """Return the fields of a form; HTTPForbidden when another site made a browser send it."""
+    form = await read_form(request)
+    same = hmac.compare_digest(form.get(_FIELD, "").encode(), expected.encode())
+    # a neighbour under the same domain is a stranger, too
+    if not expected or not same or request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
         raise web.HTTPForbidden
+    return form
 
 
 def safe_next(wanted: str | None) -> str:

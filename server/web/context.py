@@ -1,6 +1,8 @@
 """What every page has at hand: the parts of the centre, the renderer, and what is known of this request."""
 
 import asyncio
+import ipaddress
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -71,6 +73,7 @@ class Web:
         self.overview = overview
         self.passwords = Passwords()
         self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self.streams: Counter[str] = Counter()  # open streams of each user
 
     def language(self, request: web.Request) -> Language:
         """Return the language of the visitor: by the switch, else the centre's own."""
@@ -100,9 +103,20 @@ class Web:
 
     def address(self, request: web.Request) -> str:
         """Return the visitor's address, as far as it can be believed."""
-        peer = request.remote or ""
-        told = request.headers.get(hdrs.X_FORWARDED_FOR, "")
-        return told.rpartition(",")[2].strip()[:64] if told and peer in self.parts.trusted_proxies else peer
+        # a proxy may add a line of its own below the visitor's, so all lines count, the last one most
+        told = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
+        way = [*(one.strip() for one in told.split(",") if told), request.remote or ""]
+        while len(way) > 1 and way[-1] in self.parts.trusted_proxies and _is_address(way[-2]):
+            way.pop()
+        return way[-1]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 WEB: Final = web.AppKey("web", Web)

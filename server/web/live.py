@@ -9,10 +9,11 @@ from aiohttp import hdrs, web
 
 from server.feed import RESYNC, Event, Subscription
 from server.web import sessions
-from server.web.auth import cookie_name
+from server.web.auth import session_of, token_in
 from server.web.context import WEB, Web
 
 HEARTBEAT: Final = 15.0
+MAX_BY_USER: Final = 100  # many screens may share an account, but not the whole of the centre's sockets
 
 
 def encode(event: Event) -> bytes:
@@ -23,14 +24,22 @@ def encode(event: Event) -> bytes:
 async def stream(request: web.Request) -> web.StreamResponse:
     """Send events until the page is closed, the session ends or the centre stops."""
     context = request.app[WEB]
-    token = request.cookies.get(cookie_name(context.parts.secure_cookies), "")
+    user = session_of(request).user
+    if context.streams[user] >= MAX_BY_USER:
+        raise web.HTTPTooManyRequests
     response = web.StreamResponse(
         headers={hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
     )
-    with context.parts.feed.subscribe() as subscription:
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):  # the page was closed
-            await _send(context, response, subscription, token)
+    context.streams[user] += 1
+    try:
+        with (
+            context.parts.feed.subscribe() as subscription,
+            contextlib.suppress(ConnectionError),
+        ):  # the page was closed
+            await response.prepare(request)
+            await _send(context, response, subscription, token_in(request))
+    finally:
+        context.streams[user] -= 1
     return response
 
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from server.web.auth import recall
@@ -36,6 +36,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < web.HTTPBadRequest.status_code or request.path.startswith(("/api/", "/live", "/static/")):
             raise
         return await _error_page(request, error.status)
+    except ConnectionError:
+        raise  # the visitor left
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return await _error_page(request, web.HTTPInternalServerError.status_code)
@@ -43,10 +45,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _error_page(request: web.Request, status: int) -> web.Response:
     context = request.app[WEB]
-    known = status in {400, 401, 403, 404, 405, 413, 429}
     try:
         await recall(request)
-        return await context.page(request, "error.html", status=status, code=status if known else 500)
+        return await context.page(request, "error.html", status=status, code=min(status, 500))
     except Exception:
         log.exception("the error page failed too")
         return web.Response(text="500", status=500)
@@ -54,6 +55,7 @@ async def _error_page(request: web.Request, status: int) -> web.Response:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: give each answer of the pages its security headers."""
+    response.headers[hdrs.SERVER] = "Pantau"
     if request.path.startswith(MACHINES):
         return
     for name, value in HEADERS.items():

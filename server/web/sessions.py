@@ -1,11 +1,12 @@
 """Sessions kept by the server, and the brake on guessing passwords. A cookie holds a random token; the table only its SHA-256."""
 
 import hashlib
+import ipaddress
 import secrets
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from server.state.tables import login, session, user
 
@@ -15,8 +16,9 @@ LIFE: Final = 7 * 24 * 60 * _MINUTE
 _RENEW_AFTER: Final = 5 * _MINUTE
 
 THROTTLE_WINDOW: Final = 15 * _MINUTE
-MAX_BY_NAME: Final = 8
+MAX_FROM_ONE: Final = 8  # for a name, from one address
 MAX_BY_ADDRESS: Final = 30
+MAX_BY_NAME: Final = 60  # above the limit of an address: one visitor alone cannot shut the owner of a name out
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -87,7 +89,9 @@ def try_login(tx: Connection, *, name: str, address: str, now: int) -> int:
     Returns 0 when it may go on, else the ms to wait; many attempts at once cannot slip past, since each is written first.
     """
     tx.execute(delete(login).where(login.c.at_ms <= now - THROTTLE_WINDOW))
-    limits = ((login.c.name == name, MAX_BY_NAME), (login.c.address == address, MAX_BY_ADDRESS))
+    address = _owner(address)
+    named, here = login.c.name == name, login.c.address == address
+    limits = ((and_(named, here), MAX_FROM_ONE), (here, MAX_BY_ADDRESS), (named, MAX_BY_NAME))
     for same, limit in limits:
         count, first = tx.execute(select(func.count(), func.min(login.c.at_ms)).where(same)).one()
         if count >= limit:
@@ -98,4 +102,15 @@ def try_login(tx: Connection, *, name: str, address: str, now: int) -> int:
 
 def forgive(tx: Connection, *, name: str, address: str) -> None:
     """Forget the attempts of someone who came in."""
-    tx.execute(delete(login).where(login.c.name == name, login.c.address == address))
+    tx.execute(delete(login).where(login.c.name == name, login.c.address == _owner(address)))
+
+
+def _owner(address: str) -> str:
+    """Return whose address it is: of IPv6 the network of 64 bits, which is what one visitor has."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv4Address) or known.ipv4_mapped:
+        return address
+    return str(ipaddress.IPv6Network((int(known), 64), strict=False))

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from alerts import incident
-from server.web.auth import safe_next, session_of
+from server.web.auth import read_form, safe_next, session_of
 from server.web.context import WEB
 
 _PAGE: Final = 50
@@ -37,16 +37,18 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
     """Mark an incident as taken care of by this user."""
     context = request.app[WEB]
     identity = _number(request.match_info["id"])
-    form = await request.post()
-    note = str(form.get("note", "")).strip()[:_LONGEST_NOTE]
+    form = await read_form(request)
+    # what cannot be seen could make a note read as another
+    note = "".join(letter for letter in form.get("note", "") if letter.isprintable() or letter == "\n").strip()
     who, now = session_of(request).user, context.parts.clock()
     known = await context.overview.story(identity)
     if known is None:
         raise web.HTTPNotFound
-    await context.parts.database.write(lambda tx: incident.acknowledge(tx, identity, by=who, note=note, at=now))
+    await context.parts.database.write(
+        lambda tx: incident.acknowledge(tx, identity, by=who, note=note[:_LONGEST_NOTE], at=now)
+    )
     context.parts.feed.publish("incident", {"incident": identity, "subject": known.problem.name.subject})
-    wanted = form.get("next")
-    raise web.HTTPSeeOther(safe_next(wanted) if isinstance(wanted, str) else f"/incidents/{identity}")
+    raise web.HTTPSeeOther(safe_next(form["next"]) if "next" in form else f"/incidents/{identity}")
 
 
 def _number(text: str) -> int:

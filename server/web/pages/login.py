@@ -1,7 +1,6 @@
 """Coming in and going out."""
 
 import asyncio
-import hmac
 import math
 import secrets
 from typing import Final
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 from alerts import audit
 from server.web import accounts, sessions
 from server.web.accounts import Account
-from server.web.auth import cookie_name, recall, safe_next, session_of, set_cookie
+from server.web.auth import check_form, cookie_name, read_form, recall, safe_next, session_of, set_cookie, token_in
 from server.web.context import WEB
 
 _FORM: Final = "form"  # the cookie that a login form must match, before there is a session
@@ -30,12 +29,15 @@ async def show(request: web.Request) -> web.StreamResponse:
 async def enter(request: web.Request) -> web.StreamResponse:
     """Check name and password; open a session or show the form again, in the same time for known and unknown names."""
     context = request.app[WEB]
-    form = await request.post()
-    given = {key: str(form.get(key, "")) for key in ("csrf", "next", "name", "password")}
-    target, name = safe_next(given["next"]), given["name"].strip()[:100]
-    cookie = request.cookies.get(_FORM, "")
-    same = hmac.compare_digest(given["csrf"].encode(), cookie.encode())
-    if not cookie or not same or request.headers.get("Sec-Fetch-Site") == "cross-site":
+    given = await read_form(request)
+    target, name, password = (
+        safe_next(given.get("next")),
+        given.get("name", "").strip()[:100],
+        given.get("password", ""),
+    )
+    try:
+        await check_form(request, token_in(request, _FORM))
+    except web.HTTPForbidden:
         return await _form(request, target=target, name=name, stale=True, status=403)
     key, address, now = name.lower(), context.address(request), context.parts.clock()
     wait = await context.parts.database.write(lambda tx: sessions.try_login(tx, name=key, address=address, now=now))
@@ -43,18 +45,18 @@ async def enter(request: web.Request) -> web.StreamResponse:
         return await _form(request, target=target, name=name, wait=wait, status=429)
     account = await context.parts.database.read(lambda tx: accounts.find(tx, key))
     async with context.hashing:
-        fits = await asyncio.to_thread(context.passwords.fits, account, given["password"])
+        fits = await asyncio.to_thread(context.passwords.fits, account, password)
     if account is None or not fits:
         await context.parts.database.write(
             lambda tx: audit.note(tx, at=now, actor=key, action="login.failed", detail={"address": address})
         )
         return await _form(request, target=target, name=name, failed=True, status=401)
-    old = request.cookies.get(cookie_name(context.parts.secure_cookies))
+    old = token_in(request)
     token = await context.parts.database.write(lambda tx: _open(tx, account, address=address, now=now, old=old))
     response = web.Response(status=303, headers={hdrs.LOCATION: target})
-    name = cookie_name(context.parts.secure_cookies)
-    set_cookie(context, response, name, token, seconds=sessions.LIFE // 1000)
-    response.del_cookie(_FORM, path="/")
+    secure = context.parts.secure_cookies
+    set_cookie(context, response, cookie_name(secure), token, seconds=sessions.LIFE // 1000)
+    response.del_cookie(cookie_name(secure, _FORM), path="/", secure=secure)
     return response
 
 
@@ -73,7 +75,7 @@ async def leave(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _open(tx: Connection, account: Account, *, address: str, now: int, old: str | None) -> str:
+def _open(tx: Connection, account: Account, *, address: str, now: int, old: str) -> str:
     if old:
         sessions.end(tx, sessions.digest(old))
     sessions.forgive(tx, name=account.name, address=address)
@@ -92,10 +94,10 @@ async def _form(
     status: int = 200,
 ) -> web.Response:
     context = request.app[WEB]
-    token = request.cookies.get(_FORM) or secrets.token_urlsafe(24)
+    token = token_in(request, _FORM) or secrets.token_urlsafe(24)
     known = {"next": target, "name": name, "wait": wait, "failed": failed, "stale": stale, "form": token}
     response = await context.page(request, "login.html", status=status, **known)
-    set_cookie(context, response, _FORM, token, seconds=_HOUR)
+    set_cookie(context, response, cookie_name(context.parts.secure_cookies, _FORM), token, seconds=_HOUR)
     if wait:
         response.headers[hdrs.RETRY_AFTER] = str(math.ceil(wait / 1000))
     return response

@@ -409,6 +409,7 @@ async def open_town(
     device_count=16,
     damaged=False,
     about=None,
+    trusted_proxies=(),
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -433,6 +434,7 @@ async def open_town(
         title="Pantau Kota",
         secure_cookies=secure,
         about=about,
+        trusted_proxies=trusted_proxies,
     )
     return build(parts), parts
 

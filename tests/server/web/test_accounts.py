@@ -98,11 +98,27 @@ def test_disabling_or_a_new_password_ends_open_sessions(tx):
 
 
 def test_guessing_one_name_is_slowed_down_and_let_go_after_a_while(tx):
-    tries = [sessions.try_login(tx, name="sari", address=f"10.0.0.{n}", now=NOW + n) for n in range(10)]
+    tries = [sessions.try_login(tx, name="sari", address=f"10.0.0.{n}", now=NOW + n) for n in range(65)]
     assert tries[: sessions.MAX_BY_NAME] == [0] * sessions.MAX_BY_NAME
     assert all(wait > 0 for wait in tries[sessions.MAX_BY_NAME :])
     assert sessions.try_login(tx, name="budi", address="10.0.0.99", now=NOW + 10) == 0
     assert sessions.try_login(tx, name="sari", address="10.0.0.1", now=NOW + sessions.THROTTLE_WINDOW) == 0
+
+
+def test_one_visitor_who_guesses_cannot_shut_the_owner_of_the_name_out(tx):
+    tries = [sessions.try_login(tx, name="sari", address="10.0.0.66", now=NOW) for _ in range(100)]
+    assert tries.count(0) == sessions.MAX_FROM_ONE
+    assert sessions.try_login(tx, name="sari", address="10.0.0.1", now=NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "passed"), [("2001:db8::{:x}", 8), ("2001:db8:0:{:x}::1", 12), ("::ffff:10.0.0.{}", 12)]
+)
+def test_the_addresses_of_one_network_of_ipv6_are_one_visitor(tx, form, passed):
+    tries = [sessions.try_login(tx, name="sari", address=form.format(n), now=NOW) for n in range(1, 13)]
+    assert tries.count(0) == passed
+    sessions.forgive(tx, name="sari", address=form.format(1))
+    assert sessions.try_login(tx, name="sari", address=form.format(1), now=NOW) == 0
 
 
 def test_guessing_many_names_from_one_address_is_slowed_down(tx):
@@ -124,4 +140,4 @@ async def test_many_attempts_at_once_do_not_slip_past_the_limit(tmp_path):
     one = lambda tx: sessions.try_login(tx, name="sari", address="10.0.0.1", now=NOW)  # noqa: E731
     waits = await asyncio.gather(*(database.write(one) for _ in range(20)))
     await asyncio.to_thread(database.close)
-    assert waits.count(0) == sessions.MAX_BY_NAME
+    assert waits.count(0) == sessions.MAX_FROM_ONE

@@ -63,7 +63,9 @@ async def test_the_session_cookie_is_closed_to_scripts_and_other_sites(visit, se
     answer, text = await visitor.get("/login")
     form = re.search(r'name="csrf" value="([^"]+)"', text)[1]
     answer, _ = await visitor.post(
-        "/login", {"name": "viewer", "password": PASSWORD, "csrf": form}, headers={"Cookie": f"form={form}"}
+        "/login",
+        {"name": "viewer", "password": PASSWORD, "csrf": form},
+        headers={"Cookie": f"{'__Host-' * secure}form={form}"},
     )
     assert answer.status == 303
     name = "__Host-pantau" if secure else "pantau"
@@ -84,7 +86,7 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(visit):
 
 async def test_guessing_meets_a_wall_that_says_when_to_come_back(visit):
     visitor = await visit()
-    for _ in range(sessions.MAX_BY_NAME):
+    for _ in range(sessions.MAX_FROM_ONE):
         assert (await visitor.login("viewer", "salah-sekali-1"))[0].status == 401
     answer, text = await visitor.login("viewer")
     assert answer.status == 429
@@ -98,8 +100,8 @@ async def test_a_login_form_of_another_site_is_refused(visit):
     assert (await visitor.post("/login", form))[0].status == 403
     await visitor.get("/login")
     assert (await visitor.post("/login", {**form, "csrf": "guess"}))[0].status == 403
-    cross = {"Sec-Fetch-Site": "cross-site"}
-    assert (await visitor.login("viewer", headers=cross))[0].status == 403
+    for site in ("cross-site", "same-site"):
+        assert (await visitor.login("viewer", headers={"Sec-Fetch-Site": site}))[0].status == 403
     assert visitor.cookie("pantau") is None
 
 
@@ -113,6 +115,14 @@ async def test_a_form_without_the_token_of_the_session_does_nothing(visit):
     acked = select(tables.incident.c.acked_ms).where(tables.incident.c.id == 40)
     assert await visitor.parts.database.read(lambda tx: tx.scalar(acked)) is None
     assert (await visitor.get("/"))[0].status == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_form_that_another_site_sends_does_nothing_even_with_the_token(visit, site):
+    visitor = await visit("admin")
+    form = {"csrf": await visitor.csrf()}
+    assert (await visitor.post("/incidents/40/ack", form, headers={"Sec-Fetch-Site": site}))[0].status == 403
+    assert (await visitor.post("/incidents/40/ack", form, headers={"Sec-Fetch-Site": "same-origin"}))[0].status == 303
 
 
 async def test_logout_ends_the_session_on_the_server(visit):
