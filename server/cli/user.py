@@ -22,7 +22,7 @@ Work = Callable[[Connection], list[str]]
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
     """Add ``pantau user`` to the command line."""
-    parser = commands.add_parser("user", help="make, list and disable users of the web")
+    parser = commands.add_parser("user", help="make, list and change users of the web")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     new = _verb(verbs, "add", _add, "make a user; asks for the password")
     new.add_argument("name")
@@ -30,6 +30,10 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     _password(new)
     _verb(verbs, "list", _list, "list users")
     _verb(verbs, "disable", _disable, "shut a user out at once, open sessions included").add_argument("name")
+    _verb(verbs, "enable", _enable, "let a user that was shut out come in again").add_argument("name")
+    other = _verb(verbs, "role", _role, "give a user another role and end open sessions")
+    other.add_argument("name")
+    other.add_argument("role", choices=ROLES)
     again = _verb(verbs, "passwd", _passwd, "give a user a new password and end open sessions")
     again.add_argument("name")
     _password(again)
@@ -91,9 +95,33 @@ def _disable(arguments: argparse.Namespace) -> Work:
 
     def work(tx: Connection) -> list[str]:
         accounts.disable(tx, name=name, at=_now(), by=_operator())
-        return [f"user {name} disabled"]
+        return [f"user {name} disabled, open sessions ended", *_left_alone(tx)]
 
     return work
+
+
+def _enable(arguments: argparse.Namespace) -> Work:
+    name = accounts.normal_name(arguments.name)
+
+    def work(tx: Connection) -> list[str]:
+        accounts.enable(tx, name=name, at=_now(), by=_operator())
+        return [f"user {name} enabled"]
+
+    return work
+
+
+def _role(arguments: argparse.Namespace) -> Work:
+    name, role = accounts.normal_name(arguments.name), arguments.role
+
+    def work(tx: Connection) -> list[str]:
+        accounts.set_role(tx, name=name, role=role, at=_now(), by=_operator())
+        return [f"user {name} has role {role} now, open sessions ended", *_left_alone(tx)]
+
+    return work
+
+
+def _left_alone(tx: Connection) -> list[str]:
+    return [] if accounts.admins(tx) else ["Note: nobody can log in as admin any more."]
 
 
 def _passwd(arguments: argparse.Namespace) -> Work:
@@ -101,7 +129,7 @@ def _passwd(arguments: argparse.Namespace) -> Work:
 
     def work(tx: Connection) -> list[str]:
         accounts.set_password(tx, name=name, password=password, at=_now(), by=_operator())
-        return [f"user {name} has a new password"]
+        return [f"user {name} has a new password, open sessions ended"]
 
     return work
 

@@ -108,6 +108,23 @@ def disable(tx: Connection, *, name: str, at: int, by: str) -> None:
     audit.note(tx, at=at, actor=by, action="user.disable", subject=f"user/{name}", detail={})
 
 
+def enable(tx: Connection, *, name: str, at: int, by: str) -> None:
+    """Let a user that was shut out come in again, with the password and role of before. AccountError when there is none."""
+    _change(tx, name, disabled=False)
+    audit.note(tx, at=at, actor=by, action="user.enable", subject=f"user/{name}", detail={})
+
+
+def set_role(tx: Connection, *, name: str, role: Role, at: int, by: str) -> None:
+    """Give a user another role and end its sessions. AccountError when there is none."""
+    _change(tx, name, role=role)
+    audit.note(tx, at=at, actor=by, action="user.role", subject=f"user/{name}", detail={"role": role})
+
+
+def admins(tx: Connection) -> int:
+    """Count the users that may come in as admin."""
+    return sum(one.role == "admin" and not one.disabled for one in every(tx))
+
+
 def set_password(tx: Connection, *, name: str, password: str, at: int, by: str) -> None:
     """Give a user a new password (a hash) and end its sessions. AccountError when there is none."""
     _change(tx, name, password=password)

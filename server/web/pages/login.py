@@ -46,13 +46,11 @@ async def enter(request: web.Request) -> web.StreamResponse:
     account = await context.parts.database.read(lambda tx: accounts.find(tx, key))
     async with context.hashing:
         fits = await asyncio.to_thread(context.passwords.fits, account, password)
-    if account is None or not fits:
-        await context.parts.database.write(
-            lambda tx: audit.note(tx, at=now, actor=key, action="login.failed", detail={"address": address})
-        )
-        return await _form(request, target=target, name=name, failed=True, status=401)
     old = token_in(request)
-    token = await context.parts.database.write(lambda tx: _open(tx, account, address=address, now=now, old=old))
+    known = account if fits else None
+    token = await context.parts.database.write(lambda tx: _open(tx, key, known, address=address, now=now, old=old))
+    if not token:
+        return await _form(request, target=target, name=name, failed=True, status=401)
     response = web.Response(status=303, headers={hdrs.LOCATION: target})
     secure = context.parts.secure_cookies
     set_cookie(context, response, cookie_name(secure), token, seconds=sessions.LIFE // 1000)
@@ -75,7 +73,11 @@ async def leave(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _open(tx: Connection, account: Account, *, address: str, now: int, old: str) -> str:
+def _open(tx: Connection, name: str, account: Account | None, *, address: str, now: int, old: str) -> str:
+    # who was shut out or given another password while this one was looked at stays outside
+    if account is None or accounts.find(tx, name) != account:
+        audit.note(tx, at=now, actor=name, action="login.failed", detail={"address": address})
+        return ""
     if old:
         sessions.end(tx, sessions.digest(old))
     sessions.forgive(tx, name=account.name, address=address)

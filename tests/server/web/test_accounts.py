@@ -85,16 +85,19 @@ def test_the_table_never_holds_the_token(tx):
     assert sessions.current(tx, "guess", NOW) is None
 
 
-def test_disabling_or_a_new_password_ends_open_sessions(tx):
+def test_disabling_or_another_role_or_password_ends_open_sessions(tx):
     for change in (
         lambda: accounts.set_password(tx, name="sari", password="other", at=NOW, by="test"),
+        lambda: accounts.set_role(tx, name="sari", role="viewer", at=NOW, by="test"),
         lambda: accounts.disable(tx, name="sari", at=NOW, by="test"),
     ):
         token = sessions.start(tx, 1, NOW)
         change()
         assert sessions.current(tx, token, NOW) is None
     actions = list(tx.scalars(select(tables.audit.c.action)))
-    assert actions == ["user.add", "user.password", "user.disable"]
+    assert actions == ["user.add", "user.password", "user.role", "user.disable"]
+    accounts.enable(tx, name="sari", at=NOW, by="test")
+    assert sessions.current(tx, sessions.start(tx, 1, NOW), NOW).role == "viewer"
 
 
 def test_guessing_one_name_is_slowed_down_and_let_go_after_a_while(tx):

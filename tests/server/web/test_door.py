@@ -1,12 +1,15 @@
 """Login, sessions, forms and roles over HTTP."""
 
+import asyncio
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from alerts import tables
+from server.state import tables as own
 from server.web import sessions
+from server.web.accounts import Passwords
 from server.web.auth import safe_next
 
 PASSWORD = "rahasia-sekali-1"
@@ -82,6 +85,21 @@ async def test_wrong_names_and_wrong_passwords_are_told_alike(visit):
         assert answer.status == 401
         assert "Nama atau kata sandi tidak cocok." in text
         assert visitor.cookie("pantau") is None
+
+
+async def test_a_password_that_changes_while_it_is_looked_at_opens_nothing(visit, monkeypatch):
+    visitor = await visit()
+    change = update(own.user).where(own.user.c.name == "viewer").values(password="other")
+    loop, fits = asyncio.get_running_loop(), Passwords.fits
+
+    def slow(self, account, password):
+        work = visitor.parts.database.write(lambda tx: tx.execute(change).rowcount)
+        assert asyncio.run_coroutine_threadsafe(work, loop).result(5) == 1
+        return fits(self, account, password)
+
+    monkeypatch.setattr(Passwords, "fits", slow)
+    assert (await visitor.login("viewer"))[0].status == 401
+    assert visitor.cookie("pantau") is None
 
 
 async def test_guessing_meets_a_wall_that_says_when_to_come_back(visit):

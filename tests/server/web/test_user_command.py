@@ -63,6 +63,26 @@ def test_a_user_can_be_shut_out_and_given_a_new_password(run):
     run("add", "sari", "--password-stdin")
     assert run("passwd", "sari", "--password-stdin", password="kata-sandi-baru")[0] == 0
     assert Passwords().fits(find(run.folder, "sari"), "kata-sandi-baru")
-    assert run("disable", "sari") == (0, "user sari disabled\n")
+    run("add", "kepala", "--role", "admin", "--password-stdin")
+    assert run("disable", "sari") == (0, "user sari disabled, open sessions ended\n")
     assert find(run.folder, "sari").disabled
-    assert run("disable", "tiada") == (2, "pantau: there is no user 'tiada'\n")
+    assert "sari                     viewer     disabled" in run("list")[1]
+    assert run("enable", "Sari") == (0, "user sari enabled\n")
+    assert not find(run.folder, "sari").disabled
+    assert Passwords().fits(find(run.folder, "sari"), "kata-sandi-baru")
+    for verb in (["disable"], ["enable"], ["role"], ["passwd", "--password-stdin"]):
+        words = [verb[0], "tiada", *verb[1:], *(["admin"] if verb[0] == "role" else [])]
+        assert run(*words) == (2, "pantau: there is no user 'tiada'\n")
+
+
+def test_a_user_can_be_given_another_role(run, capsys):
+    run("add", "sari", "--role", "admin", "--password-stdin")
+    run("add", "budi", "--password-stdin")
+    assert run("role", "budi", "admin") == (0, "user budi has role admin now, open sessions ended\n")
+    assert run("role", "sari", "operator") == (0, "user sari has role operator now, open sessions ended\n")
+    assert find(run.folder, "sari").role == "operator"
+    told = run("disable", "budi")[1].splitlines()
+    assert told[1:] == ["Note: nobody can log in as admin any more."]
+    with pytest.raises(SystemExit):
+        run("role", "sari", "raja")
+    assert "invalid choice: 'raja' (choose from 'viewer', 'operator', 'evaluator', 'admin')" in capsys.readouterr().err
