@@ -1,6 +1,8 @@
 """Real parts for tests: servers and device daemons on free ports of 127.0.0.1, or a visible skip that says how to get them."""
 
 import asyncio
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+PATIENCE = 4  # how many times longer than it should take something is waited for: a busy machine is no fault of ours
 
 
 def require(binary: str, package: str) -> str:
@@ -33,27 +37,50 @@ def require_env(name: str, what: str) -> str:
     return path
 
 
+def _ports() -> Iterator[int]:
+    """Ports that no connection gets by chance and no other worker of this run hands out, each once for a long time."""
+    try:
+        first_by_chance = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        first_by_chance = 32768
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = range(10_000 + worker, first_by_chance, workers) or range(10_000 + worker, 32_768, workers)
+    start = int.from_bytes(os.urandom(4)) % len(mine)  # other runs on this machine begin elsewhere
+    yield from itertools.cycle([*mine[start:], *mine[:start]])
+
+
+_PORTS = _ports()
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """Return a port of 127.0.0.1 that nothing listened on a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port of 127.0.0.1 that nothing listens on, and that nothing but who is told of it will take."""
+    while True:
+        port = next(_PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                    raise
+                continue
+        return port
 
 
 def wait_for(happened, seconds: float = 10.0, what: str = "it"):
-    """Wait until ``happened()`` is truthy and return that; fail after ``seconds``."""
-    end = time.monotonic() + seconds
+    """Wait until ``happened()`` is truthy and return that; fail after ``seconds``, or longer on a busy machine."""
+    end = time.monotonic() + PATIENCE * seconds
     while True:
         if value := happened():
             return value
         if time.monotonic() > end:
-            pytest.fail(f"{what} did not happen within {seconds} s")
+            pytest.fail(f"{what} did not happen within {PATIENCE * seconds} s")
         time.sleep(0.05)
 
 
 async def wait_until(happened, seconds: float = 10.0, what: str = "it"):
     """Like ``wait_for`` on an event loop; ``happened`` may be async."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE * seconds
     while True:
         value = happened()
         if asyncio.iscoroutine(value):
@@ -61,7 +88,7 @@ async def wait_until(happened, seconds: float = 10.0, what: str = "it"):
         if value:
             return value
         if time.monotonic() > end:
-            pytest.fail(f"{what} did not happen within {seconds} s")
+            pytest.fail(f"{what} did not happen within {PATIENCE * seconds} s")
         await asyncio.sleep(0.05)
 
 
@@ -69,7 +96,7 @@ def post_json(url: str, body: object, token: str = "") -> Any:
     """Send JSON with a token of InfluxDB 2; return the JSON of the answer."""
     headers = {"Content-Type": "application/json", "Authorization": f"Token {token}"}
     request = urllib.request.Request(url, data=json.dumps(body).encode(), headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -100,7 +127,7 @@ def daemon(
             start_new_session=True,
         )
     try:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while port is not None and not listens(port):
             if process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
@@ -110,11 +137,11 @@ def daemon(
         for kill in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, kill)
-                process.wait(10)
+                process.wait(10 * PATIENCE)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
             break
-        process.wait(10)
+        process.wait(10 * PATIENCE)
 
 
 @contextmanager

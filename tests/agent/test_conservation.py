@@ -162,7 +162,7 @@ def balanced(tally):
 
 @given(st.lists(STEPS, max_size=40))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_every_line_that_was_collected_is_somewhere(centre, still_clock, steps):
     centre.lines.clear()
     with tempfile.TemporaryDirectory() as folder:

@@ -225,7 +225,7 @@ def run(host, *words):
     )
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_the_exit_code_tells_how_bad_it_is(host):
     ended = run(host)
     assert (ended.returncode, "agen tidak berjalan" in ended.stdout) == (1, True)

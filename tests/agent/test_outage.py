@@ -79,7 +79,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 def test_after_eight_hours_without_a_centre_the_newest_is_seen_at_once_and_nothing_is_missing(centre, host):
     seen, first = bytearray(40_000), []
 

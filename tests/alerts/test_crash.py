@@ -13,7 +13,7 @@ from parts import free_port, wait_until
 
 from alerts.incident import messages, recent
 
-pytestmark = [pytest.mark.may_block, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.may_block, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -326,7 +326,7 @@ class Fate:
     looks=st.lists(st.sampled_from([UP, DEGRADED, DOWN]), min_size=2, max_size=10),
     fates=st.lists(st.sampled_from(["ok", "away", "away", "refused"]), max_size=6),
 )
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_who_got_a_problem_gets_exactly_one_closing_and_who_got_none_gets_none(make_centre, looks, fates):
     async def story():
         centre, channel = await asyncio.to_thread(make_centre), Fate(fates)

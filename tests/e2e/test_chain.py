@@ -19,7 +19,7 @@ from parts import daemon, free_port, influxdb1, nginx, snmpd, wait_for
 from server.settings import read
 from server.store import Aggregate, Range
 
-pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(150), pytest.mark.may_block]
+pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.may_block]
 
 INTERVAL, RECHECK, CONFIRM = 2.0, 1.0, 2
 CONFIRMATION = INTERVAL + RECHECK * (CONFIRM - 1) + 0.5  # the first failed look comes within one interval

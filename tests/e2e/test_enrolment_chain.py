@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from parts import daemon, free_port, require, wait_for
 
-pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(150), pytest.mark.may_block]
+pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.may_block]
 
 AGENT = """
 [agent]

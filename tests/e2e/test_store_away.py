@@ -129,7 +129,7 @@ async def front(city, session):
         return await answer.text()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_killed_database_is_one_incident_and_loses_nothing(tmp_path, hook, monkeypatch):
     monkeypatch.setattr("server.inventory._SELF_INTERVAL", 1.0)
     monkeypatch.setattr("server.store.spooled._RETRY_MAX", 1.0)

@@ -100,7 +100,7 @@ def test_the_init_of_a_program_is_empty():
         assert (ROOT / package / "__init__.py").read_text(encoding="utf-8").strip() == ""
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_wheel_holds_the_five_rooms_with_their_data_and_nothing_else(tmp_path):
     subprocess.run(
         [

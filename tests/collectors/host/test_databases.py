@@ -15,7 +15,7 @@ from collectors.host.mysql import Options as MysqlOptions
 from collectors.host.postgresql import Options, Postgresql
 from collectors.host.program import Ended
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 NOW = 1_700_000_000_000_000_000
 

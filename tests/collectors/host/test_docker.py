@@ -60,7 +60,7 @@ def engine(short):
 
 
 @pytest.mark.real
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_an_engine_tells_of_itself_and_of_what_it_runs(engine):
     one = Docker(Options(socket=engine, min_age=0), Roots())
     await one.collect(time.time_ns())
@@ -85,7 +85,7 @@ async def test_an_engine_tells_of_itself_and_of_what_it_runs(engine):
 
 
 @pytest.mark.real
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_names_can_be_left_out(engine):
     points = await Docker(Options(socket=engine, min_age=0, excludes=("lay*",)), Roots()).collect(time.time_ns())
     assert {p.tags.get("container_name") for p in points} == {None, "selesai"}

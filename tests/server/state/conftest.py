@@ -55,7 +55,7 @@ def postgresql_url(tmp_path_factory):
         yield make
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.real, pytest.mark.timeout(60)])])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.real, pytest.mark.timeout(240)])])
 def database(request, tmp_path):
     """An empty database of each kind."""
     here = request.param == "sqlite"

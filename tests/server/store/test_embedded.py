@@ -107,7 +107,7 @@ async def test_a_newer_format_is_not_touched(make, tmp_path):
     store = await make()
     store._tables._writer.execute("UPDATE about SET format = 99")
     await store.close()
-    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 2"):
+    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 3"):
         await make()
 
 
@@ -288,7 +288,7 @@ class Model:
 STEPS = st.one_of(st.lists(POINTS, min_size=1, max_size=12), st.integers(-5, 5), st.just("restart"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=8), since=st.integers(-5, 5), step=st.integers(1, 4))
 def test_it_holds_what_a_plain_dict_would(tmp_path_factory, steps, since, step):

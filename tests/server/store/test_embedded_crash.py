@@ -1,4 +1,4 @@
-"""kill -9 at random instants while the embedded store is written to, settles and forgets: what was acknowledged is there.
+"""kill -9 at random instants while the embedded store is written to, settles, merges and forgets: what was acknowledged is there.
 
 Twenty kills; PANTAU_TEST_KILLS says how many else.
 """
@@ -20,8 +20,8 @@ from server.store.embedded import Embedded, Options
 from server.store.embedded_levels import DAY, ceil, floor
 
 KILLS = int(os.environ.get("PANTAU_TEST_KILLS", "20"))
-UNIT = 30 * 10**9  # between two writes, by their times: some hours a second
-KEPT = 20_000  # writes, a week, are kept; raw values two days
+UNIT = 120 * 10**9  # between two writes, by their times: some days a second
+KEPT = 5000  # writes, a week, are kept; raw values two days
 # each write has two new points, a new series among them, and overwrites a third
 WRITING = """
     import asyncio, sys
@@ -32,6 +32,7 @@ WRITING = """
     from server.store.embedded import Embedded, Options
 
     embedded_settling._HOUR_ROWS = embedded_settling._DAY_ROWS = 1
+    embedded_settling._WEEK = 2 * 86400 * 10**9
     unit, kept = int(sys.argv[3]), int(sys.argv[4])
     options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
     store = Embedded(options, Path(sys.argv[1]))
@@ -83,7 +84,7 @@ async def asked(store, field, aggregate, since):
     return sum(value for series in answer for value in series.values)
 
 
-@pytest.mark.timeout(20 + 3 * KILLS)
+@pytest.mark.timeout(120 + 10 * KILLS)
 async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
     start = 0
     chance = random.Random(5)

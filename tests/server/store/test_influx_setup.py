@@ -244,7 +244,7 @@ def roll_up_now(target, hour):
     wait_for(done, 30, "the run of the task")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_what_the_database_rolls_up_answers_as_the_values_did(target):
     assert target.run("init") == 0
     hour = time.time_ns() // HOUR * HOUR - 8 * DAY

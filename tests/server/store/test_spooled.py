@@ -260,7 +260,7 @@ def influxd(folder, port):
         yield process
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 async def test_a_real_database_that_is_killed_and_comes_back_has_everything(tmp_path):
     port, acknowledged = free_port(), 0
     (tmp_path / "influx").mkdir()
