@@ -1,6 +1,7 @@
 """Where the embedded store keeps which hour, and the cheapest places that answer a question. Pure.
 
 New rows lie in tables. Hours that are settled lie in sorted files of one hour or one day: their raw values, and roll-ups of them.
+Roll-ups of several days may be merged in one file; those of a day that has a file of its own do not count there.
 An hour with a row in a table is open: its roll-ups do not count, and its rows overrule those of files.
 """
 
@@ -29,9 +30,14 @@ class File(NamedTuple):
     cut: int
     name: str
 
+    @property
+    def width(self) -> int:
+        """Return its length in ns."""
+        return self.end - self.start
+
 
 class Day(msgspec.Struct, frozen=True):
-    """Open hours of one day, its files of a whole day by level, and those of an hour by level and hour."""
+    """Open hours of one day, the files that have the whole day by level, and those of an hour by level and hour."""
 
     fresh: frozenset[int] = frozenset()
     whole: Mapping[str, File] = {}
@@ -62,6 +68,7 @@ class Shelf(msgspec.Struct, frozen=True):
 
     days: Mapping[int, Day] = {}
     raw_from: int = -(2**63)
+    merged: Sequence[File] = ()  # files of more than a day, also of days that all have newer ones
 
     def opened(self, hours: Iterable[int]) -> "Shelf":
         """Return a shelf with these hours open too; itself when they are."""
@@ -78,21 +85,25 @@ class Shelf(msgspec.Struct, frozen=True):
 
     def files(self) -> list[File]:
         """Return every file."""
-        return [file for day in self.days.values() for file in day.files()]
+        return [*self.merged, *(file for day in self.days.values() for file in day.files() if file.width <= DAY)]
 
 
 def shelf(fresh: Iterable[int], files: Iterable[File], raw_from: int) -> Shelf:
     """Build a shelf from open hours and files."""
     whole: dict[int, dict[str, File]] = {}
     hourly: dict[int, dict[str, dict[int, File]]] = {}
-    for file in files:
-        day = floor(file.start, DAY)
-        if file.end - file.start == DAY:
+    merged = []
+    # a narrower file is newer
+    for file in sorted(files, key=lambda file: -file.width):
+        if file.width < DAY:
+            hourly.setdefault(floor(file.start, DAY), {}).setdefault(file.level, {})[file.start] = file
+            continue
+        for day in range(floor(max(file.start, file.cut), DAY), file.end, DAY):
             whole.setdefault(day, {})[file.level] = file
-        else:
-            hourly.setdefault(day, {}).setdefault(file.level, {})[file.start] = file
+        if file.width > DAY:
+            merged.append(file)
     days = {day: Day(frozenset(), whole.get(day, {}), hourly.get(day, {})) for day in {*whole, *hourly}}
-    return Shelf(days, raw_from).opened(fresh)
+    return Shelf(days, raw_from, merged).opened(fresh)
 
 
 class Part(NamedTuple):
@@ -111,24 +122,27 @@ class _Picks:
     """Stretches by place; stretches that touch become one."""
 
     def __init__(self) -> None:
-        self.stretches: dict[tuple[str, str, bool], list[Stretch]] = {}
-        self.files: dict[tuple[str, str, bool], dict[str, None]] = {}
+        self.stretches: dict[tuple[str, int, bool], list[Stretch]] = {}
+        self.files: dict[tuple[str, int, bool], dict[str, None]] = {}
 
-    def add(self, where: tuple[str, str, bool], start: int, end: int, file: str = "") -> None:
+    def add(self, level: str, start: int, end: int, file: File | None = None, *, overruled: bool = False) -> None:
+        """Add a stretch; a roll-up in a wide file may be overruled by that in a narrow one, so each width is a place."""
         if start >= end:
             return
+        place = 0 if file is None else 1 if level == RAW else file.width
+        where = (level, place, overruled)
         known = self.stretches.setdefault(where, [])
         if known and known[-1][1] == start:
             known[-1] = (known[-1][0], end)
         else:
             known.append((start, end))
         if file:
-            self.files.setdefault(where, {})[file] = None
+            self.files.setdefault(where, {})[file.name] = None
 
     def parts(self) -> list[Part]:
         return [
-            Part(level, tuple(self.files.get((level, place, overruled), ())), overruled, stretches)
-            for (level, place, overruled), stretches in self.stretches.items()
+            Part(where[0], tuple(self.files.get(where, ())), where[2], stretches)
+            for where, stretches in self.stretches.items()
         ]
 
 
@@ -144,8 +158,7 @@ def plan(known: Shelf, start: int, end: int, step: int) -> list[Part]:
         day = known.days[moment]
         level = _level_of_day(day, moment, (start, end), step)
         if level:
-            file = day.whole[level]
-            picks.add((level, "day", False), moment, moment + DAY, file.name)
+            picks.add(level, moment, moment + DAY, day.whole[level])
             continue
         for hour in range(moment, moment + DAY, HOUR):
             if hour < end and hour + HOUR > start:
@@ -174,14 +187,12 @@ def _pick(picks: _Picks, known: Shelf, hour: int, bounds: Stretch, step: int) ->
     raw_left = hour >= known.raw_from or hour in day.fresh or not there
     level = next((level for level in reversed(there) if fits(level)), "" if raw_left else next(iter(there)))
     if level:
-        file = there[level]
-        place = "day" if file.end - file.start == DAY else "hour"
-        picks.add((level, place, False), floor(start, ROLLED[level]), end, file.name)
+        picks.add(level, floor(start, ROLLED[level]), end, there[level])
         return
     if hour in day.fresh:
-        picks.add((RAW, "table", False), start, end)
+        picks.add(RAW, start, end)
     if raw := day.raw(hour):
-        picks.add((RAW, "file", day.mixed(raw)), max(start, raw.cut), end, raw.name)
+        picks.add(RAW, max(start, raw.cut), end, raw, overruled=day.mixed(raw))
 
 
 def floor(time: int, width: int) -> int:

@@ -1,5 +1,7 @@
 """Settling: closed hours become sorted files with their roll-ups, and the roll-ups of a closed day one file a level.
 
+The roll-ups of 1 h of a closed week are merged into one file: a question over months opens few files.
+
 The work is done beside reading and writing; only the exchange of rows for files is a (short) turn of the writing thread.
 """
 
@@ -20,8 +22,14 @@ _DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would
 # a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough, and
 # it is made when they go
 _WORTH: Final = 8
+# values of a day lie by parts of the day, then by series: a question for minutes of all hosts reads one part only, and one for a
+# day of one series a few places more
+_PART: Final = 8 * HOUR
 _HOUR_QUIET: Final = 120.0
 _DAY_QUIET: Final = 1800.0
+_MERGED: Final = "1h"  # what a question over weeks reads; finer ones go sooner
+_WEEK: Final = 7 * DAY
+_MERGED_MAX: Final = 200_000_000  # bytes; of larger files sorting costs more than opening them
 _RAW_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
 # a question over a month reads little of each of many files: smaller groups, in an encoding that is quicker to read
 _ROLLED_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768, PARQUET_VERSION v2)"
@@ -38,7 +46,7 @@ _NEVER: Final = -(2**63)
 
 
 class Work(NamedTuple):
-    """One hour or day of one type that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
+    """One hour, day or week of one type that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
 
     kind: str
     start: int
@@ -64,6 +72,7 @@ class Settler:
         for kind, known in self.tables.shelves.items():
             for start, day in known.days.items():
                 found += self._due(kind, start, day, now, everything=everything)
+            found += self._weeks(kind)
         return sorted(found, key=lambda work: -work.start)
 
     def lacking(self, going: int, must: Collection[str]) -> list[Work]:
@@ -95,6 +104,29 @@ class Settler:
             if rows[hour] >= _HOUR_ROWS and (everything or quiet[hour] >= _HOUR_QUIET)
         ]
 
+    def _weeks(self, kind: str) -> list[Work]:
+        """Return the weeks that are over and settled and whose roll-ups lie in files of days."""
+        found: dict[int, list[Day]] = {}
+        for start, day in self.tables.shelves[kind].days.items():
+            if _MERGED in day.whole and floor(start, _WEEK) + _WEEK <= (self.tables.newest_time or _NEVER):
+                found.setdefault(floor(start, _WEEK), []).append(day)
+        return [Work(kind, start, _WEEK) for start, days in found.items() if self._worth_merging(days)]
+
+    def _worth_merging(self, days: Sequence[Day]) -> bool:
+        files = {day.whole[_MERGED] for day in days}
+        return (
+            sum(file.width == DAY for file in files) > 1
+            and not any(day.fresh or self._hourly(day) for day in days)
+            and all(file.cut <= file.start for file in files)
+            and sum(map(self._size, files)) <= _MERGED_MAX
+        )
+
+    def _size(self, file: File) -> int:
+        try:
+            return (self.tables.folder / file.name).stat().st_size
+        except FileNotFoundError:
+            return 0  # forgotten meanwhile
+
     @staticmethod
     def _hourly(day: Day) -> bool:
         return any(hours for level, hours in day.hourly.items() if level != RAW)
@@ -110,12 +142,13 @@ class Settler:
     def settle(self, work: Work, exchange: Callable[[Callable[[], bool]], bool]) -> bool:
         """Do one piece of work; ``exchange`` runs a function in the writing thread. False: written to meanwhile, try later."""
         tables = self.tables
-        span = range(work.start, work.start + work.width, HOUR)
+        # rows of tables are none of a week's business
+        span = range(work.start, work.start + work.width, HOUR) if work.width <= DAY else ()
         counts = {hour: tables.writes[work.kind, hour] for hour in span}
         with tables.view() as seen:
             job = _Job(tables, seen, work)
             try:
-                gone, new = job.hour() if work.width == HOUR else job.day()
+                gone, new = {HOUR: job.hour, DAY: job.day}.get(work.width, job.week)()
             except BaseException:
                 job.keep(())
                 raise
@@ -160,7 +193,8 @@ class _Job:
         raw = day.whole.get(RAW)
         if fresh:
             gone += [raw] if raw else []
-            raw = self._write(RAW, self._rows(fresh, [raw] if raw else []) + " ORDER BY key, time")
+            order = f" ORDER BY (time - {self._work.start}) // {_PART}, key, time"
+            raw = self._write(RAW, self._rows(fresh, [raw] if raw else []) + order)
             new.append(raw)
         known = [*([raw] if raw else []), *day.hourly.get(RAW, {}).values()]
         wanted = self._wanted(known, DAY // HOUR)
@@ -168,8 +202,24 @@ class _Job:
             if level in wanted:
                 file = self._gathered(level, fresh, raw)
                 new += [file] if file else []
-            gone += [file for file in (day.whole.get(level), *day.hourly.get(level, {}).values()) if file]
+            whole = day.whole.get(level)
+            gone += [whole] if whole and whole.width == DAY else []
+            gone += day.hourly.get(level, {}).values()
         return gone, new
+
+    def week(self) -> tuple[list[File], list[File]]:
+        """Merge the roll-ups of days into one file; nothing changes when some of them were forgotten meanwhile."""
+        start, end = self._work.start, self._work.start + self._work.width
+        of_day = {day: self._known.day_of(day).whole.get(_MERGED) for day in range(start, end, DAY)}
+        files = dict.fromkeys(file for file in of_day.values() if file)
+        if any(file.cut > file.start for file in files):
+            return [], []
+        parts = []
+        for file in files:
+            hours = [day + hour for day, one in of_day.items() if one == file for hour in range(0, DAY, HOUR)]
+            parts.append(f"{self._of_files([file.name])} WHERE {_hours(hours)}")
+        gone = [one for one in self._known.files() if one.level == _MERGED and start <= one.start and one.end <= end]
+        return gone, [self._write(_MERGED, " UNION ALL ".join(parts) + " ORDER BY key, time")]
 
     def _gathered(self, level: str, fresh: Sequence[int], raw: File | None) -> File | None:
         """Make one file of a level: new roll-ups of open hours and of those that have none, and what there is of the others."""
@@ -191,7 +241,7 @@ class _Job:
         if not parts:
             return None
         file = self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")
-        return file._replace(cut=whole.cut if whole else start)
+        return file._replace(cut=max(whole.cut, start) if whole else start)
 
     def _of_files(self, names: Sequence[str]) -> str:
         files = files_list([self._folder / name for name in names])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,8 +26,9 @@ from server.store.embedded_newest import Newest
 from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
 from server.store.embedded_series import Dictionary, Fresh
 
-_FORMAT: Final = 2
-_READABLE: Final = frozenset({1, _FORMAT})
+T = TypeVar("T")
+_FORMAT: Final = 3
+_READABLE: Final = frozenset({1, 2, _FORMAT})
 _SQL_TYPES: Final = {
     "float": "DOUBLE",
     "integer": "BIGINT",
@@ -50,6 +51,7 @@ _SCHEMA: Final = (
 )
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
+_TRIES: Final = 3
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
 
@@ -309,12 +311,19 @@ class Tables:
     @contextmanager
     def view(self) -> Iterator[View]:
         """See one state of everything until the block ends; its files stay that long."""
+        with self._look(lasting=True) as seen:
+            yield seen
+
+    @contextmanager
+    def _look(self, *, lasting: bool) -> Iterator[View]:
+        """See the store until the block ends; each statement sees a state of its own when it is not ``lasting``."""
         with self.plain_errors():
             with self._state:
                 cursor = self._writer.cursor()
-                cursor.execute("BEGIN")
-                # a transaction sees what was there at its first question
-                cursor.execute("SELECT format FROM about").fetchall()
+                if lasting:
+                    cursor.execute("BEGIN")
+                    # a transaction sees what was there at its first question
+                    cursor.execute("SELECT format FROM about").fetchall()
                 seen = View(cursor, self.shelves)
                 self._readers[id(cursor)] = self._turn
             try:
@@ -324,6 +333,17 @@ class Tables:
                     del self._readers[id(cursor)]
                 cursor.close()
                 self._sweep()
+
+    def _answer(self, question: Callable[[View], T]) -> T:
+        """Answer a question of one statement, again when rows went into files meanwhile: quicker than a lasting view."""
+        for _ in range(_TRIES):
+            with self._look(lasting=False) as seen:
+                answer = question(seen)
+                with self._state:
+                    if self.shelves is seen.shelves:
+                        return answer
+        with self.view() as seen:
+            return question(seen)
 
     def _sweep(self) -> None:
         """Delete files that are gone and that nobody reads any more."""
@@ -371,14 +391,14 @@ class Tables:
         """Find the newest values of keys that nobody asked for and nobody wrote to since the start."""
         unknown = self._newest.unknown(keys, since)
         if unknown:
-            with self.view() as seen:
-                found = newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.folder)
+            found = self._answer(
+                lambda seen: newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.folder)
+            )
             self._newest.found(kind, found, unknown, since)
 
     def range(self, query: Range) -> list[Series]:
         """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-        with self.view() as seen:
-            return over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder)
+        return self._answer(lambda seen: over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder))
 
     def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
         """See ``Store.tag_values``."""

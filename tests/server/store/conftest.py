@@ -2,11 +2,13 @@
 
 import pytest
 from parts import daemon, free_port, post_json, require
+from settled import AT_ONCE, T
 
 from configs.secret import Secret
 from configs.units import Duration
 from server.store.embedded import Embedded
 from server.store.embedded import Options as EmbeddedOptions
+from server.store.embedded_levels import DAY
 from server.store.influx import Influx
 from server.store.influx_connection import Options as InfluxOptions
 
@@ -51,3 +53,32 @@ async def store(request, tmp_path):
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    """Let a few rows make a file."""
+    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded_settling._DAY_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded_settling._WORTH", 0)
+
+
+@pytest.fixture
+def short_weeks(monkeypatch):
+    """Let two days be a week, whose roll-ups are merged."""
+    monkeypatch.setattr("server.store.embedded_settling._WEEK", 2 * DAY)
+
+
+@pytest.fixture
+async def make(tmp_path):
+    made = []
+
+    async def build(options=AT_ONCE, clock=lambda: T + 1000 * DAY):
+        store = Embedded(options, tmp_path, clock)
+        made.append(store)
+        await store.open()
+        return store
+
+    yield build
+    for store in made:
+        await store.close()

@@ -20,8 +20,8 @@ from server.store.embedded import Embedded, Options
 from server.store.embedded_levels import DAY, ceil, floor
 
 KILLS = int(os.environ.get("PANTAU_TEST_KILLS", "20"))
-UNIT = 120 * 10**9  # between two writes, by their times: some days a second
-KEPT = 5000  # writes, a week, are kept; raw values two days
+UNIT = 3600 * 10**9  # between two writes, by their times: some days a second, two of which are a week
+KEPT = 168  # writes, seven days, are kept; raw values two days
 # each write has two new points, a new series among them, and overwrites a third
 WRITING = """
     import asyncio, sys
@@ -31,7 +31,8 @@ WRITING = """
     from server.store import embedded_settling
     from server.store.embedded import Embedded, Options
 
-    embedded_settling._HOUR_ROWS = embedded_settling._DAY_ROWS = 1
+    embedded_settling._HOUR_ROWS = embedded_settling._DAY_ROWS = 2
+    embedded_settling._HOUR_QUIET, embedded_settling._DAY_QUIET = 0.02, 0.05
     embedded_settling._WEEK = 2 * 86400 * 10**9
     unit, kept = int(sys.argv[3]), int(sys.argv[4])
     options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
@@ -40,8 +41,8 @@ WRITING = """
 
     async def settle():
         while True:
-            await store.settle(everything=True)
-            await asyncio.sleep(0.01)
+            await store.settle()
+            await asyncio.sleep(0.001)
 
     async def forget():
         while True:
@@ -88,6 +89,7 @@ async def asked(store, field, aggregate, since):
 async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
     start = 0
     chance = random.Random(5)
+    settled = set()
     for _ in range(KILLS):
         last = await asyncio.to_thread(write_until_killed, tmp_path, start, chance.random() * 0.4)
         store = Embedded(Options(window=Duration(0.0)), tmp_path)
@@ -109,3 +111,5 @@ async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
         assert await asked(store, "h", Aggregate.COUNT, since) == texts
         assert len(await store.latest("m", ["h"], since=since)) == texts
         await store.close()
+        settled.update(path.name for path in (tmp_path / "points.files").iterdir())
+    assert settled, "nothing was settled between two kills"

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from settled import AT_ONCE, S, T, counted, every_minute, files, settle_all, settle_hours
 
 from collectors.point import Point, UInt
 from configs.units import Duration
@@ -16,48 +17,7 @@ from server.store import Aggregate, Range
 from server.store.embedded import Embedded, Options
 from server.store.embedded_levels import DAY, HOUR
 
-S = 10**9
-T = 19_676 * DAY
-AT_ONCE = Options(window=Duration(0.0))
 EXAMPLES = int(os.environ.get("PANTAU_TEST_EXAMPLES", "25"))  # of each property; each takes about half a second
-
-
-@pytest.fixture
-def small_files(monkeypatch):
-    """Let a few rows make a file."""
-    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded_settling._DAY_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded_settling._WORTH", 0)
-
-
-@pytest.fixture
-async def make(tmp_path):
-    made = []
-
-    async def build(options=AT_ONCE, clock=lambda: T + 1000 * DAY):
-        store = Embedded(options, tmp_path, clock)
-        made.append(store)
-        await store.open()
-        return store
-
-    yield build
-    for store in made:
-        await store.close()
-
-
-async def settle_all(store):
-    while await store.settle(everything=True):
-        pass
-
-
-async def settle_hours(store):
-    """Settle what is due when a day is not over yet."""
-    with (
-        patch("server.store.embedded_settling._DAY_ROWS", 10**9),
-        patch("server.store.embedded_settling._HOUR_QUIET", -1.0),
-    ):
-        while await store.settle():
-            pass
 
 
 class Plain:
@@ -109,7 +69,7 @@ FUNCTIONS = {
 }
 MOMENTS = st.builds(
     lambda day, hour, second: day * DAY + hour * HOUR + second * S,
-    st.sampled_from([-1, 0]),
+    st.sampled_from([-2, -1, 0, 1]),
     st.sampled_from([0, 1, 23]),
     st.sampled_from([0, 1, 60, 299, 300, 3599]),
 )
@@ -161,7 +121,7 @@ QUESTIONS = questions([*SUITED], MOMENTS, [7 * S, 60 * S, 120 * S, 300 * S, 3600
 @pytest.mark.timeout(60 + 3 * EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=10), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
-def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, steps, questions):
+def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, short_weeks, steps, questions):
     async def check():
         folder, plain = tmp_path_factory.mktemp("levels"), Plain()
         store = Embedded(AT_ONCE, folder)
@@ -199,7 +159,7 @@ async def same(store, plain, questions):
         for host, windows in expected.items():
             assert found[host] == pytest.approx(windows, rel=1e-9, abs=1e-6)
     for field in SUITED:
-        latest = await store.latest("m", [field], since=-DAY)
+        latest = await store.latest("m", [field], since=-2 * DAY)
         assert {one.tags["host"]: (one.time, one.fields[field]) for one in latest} == {
             host: (max(series), series[max(series)])
             for (name, host), series in plain.values.items()
@@ -222,7 +182,9 @@ STEPS_OF_RETENTION = st.one_of(
     steps=st.lists(STEPS_OF_RETENTION, min_size=5, max_size=10),
     asked=st.lists(questions(["f", "i", "u", "b"], MINUTES, [60 * S, 300 * S, HOUR, DAY]), min_size=6, max_size=6),
 )
-def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path_factory, small_files, steps, asked):
+def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
+    tmp_path_factory, small_files, short_weeks, steps, asked
+):
     roll_ups = Duration(10 * 86400)
     options = Options(window=Duration(0.0), raw=Duration(1), minutes=roll_ups, five_minutes=roll_ups)
 
@@ -254,19 +216,6 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path
         await store.close()
 
     asyncio.run(check())
-
-
-def every_minute(host, start, minutes, value=0.0):
-    return [Point("m", {"host": host}, {"f": value + minute}, start + minute * 60 * S) for minute in range(minutes)]
-
-
-async def counted(store, start=T - DAY, end=T + 100 * DAY, step=HOUR):
-    answer = await store.range(Range("m", "f", start, end, step, Aggregate.SUM))
-    return dict(zip(answer[0].times, answer[0].values, strict=True)) if answer else {}
-
-
-def files(store, kind="float"):
-    return sorted((one.level, one.start, one.end - one.start) for one in store._tables.shelves[kind].files())
 
 
 async def test_hours_become_files_and_days_gather_their_roll_ups(make, small_files):
