@@ -84,7 +84,11 @@ def flap(port: int, over: threading.Event) -> None:
             server.server_close()
             server = None
         elif wanted != "gone" and server is None:
-            server = Server(("127.0.0.1", port), Handler)
+            try:
+                server = Server(("127.0.0.1", port), Handler)
+            except OSError:  # for a moment it is the near end of somebody's connection
+                time.sleep(MOOD)
+                continue
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         if server:
             server.mood = wanted

@@ -49,7 +49,10 @@ class Agent:
         self.write()
 
     def write(self, extra="", collectors="[collectors.counter]\ntype = 'mine:Counter'\n", internal="0s"):
-        self.file.write_text(
+        fresh = self.file.with_suffix(
+            ".new"
+        )  # so that an agent that reads them meanwhile finds the old or the new ones
+        fresh.write_text(
             f"""
             {extra}
             [agent]
@@ -65,6 +68,7 @@ class Agent:
             min_free = "1MB"
             {collectors}"""
         )
+        fresh.replace(self.file)
 
     def command(self, *arguments):
         return [*self.prefix, Path(sys.executable).with_name("pantau-agent"), "--settings", self.file, *arguments]
@@ -78,7 +82,7 @@ class Agent:
             self.process = subprocess.Popen(self.command(), stderr=log, env=self.environment())
         return self.process
 
-    def run(self, *arguments, timeout=15):
+    def run(self, *arguments, timeout=90):
         return subprocess.run(
             self.command(*arguments),
             env=self.environment(),
@@ -92,7 +96,7 @@ class Agent:
         """Send a signal; return the exit code and how long the end took."""
         began = time.monotonic()
         self.process.send_signal(number)
-        return self.process.wait(12), time.monotonic() - began
+        return self.process.wait(60), time.monotonic() - began
 
     def catches_hangups(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -43,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         self._status(204)
 
     def _hang(self):
-        self.server.centre.released.wait(10)
+        self.server.centre.released.wait(30)
         self.close_connection = True
 
     def _reset(self):

@@ -53,7 +53,7 @@ class Way:
         self.runner = Runner(Unit("m", self.source, 10, 5), {"host": "a"}, self.clock)
         self.inbox = Inbox(most=120)
         self.spool = Spool(self.file, BOUNDS)
-        self.endpoint = Endpoint(self.centre.output(timeout=Duration(0.3)))
+        self.endpoint = Endpoint(self.centre.output(timeout=Duration(20)))
         self.sender = Sender(self.endpoint, self.spool, self.clock, Pace(10_000), chance=lambda: 0.5)
 
     def collect(self, count, poison):

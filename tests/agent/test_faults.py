@@ -38,12 +38,12 @@ def heard(agent, tmp_path):
     agent.env = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "600000"}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(path))
-        sock.settimeout(10)
+        sock.settimeout(60)
 
         def until(wanted):
             began = time.monotonic()
             while (word := sock.recv(100).decode()) != wanted:
-                assert time.monotonic() - began < 10, word
+                assert time.monotonic() - began < 60, word
             return time.monotonic()
 
         yield until
@@ -54,12 +54,10 @@ def test_a_process_that_is_frozen_is_not_said_to_live(agent, centre, heard):
     agent.write(collectors="[collectors.frozen]\ntype = 'bad:Frozen'\n[collectors.counter]\ntype = 'mine:Counter'\n")
     agent.start()
     heard("READY=1")
-    heard("WATCHDOG=1")
+    began = last = heard("WATCHDOG=1")
     (agent.folder / "freeze").touch()
-    wait_for(lambda: not (agent.folder / "freeze").exists(), 10, "the freeze")
-    last = time.monotonic()
     gap = 0.0
-    while gap < 1.2 and time.monotonic() < last + 10:
+    while gap < 1.2 and last < began + 20:
         now = heard("WATCHDOG=1")
         gap, last = max(gap, now - last), now
     assert gap > 1.2
@@ -92,9 +90,10 @@ def test_an_agent_that_gets_no_processor_counts_its_turns_and_makes_up_for_none(
     agent.process.send_signal(signal.SIGCONT)
     wait_for(lambda: missed(centre.lines[before:]) >= 8, 10, "the count")
     times = sorted(int(line.rsplit(b" ", 1)[1]) for line in set(centre.lines) if line.startswith(b"counter,"))
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert sum(gap < 150_000_000 for gap in gaps) <= 1  # the turn that was late, then those of the wall clock; no burst
-    assert max(gaps) >= 1_800_000_000
+    # the turn that was late, then those of the wall clock, each once: no burst; a turn may come a tenth of an interval early
+    turns = [(stamp + 20_000_000) // 200_000_000 for stamp in times]
+    assert len(turns) - len(set(turns)) <= 1
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) >= 1_800_000_000
     assert agent.end()[0] == 0
 
 

@@ -32,7 +32,7 @@ class Files:
         self.go()
         command = [sys.executable, Path(__file__).with_name("fuse.py"), self.mount, self._control]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "ready\n"
+        self.ready = self.process.stdout.readline() == "ready\n"
 
     def go(self):
         self._control.touch()
@@ -53,6 +53,9 @@ def files(tmp_path):
             "a mount that hangs needs root and /dev/fuse (modprobe fuse); tests/collectors/host/test_disk.py simulates it"
         )
     found = Files(tmp_path)
+    if not found.ready:
+        found.end()
+        pytest.skip("a mount that hangs needs the right to mount: run the container with --cap-add SYS_ADMIN")
     yield found
     found.end()
 
@@ -99,7 +102,7 @@ def test_a_mount_that_hangs_costs_one_child_and_no_cadence_and_comes_back_by_its
     files.go()
     wait_for(lambda: told(centre, start, b"pantau_mount,", mount, b"stuck=0i"), 10, "word of its return")
     wait_for(lambda: told(centre, start, b"disk,", mount), 10, "its fill level")
-    assert hung(beside) == 0
+    wait_for(lambda: hung(beside) == 0, 10, "the end of every wait")  # a question that is answered waits a moment, too
     assert beside.end()[0] == 0
 
 

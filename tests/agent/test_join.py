@@ -51,7 +51,7 @@ def run(tmp_path):
 
     def command(*words, typed=""):
         program = [sys.executable, "-m", "agent.cli", "join", "--settings", file, *words]
-        ended = subprocess.run(program, input=typed, capture_output=True, text=True, timeout=15, check=False)
+        ended = subprocess.run(program, input=typed, capture_output=True, text=True, timeout=90, check=False)
         return ended.returncode, ended.stdout, ended.stderr
 
     command.file = file

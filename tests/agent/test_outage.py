@@ -37,7 +37,7 @@ class Host:
 
     def __init__(self, centre, spool, clock):
         self.spool, self.clock = spool, clock
-        self.endpoint = Endpoint(centre.output(timeout=Duration(2)))
+        self.endpoint = Endpoint(centre.output(timeout=Duration(20)))
         self.sender = Sender(self.endpoint, spool, clock, Pace(10_000), chance=random.Random(5).random)
         self.put = 0
         self._next = clock.mono

@@ -10,7 +10,7 @@ import pytest
 from parts import require
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.may_block]
+pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.may_block]
 
 SETTINGS = """
 [agent]
@@ -22,7 +22,7 @@ token = {{ credential = "agent.token" }}
 
 
 def run(*command, **more):
-    return subprocess.run(command, capture_output=True, text=True, timeout=more.pop("timeout", 60), check=True, **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=more.pop("timeout", 200), check=True, **more)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,12 @@ def packages(tmp_path_factory):
         shutil.copytree(ROOT / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, top)
-    run("sh", top / "configs/package/build.sh", sys.executable, timeout=300)
+    try:
+        run("sh", top / "configs/package/build.sh", sys.executable, timeout=500)
+    except subprocess.CalledProcessError as error:
+        if "Retrying (" not in error.stderr:  # pip's word for a network that fails
+            raise AssertionError(error.stderr) from error
+        pytest.skip(f"the wheels cannot be fetched now, the network fails: {error.stderr[-300:]}")
     return next((top / "dist").glob("*.deb")), next((top / "dist").glob("*.tar.gz"))
 
 
@@ -60,7 +65,10 @@ def empty(tmp_path_factory):
     kept = cache / f"root-{suite}.tar"
     if not kept.exists():
         root = tmp_path_factory.mktemp("debootstrap") / "root"
-        run(tool, "--variant=minbase", "--include=python3", suite, root, address, timeout=500)
+        try:
+            run(tool, "--variant=minbase", "--include=python3", suite, root, address, timeout=500)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"no empty Debian can be made here and now: {tool}: {(error.stdout or '')[-300:]}")
         fresh = kept.with_suffix(f".{os.getpid()}")
         run(
             "tar",
@@ -88,7 +96,7 @@ class Empty:
         (folder / "dev/null").unlink(missing_ok=True)
         run("mknod", "-m", "666", folder / "dev/null", "c", "1", "3")
 
-    def call(self, *command, network=False, check=True, timeout=60):
+    def call(self, *command, network=False, check=True, timeout=200):
         """Run with /proc and /sys of its own name space and, unless ``network``, without any network."""
         spaces = ["--mount", "--pid", "--fork", *([] if network else ["--net"])]
         script = 'mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && exec chroot "$0" "$@"'

@@ -92,7 +92,7 @@ def test_the_timeout_bounds_the_whole_exchange(centre, post, mood):
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no answer in time"):
         post(timeout=Duration(0.5))(BODY)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
 
 
 @pytest.mark.parametrize("mood", ["reset", "vanished"])
@@ -146,8 +146,9 @@ def test_retry_after_is_read_in_both_forms(centre, post, text, seconds):
 
 
 def test_the_other_side_s_clock_is_read(centre, post):
+    before = time.time()
     answer = post()(BODY)
-    assert abs(answer.date / 1000 - time.time()) < 2
+    assert before - 1 <= answer.date / 1000 <= time.time()  # whole seconds
 
 
 def test_a_web_page_is_recognised_and_a_long_answer_is_not_read_to_its_end(centre, post):
@@ -177,11 +178,11 @@ def test_over_tls_the_certificate_is_checked_and_the_timeout_holds(centre, certi
     server = centre._server.socket
     centre._server.socket = context.wrap_socket(server, server_side=True)
     url = f"https://localhost:{centre.port}"
-    stranger = Endpoint(Options(url=url, timeout=Duration(3)))
+    stranger = Endpoint(Options(url=url, timeout=Duration(30)))
     with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
         stranger.post(BODY)
     centre.mood = mood
-    endpoint = Endpoint(Options(url=url, ca=str(cert), timeout=Duration(0.6)))
+    endpoint = Endpoint(Options(url=url, ca=str(cert), timeout=Duration(30 if mood == "ok" else 1)))
     if mood == "ok":
         assert [endpoint.post(BODY).status for _ in range(2)] == [204, 204]
         assert len({port for *_, port in centre.requests}) == 1
@@ -225,7 +226,7 @@ def test_a_certificate_that_expired_keeps_everything_and_is_said_plainly(centre,
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     centre._server.socket = context.wrap_socket(centre._server.socket, server_side=True)
-    endpoint = Endpoint(Options(url=f"https://localhost:{centre.port}", ca=str(cert), timeout=Duration(3)))
+    endpoint = Endpoint(Options(url=f"https://localhost:{centre.port}", ca=str(cert), timeout=Duration(30)))
     with pytest.raises(Unreachable, match="certificate has expired"):
         endpoint.post(BODY)
     assert centre.requests == []
@@ -240,10 +241,10 @@ def test_a_centre_that_speaks_ipv6_only_is_reached():
         listener.listen()
         answer = threading.Thread(target=answer_once, args=(listener,))
         answer.start()
-        endpoint = Endpoint(Options(url=f"http://[::1]:{listener.getsockname()[1]}", timeout=Duration(3)))
+        endpoint = Endpoint(Options(url=f"http://[::1]:{listener.getsockname()[1]}", timeout=Duration(30)))
         assert endpoint.post(BODY).status == 204
         endpoint.close()
-        answer.join(3)
+        answer.join(30)
 
 
 def answer_once(listener):
@@ -263,12 +264,12 @@ def test_a_network_that_swallows_large_bodies_costs_the_timeout_only():
         began = time.monotonic()
         with pytest.raises(Unreachable, match="no answer in time"):
             endpoint.post(bytes(20_000_000))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_an_idle_connection_that_a_router_forgot_costs_one_try(centre, post):
     """Simulated: the connection is open on this side and dead on the other."""
-    send = post(timeout=Duration(0.5))
+    send = post(timeout=Duration(2))
     send(BODY)
     centre.mood = "hang"
     with pytest.raises(Unreachable, match="no answer in time"):
@@ -293,7 +294,7 @@ def test_a_post_under_way_can_be_cut_from_another_thread(centre, post):
     thread.start()
     wait_for(lambda: centre.requests, 5, "the request")
     endpoint.abort()
-    thread.join(2)
+    thread.join(20)
     assert failed
     assert len(centre.requests) == 1
 

@@ -30,7 +30,7 @@ class Resolver:
         self.asked += 1
         mood = self.mood
         if isinstance(mood, threading.Event):
-            mood.wait(15)
+            mood.wait(60)
             mood = socket.gaierror(-3, "Temporary failure in name resolution")
         if isinstance(mood, Exception):
             raise mood
@@ -46,30 +46,33 @@ def resolver(monkeypatch):
         found.mood.set()
 
 
+@pytest.fixture
 def resolving():
-    return sum(thread.name == "resolve" for thread in threading.enumerate())
+    """How many lookups of this test are under way; one of a test before it may still wait for this machine's own resolver."""
+    others = set(threading.enumerate())
+    return lambda: sum(thread.name == "resolve" for thread in set(threading.enumerate()) - others)
 
 
-def test_a_resolver_that_hangs_costs_one_thread_and_only_the_time_it_is_given(resolver):
+def test_a_resolver_that_hangs_costs_one_thread_and_only_the_time_it_is_given(resolver, resolving):
     resolver.mood = threading.Event()
     names = Names()
     began = time.monotonic()
     for _ in range(3):
         with pytest.raises(OSError, match="nobody told the address of centre in time"):
             names.find("centre", 80, 0.1)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert (resolver.asked, resolving()) == (1, 1)
     resolver.mood.set()
     wait_for(lambda: not resolving(), 5, "the end of the lookup")
     resolver.mood = ["127.0.0.1"]
     with pytest.raises(OSError, match="Temporary failure"):  # the answer of the question that hung
-        names.find("centre", 80, 5)
-    assert names.find("centre", 80, 5)[0].address == ("127.0.0.1", 80)
+        names.find("centre", 80, 60)
+    assert names.find("centre", 80, 60)[0].address == ("127.0.0.1", 80)
 
 
 @pytest.fixture
 def endpoint(centre):
-    found = Endpoint(Options(url=f"http://centre:{centre.port}", timeout=Duration(4)))
+    found = Endpoint(Options(url=f"http://centre:{centre.port}", timeout=Duration(6)))
     yield found
     found.close()
 

@@ -217,7 +217,7 @@ def test_it_stops_at_once_though_the_centre_hangs(centre, spool, some_lines):
     spool.put(some_lines(5), 1)
     sender.start()
     wait_for(lambda: centre.requests, 5, "the request")
-    assert sender.stop(2.0)
+    assert sender.stop(8.0)
     assert spool.tally.spooled == 5
 
 
@@ -244,7 +244,7 @@ def test_every_point_arrives_though_the_centre_vanishes_fails_hangs_and_resets(c
         centre.start()
     centre.mood = "ok"
     wait_for(lambda: spool.tally.spooled == 0, 15, "draining")
-    assert sender.stop(2.0)
+    assert sender.stop(8.0)
     tally = spool.tally
     assert set(centre.lines) | {one.line for one in spool.quarantined()} == set(some_lines(sent))
     assert tally.collected == sent == tally.delivered + tally.dropped + tally.quarantined + tally.rejected

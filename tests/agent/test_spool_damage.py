@@ -39,7 +39,7 @@ def run_in_small_disk(folder, script, mount="mount -t tmpfs -o size=12m tmpfs"):
         [*command, sys.executable, "-c", PRELUDE + script, folder],
         capture_output=True,
         text=True,
-        timeout=18,
+        timeout=100,
         env={**os.environ, "PYTHONPATH": f"{ROOT}"},
     )
     assert run.returncode == 0, run.stderr
