@@ -42,7 +42,7 @@ class Mailbox:
     async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - aiosmtpd's name
         self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
         if self.data == "hang":
-            await asyncio.sleep(3)
+            await asyncio.sleep(30)
         return self.data if self.data != "hang" else "250 OK"
 
     def login(self, _server, _session, _envelope, _mechanism, data):
@@ -87,7 +87,7 @@ def serve():
     def start(**settings):
         mailbox = Mailbox()
         controller = Controller(
-            mailbox, hostname="127.0.0.1", port=free_port(), authenticator=mailbox.login, **settings
+            mailbox, hostname="127.0.0.1", port=free_port(), ready_timeout=60, authenticator=mailbox.login, **settings
         )
         controller.start()
         running.append(controller)
@@ -104,7 +104,7 @@ def mailer(port, security="none", **more):
         port=port,
         security=security,
         sender="Pantau <pantau@kota.example>",
-        timeout=Duration(more.pop("timeout", 5)),
+        timeout=Duration(more.pop("timeout", 30)),
         **more,
     )
     return Email("mail", options)
@@ -194,7 +194,7 @@ async def test_a_wrong_password_is_for_good_and_not_shown(serve, tmp_path):
 async def test_answers_are_sorted(serve, rcpt, data, expected):
     mailbox, port = serve()
     mailbox.rcpt, mailbox.data = rcpt, data
-    assert (await outcome(mailer(port, timeout=1)))[0] == expected
+    assert (await outcome(mailer(port, timeout=2 if data == "hang" else 30)))[0] == expected
 
 
 async def test_nobody_at_the_address_means_that_nothing_was_taken():

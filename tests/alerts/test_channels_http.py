@@ -59,21 +59,27 @@ def token(tmp_path):
 
 
 @pytest.fixture
-async def hook(server, token):
-    channel = Webhook("hook", webhook.Options(url=server.url + "/in", token=token, sign=token, timeout=Duration(0.5)))
+def patience(request):
+    """The timeout of the channels: short where an answer never comes, else one that a busy machine does not reach."""
+    return Duration(1 if "hang" in request.node.name else 30)
+
+
+@pytest.fixture
+async def hook(server, token, patience):
+    channel = Webhook("hook", webhook.Options(url=server.url + "/in", token=token, sign=token, timeout=patience))
     yield channel
     await channel.close()
 
 
 @pytest.fixture
-async def bot(server, token):
-    channel = Telegram("bot", telegram.Options(token=token, api=server.url, timeout=Duration(0.5)))
+async def bot(server, token, patience):
+    channel = Telegram("bot", telegram.Options(token=token, api=server.url, timeout=patience))
     yield channel
     await channel.close()
 
 
 async def hang(_request):
-    await asyncio.sleep(2)
+    await asyncio.sleep(60)
     return web.Response()
 
 
@@ -247,7 +253,7 @@ async def test_a_token_that_cannot_be_read_is_tried_again(server, tmp_path):
 
 
 async def test_a_proxy_is_used_when_it_is_written(server, token):
-    channel = Webhook("hook", webhook.Options(url="http://hook.invalid/in", proxy=server.url, timeout=Duration(2)))
+    channel = Webhook("hook", webhook.Options(url="http://hook.invalid/in", proxy=server.url, timeout=Duration(30)))
     assert (await outcome(channel))[0] == "delivered"
     await channel.close()
     assert server.got[0][1]["Host"] == "hook.invalid"
@@ -264,7 +270,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", [*ORDERS, "away", "no_name", "no_url"])
 @pytest.mark.parametrize("kind", ["bot", "hook"])
-async def test_no_error_and_no_log_line_holds_the_token(kind, order, server, token, caplog):
+async def test_no_error_and_no_log_line_holds_the_token(kind, order, server, token, patience, caplog):
     caplog.set_level(0)
     url = {
         "away": f"http://127.0.0.1:{free_port()}",
@@ -273,9 +279,9 @@ async def test_no_error_and_no_log_line_holds_the_token(kind, order, server, tok
     }.get(order, server.url)
     server.orders = [ORDERS[order]] if order in ORDERS else []
     options = (
-        telegram.Options(token=token, api=url, timeout=Duration(0.5))
+        telegram.Options(token=token, api=url, timeout=patience)
         if kind == "bot"
-        else webhook.Options(url=url, token=token, sign=token, timeout=Duration(0.5))
+        else webhook.Options(url=url, token=token, sign=token, timeout=patience)
     )
     channel = Telegram("x", options) if kind == "bot" else Webhook("x", options)
     told, error = await outcome(channel)

@@ -80,7 +80,7 @@ class Receiver:
     async def take(self, request):
         self.got.append(await request.json())
         if self.hold:
-            await asyncio.sleep(1)
+            await asyncio.sleep(60)
         return web.json_response({})
 
 

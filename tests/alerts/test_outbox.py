@@ -39,14 +39,18 @@ async def test_a_problem_and_its_recovery_arrive_once_each_in_order(centre):
     assert first.thread == second.thread
 
 
-async def test_a_message_leaves_within_a_second_of_the_commit(centre):
+async def test_a_message_leaves_within_a_second_of_the_commit(centre, monkeypatch):
+    monkeypatch.setattr("alerts.courier._TICK", 600.0)  # so that nothing but the commit itself can be what sends it
+    sent, took = centre.channels["mail"].sent, []
     async with centre.courier() as courier:
-        await centre.look(UP, DOWN, judge=centre.judge(planned=courier.wake))
-        await asyncio.sleep(0.1)
-        began = asyncio.get_running_loop().time()
-        await centre.look(DOWN, judge=centre.judge(planned=courier.wake))
-        await wait_until(lambda: centre.channels["mail"].sent, seconds=2)
-        assert asyncio.get_running_loop().time() - began < 1
+        judge = centre.judge(planned=courier.wake)
+        for number in range(1, 6):
+            await centre.look(UP, DOWN, subject=f"service/{number}", judge=judge)
+            began = asyncio.get_running_loop().time()
+            await centre.look(DOWN, subject=f"service/{number}", judge=judge)
+            await wait_until(lambda number=number: len(sent) == number)
+            took.append(asyncio.get_running_loop().time() - began)
+    assert min(took) < 1  # a busy machine may be late, but not each time
 
 
 async def test_an_incident_over_before_its_problem_left_is_told_in_one_message(centre):
@@ -158,9 +162,9 @@ async def test_a_dead_channel_does_not_delay_another(centre):
         judge = centre.judge(planned=courier.wake)
         for subject in ("service/a", "service/b", "service/c"):
             await centre.look(DOWN, DOWN, subject=subject, judge=judge)
-        await wait_until(lambda: len(centre.channels["mail"].sent) == 3, seconds=2)
+        await wait_until(lambda: len(centre.channels["mail"].sent) == 3)
         stopping = asyncio.create_task(courier.stop(0.1))
-        await asyncio.wait_for(stopping, 2)
+        await asyncio.wait_for(stopping, 30)
 
 
 async def test_a_slow_recipient_does_not_delay_another_on_the_same_channel(centre):
@@ -169,7 +173,7 @@ async def test_a_slow_recipient_does_not_delay_another_on_the_same_channel(centr
     centre.channels["mail"].script = [gate.wait]
     await centre.look(UP, DOWN, DOWN)
     async with centre.courier():
-        await wait_until(lambda: [to for to, _ in centre.channels["mail"].sent] == ["kabid@kota.example"], seconds=2)
+        await wait_until(lambda: [to for to, _ in centre.channels["mail"].sent] == ["kabid@kota.example"])
         gate.set()
 
 
