@@ -19,6 +19,7 @@ from aiohttp import web
 from alerts.tables import Database
 from collectors.linereader import UNITS
 from collectors.point import Point
+from collectors.points import Points
 from server.buckets import Bucket, Buckets
 from server.clones import Clones
 from server.enrolled import Enrolled
@@ -192,17 +193,18 @@ class Ingest:
         only = self._options.bucket if writer.agent else writer.bucket
         return only in {"", bucket.name}
 
-    async def _keep(
-        self, request: web.Request, writer: Writer, bucket: Bucket, points: Sequence[Point]
-    ) -> Sequence[Rejected]:
+    async def _keep(self, request: web.Request, writer: Writer, bucket: Bucket, read: Points) -> Sequence[Rejected]:
         """Write points; returns what was rejected."""
-        points, foreign = self._writers.allowed(writer, points)
+        hosts = read.hosts()
+        points, foreign = self._writers.allowed(writer, read, hosts)
         if not points:
             return foreign
         if bucket.store is self._buckets.main:
             # a host that writes is alive, whether or not the store takes it: our own trouble must not make hosts look silent
             client = request.headers.get("User-Agent", "")
-            self._seen.note(points, at=self._clock(), address=writer.address, client=client)
+            if writer.agent is not None:
+                hosts = {writer.agent.host: hosts[writer.agent.host]}
+            self._seen.note(hosts, at=self._clock(), address=writer.address, client=client)
         kept, rejected = _without_time(points)
         try:
             written = await bucket.store.write(kept)
@@ -258,7 +260,9 @@ def _precision(query: Mapping[str, str], known: Collection[str], why: str) -> st
 
 def _without_time(points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:
     """Leave out fields named ``time``, which InfluxDB cannot have either; a point that had no other is rejected."""
-    if not any("time" in point.fields for point in points):
+    # no row of a block has such a field
+    others = [point for _, point in points.others] if isinstance(points, Points) else points
+    if not any("time" in point.fields for point in others):
         return points, []
     kept, rejected = [], []
     for point in points:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from collectors.linereader import Decoded, Heads, LineError, decode
+from collectors.linereader import Cache, Decoded, LineError, decode
 from server.ingest_answers import Refused
 from server.ingest_options import Options
 
@@ -28,7 +28,7 @@ class Bodies:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="ingest")
-        self._heads = Heads()
+        self._cache = Cache()
         self.held = 0
 
     async def close(self) -> None:
@@ -90,7 +90,7 @@ class Bodies:
         long: list[LineError] = []
         if len(body) > options.line:
             body, long = _without_long(body, options.line)
-        found = decode(body, precision=precision, now=now, heads=self._heads)
+        found = decode(body, precision=precision, now=now, cache=self._cache)
         if not long:
             return found
         return msgspec.structs.replace(found, errors=sorted([*long, *found.errors], key=lambda error: error.line))

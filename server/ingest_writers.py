@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from alerts.tables import Database
 from collectors.point import Point
+from collectors.points import Points
 from server.clones import HEADER, Clones, fingerprint
 from server.enrolled import Enrolled
 from server.enrolment import AGENT_TOKEN, Agent
@@ -64,17 +65,17 @@ class Writers:
                 403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
             )
 
-    def allowed(self, writer: Writer, points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:
-        """Split points into those that this writer may write, and the rest; Refused for a name that another machine has."""
-        if writer.agent is not None:
+    def allowed(self, writer: Writer, points: Points, hosts: Collection[str]) -> tuple[Sequence[Point], list[Rejected]]:
+        """Split points of ``hosts`` into those that this writer may write, and the rest; Refused for a name that another machine has."""
+        if writer.agent is not None and set(hosts) != {writer.agent.host}:
             return _of_host(points, writer.agent.host)
-        if writer.machine:
-            self._admit_hosts(writer, points)
+        if writer.agent is None and writer.machine:
+            self._admit_hosts(writer, hosts)
         return points, []
 
-    def _admit_hosts(self, writer: Writer, points: Sequence[Point]) -> None:
+    def _admit_hosts(self, writer: Writer, hosts: Collection[str]) -> None:
         """Refuse a machine that writes, by a token that many share, under a name that another one has."""
-        for host in {point.tags.get("host", "") for point in points} - {""}:
+        for host in {*hosts} - {""}:
             if not self.clones.admit(host, writer.machine, at=self._clock(), address=writer.address):
                 raise Refused(403, f"another machine writes as {host}; see pantau-agent doctor")
 

@@ -1,17 +1,15 @@
 """Hosts that wrote: when each was last heard, by the centre's own clock; kept in memory, saved to the table ``host``."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from alerts.tables import Database
-from collectors.point import Point
 from server.state.tables import host
 
 _log: Final = logging.getLogger("pantau.ingest")
-_TAG: Final = "host"
 _NAME_MAX: Final = 255
 _ADDRESS_MAX: Final = 64
 _CLIENT_MAX: Final = 200
@@ -36,9 +34,12 @@ class Seen:
         """Return host -> when it last wrote, in ms since epoch."""
         return {name: row["seen_ms"] for name, row in self._hosts.items()}
 
-    def note(self, points: Iterable[Point], *, at: int, address: str, client: str) -> None:
-        """Take down that these points came in ``at`` (ms); points without a ``host`` tag tell nothing."""
-        for name, newest in _newest(points).items():
+    def note(self, hosts: Mapping[str, int], *, at: int, address: str, client: str) -> None:
+        """Take down that these hosts wrote ``at`` (ms), and the time (ns) of the newest point of each; "" is no host."""
+        for name, time in hosts.items():
+            if not name or len(name) > _NAME_MAX:
+                continue
+            newest = time // 1_000_000
             if name not in self._hosts and len(self._hosts) >= _HOSTS_MAX:
                 self._too_many(name, address)
                 continue
@@ -66,16 +67,6 @@ class Seen:
         except BaseException:
             self._unsaved |= names
             raise
-
-
-def _newest(points: Iterable[Point]) -> Mapping[str, int]:
-    """Return host -> newest time among its points, in ms."""
-    newest: dict[str, int] = {}
-    for point in points:
-        name = point.tags.get(_TAG)
-        if name and len(name) <= _NAME_MAX and point.time > newest.get(name, -(2**63)):
-            newest[name] = point.time
-    return {name: time // 1_000_000 for name, time in newest.items()}
 
 
 def _save(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -17,7 +17,8 @@ import msgspec
 from collectors.point import Point
 from configs.units import Duration, Size
 from server.store import Latest, Range, Series, Spender, StoreUnavailable, Written
-from server.store.embedded_columns import Chunk, chunk, last_writes
+from server.store.embedded_columns import Chunk, last_writes
+from server.store.embedded_encoding import Encoder
 from server.store.embedded_levels import RAW
 from server.store.embedded_settling import Settler, retention
 from server.store.embedded_tables import Tables
@@ -117,20 +118,12 @@ class Embedded:
     def _write(self, waiting: Sequence[Sequence[Point]]) -> list[Written | Exception]:
         """Write batches in one transaction; a batch that cannot be read costs no other batch."""
         tables = self._opened()
-        results: list[Written | Exception] = []
-        columns: dict[str, list[Chunk]] = {}
-        for points in waiting:
-            try:
-                batch = tables.dictionary.encode(points)
-            except TypeError as error:
-                results.append(error)
-                continue
-            for kind, column in batch.columns.items():
-                if column.keys:
-                    columns.setdefault(kind, []).append(chunk(kind, column))
-            results.append(batch.written)
+        results, columns = _encoded(tables.encoder, waiting)
         rows = {kind: last_writes(chunks) for kind, chunks in columns.items()}
-        tables.write({kind: one for kind, one in rows.items() if len(one.key)})
+        if any(len(rows[kind].key) < sum(len(one.key) for one in chunks) for kind, chunks in columns.items()):
+            results, columns = _encoded(tables.encoder, waiting, in_order=True)
+            rows = {kind: last_writes(chunks) for kind, chunks in columns.items()}
+        tables.write(rows)
         return results
 
     async def latest(
@@ -262,3 +255,22 @@ class Embedded:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+
+
+def _encoded(
+    encoder: Encoder, waiting: Sequence[Sequence[Point]], *, in_order: bool = False
+) -> tuple[list[Written | Exception], dict[str, list[Chunk]]]:
+    """Turn batches into columns; a batch that cannot be read costs no other batch."""
+    results: list[Written | Exception] = []
+    columns: dict[str, list[Chunk]] = {}
+    for points in waiting:
+        try:
+            encoded = encoder.encode(points, in_order=in_order)
+        except TypeError as error:
+            results.append(error)
+            continue
+        for kind, one in encoded.chunks:
+            if len(one.key):
+                columns.setdefault(kind, []).append(one)
+        results.append(encoded.written)
+    return results, columns

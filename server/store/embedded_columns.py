@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from server.store.embedded_series import Column
 
-_DTYPES: Final[dict[str, Any]] = {
+DTYPES: Final[dict[str, Any]] = {
     "float": np.float64,
     "integer": np.int64,
     "unsigned": np.uint64,
@@ -35,7 +35,7 @@ def chunk(kind: str, column: Column) -> Chunk:
     values = column.values
     if kind == "string":
         values = [text.encode("utf-8", "backslashreplace").decode() for text in values]
-    dtype = _DTYPES[kind]
+    dtype = DTYPES[kind]
     try:
         array = np.array(values, dtype=dtype)
     except OverflowError:

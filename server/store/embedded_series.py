@@ -3,13 +3,14 @@
 It lives in memory and is written with the points that need it. The writing thread alone changes it; others may read it.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from operator import itemgetter, methodcaller
 from typing import Any, Final, NamedTuple
 
+from collectors.lineparser import RESERVED_TAGS, RefusedLine, parse
 from collectors.lineprotocol import encode
-from collectors.linereader import decode
 from collectors.point import Point, Value
 from server.store import Rejected, Spender, Written
 from server.store.kinds import KINDS, conflict, kind_of, spent
@@ -18,6 +19,10 @@ _ALIASES_MAX: Final = 2_000_000
 _NAMES_MAX: Final = 100_000
 _PLANS_MAX: Final = 50  # shapes of points that a series remembers
 _KEYS_EACH: Final = 20  # fields a series, on average, up to which keys are given
+_PLAIN_NAME: Final = re.compile(
+    r"[!#-+.-<>-\[\]-~-]+"
+)  # printable ASCII but blank, quote, comma, equals sign, backslash
+_PLAIN_MAX: Final = 1_000
 _NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
@@ -140,7 +145,7 @@ class Dictionary:
         """Note that everything fresh is on disk."""
         self.fresh = Fresh([], [], [])
 
-    def encode(self, points: Sequence[Point]) -> Batch:  # noqa: C901 - the hot loop of every write
+    def encode(self, points: Iterable[Point]) -> Batch:  # noqa: C901 - the hot loop of every write
         """Sort points into columns; TypeError when a field holds something else than a Value."""
         columns = {kind: Column() for kind in KINDS.values()}
         # a dict, as a set that keeps its order
@@ -181,6 +186,19 @@ class Dictionary:
             rejected[Rejected("", "", f"max-series-per-database limit exceeded: ({self._limit}) dropped={over}")] = None
         return Batch(columns, Written(written, tuple(rejected)))
 
+    def keys(self, measurement: str, tags: Mapping[str, str], whole: Mapping[str, bool]) -> list[int] | None:
+        """Return the keys of numbers, integers where they are ``whole``; None unless points like that were all taken."""
+        series = self._aliases.get((measurement, *tags.items()))
+        if not isinstance(series, Series):
+            return None
+        fields = self._fields.get(series.measurement, {})
+        keys = [
+            series.keys[name]
+            for name, one in whole.items()
+            if name in series.keys and fields[name].kind == ("integer" if one else "float")
+        ]
+        return keys if len(keys) == len(whole) else None
+
     def _find(self, alias: tuple[object, ...], point: Point) -> Series | Rejected | None:
         """Find or make the series of a point; None when line protocol leaves such a point out."""
         if len(self._aliases) > _ALIASES_MAX:
@@ -195,17 +213,19 @@ class Dictionary:
 
     def _clean(self, point: Point) -> Series | Rejected | None:
         """Find or make the series with the names that any other database would see, after the way through line protocol."""
-        there = decode(encode([Point(point.measurement, point.tags, {"f": True}, 0)]), now=0)
-        if there.errors:
-            return Rejected(point.measurement, "", there.errors[0].why)
-        if not there.points:
-            return None
-        (clean,) = there.points
-        tags = dict(sorted(clean.tags.items()))
-        known = self._known.get((clean.measurement, *tags.items()))
+        if not _is_clean(point):
+            line = encode([Point(point.measurement, point.tags, {"f": True}, 0)]).decode().removesuffix("\n")
+            if not line:
+                return None
+            try:
+                point, _ = parse(line, unit=1, default=0)
+            except RefusedLine as refused:
+                return Rejected(point.measurement, "", refused.why)
+        tags = dict(sorted(point.tags.items()))
+        known = self._known.get((point.measurement, *tags.items()))
         if known is None and len(self._known) >= self._limit:
             return _FULL
-        return known or self._add(clean.measurement, tags)
+        return known or self._add(point.measurement, tags)
 
     def _add(self, measurement: str, tags: Mapping[str, str]) -> Series:
         series = self._remember(Series(len(self._known), measurement, tags))
@@ -255,8 +275,8 @@ class Dictionary:
         if raw not in self._names:
             if len(self._names) >= _NAMES_MAX:
                 self._names.clear()
-            there = decode(encode([Point("m", {}, {raw: True}, 0)]), now=0)
-            self._names[raw] = next((name for point in there.points for name in point.fields), "")
+            line = encode([Point("m", {}, {raw: True}, 0)]).decode().removesuffix("\n")
+            self._names[raw] = _field_name(line) if line else ""
         return self._names[raw]
 
     def _field(self, measurement: str, name: str, kind: str) -> Field:
@@ -313,6 +333,25 @@ class Dictionary:
             if key is not None:
                 groups.setdefault(tuple(series.tags.get(tag, "") for tag in by), []).append(key)
         return dict(sorted(groups.items()))
+
+
+def _is_clean(point: Point) -> bool:
+    """Tell whether line protocol surely gives back measurement and tags as they are."""
+    names = (point.measurement, *point.tags, *point.tags.values())
+    return (
+        all(map(_PLAIN_NAME.fullmatch, names))
+        and point.measurement[0] != "#"
+        and sum(map(len, names)) <= _PLAIN_MAX
+        and RESERVED_TAGS.isdisjoint(point.tags)
+    )
+
+
+def _field_name(line: str) -> str:
+    try:
+        (name,) = parse(line, unit=1, default=0)[0].fields
+    except RefusedLine:
+        return ""
+    return name
 
 
 def _picker(names: Sequence[str], fields: Collection[str]) -> Callable[[Mapping[str, Value]], Iterable[Value]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from server.store import Latest, Range, Series, StoreFull, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
+from server.store.embedded_encoding import Encoder
 from server.store.embedded_file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
 from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
 from server.store.embedded_newest import Newest
@@ -74,6 +75,7 @@ class Tables:
         self.folder = file.with_suffix(".files")
         self.broken = False
         self.dictionary = Dictionary(series)
+        self.encoder = Encoder(self.dictionary)
         self.shelves: dict[str, Shelf] = {}
         # rows written to an hour since the start, and by type how many of an hour lie in the table
         self.writes: Counter[tuple[str, int]] = Counter()

@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
     id: int
     at: int
-    points: list[Point]
+    points: Sequence[Point]
 
 
 class Summary(NamedTuple):

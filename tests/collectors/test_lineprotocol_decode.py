@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.lineprotocol import encode
-from collectors.linereader import Heads, LineError, decode
+from collectors.linereader import Cache, LineError, decode
 from collectors.point import Point, UInt
 
 CASES = Path(__file__).parents[1] / "cases" / "lineprotocol"
@@ -177,12 +177,12 @@ def test_common_lines_are_read_as_odd_ones_are(lines):
 
 def test_heads_that_are_kept_are_bounded_and_read_the_same(monkeypatch):
     monkeypatch.setattr("collectors.linereader._HEADS_MAX", 100)
-    heads = Heads()
+    cache = Cache()
     for turn in range(50):
         body = f"m,t={turn % 7} f=1 1\nm\\ x,t={turn} f=1 1\nm,t=1 f=1 1".encode()
-        assert decode(body, now=0, heads=heads) == decode(body, now=0)
-        assert sum(map(len, heads.known)) <= 100
-    assert heads.known
+        assert decode(body, now=0, cache=cache) == decode(body, now=0)
+        assert sum(map(len, cache.heads)) <= 100
+    assert cache.heads
 
 
 def test_of_a_field_that_stands_twice_in_a_line_the_last_counts():
