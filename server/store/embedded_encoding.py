@@ -101,8 +101,9 @@ class Encoder:
 
     def _learn(self, block: Block) -> None:
         """Remember the keys of heads whose fields were all taken."""
+        whole = dict(zip(block.names, block.whole, strict=True))
         for head in set(block.heads):
-            keys = self._dictionary.keys(head.measurement, head.tags, dict(zip(block.names, block.whole, strict=True)))
+            keys = self._dictionary.keys(head.measurement, head.tags, whole)
             if keys is None:
                 continue
             if not self._left:

@@ -19,7 +19,7 @@ _ALIASES_MAX: Final = 2_000_000
 _NAMES_MAX: Final = 100_000
 _PLANS_MAX: Final = 50  # shapes of points that a series remembers
 _KEYS_EACH: Final = 20  # fields a series, on average, up to which keys are given
-_PLAIN_NAME: Final = re.compile(
+_PLAIN_NAMES: Final = re.compile(
     r"[!#-+.-<>-\[\]-~-]+"
 )  # printable ASCII but blank, quote, comma, equals sign, backslash
 _PLAIN_MAX: Final = 1_000
@@ -338,10 +338,12 @@ class Dictionary:
 def _is_clean(point: Point) -> bool:
     """Tell whether line protocol surely gives back measurement and tags as they are."""
     names = (point.measurement, *point.tags, *point.tags.values())
+    text = "".join(names)
     return (
-        all(map(_PLAIN_NAME.fullmatch, names))
-        and point.measurement[0] != "#"
-        and sum(map(len, names)) <= _PLAIN_MAX
+        all(names)
+        and _PLAIN_NAMES.fullmatch(text) is not None
+        and text[0] != "#"
+        and len(text) <= _PLAIN_MAX
         and RESERVED_TAGS.isdisjoint(point.tags)
     )
 

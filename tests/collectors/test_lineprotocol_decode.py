@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.lineparser import RefusedLine, parse
 from collectors.lineprotocol import encode
 from collectors.linereader import Cache, LineError, decode
 from collectors.point import Point, UInt
@@ -173,6 +174,164 @@ def test_common_lines_are_read_as_odd_ones_are(lines):
     for one, other in zip(quick.points, slow.points, strict=True):
         assert [*map(type, one.fields.values())] == [*map(type, other.fields.values())]
         assert [*one.fields] == [*other.fields]
+
+
+# every kind of number, and what looks like one to a reader that sees no digits
+NUMBERS = [
+    *(
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "1i",
+        "-1i",
+        "007",
+        "007i",
+        "1.",
+        ".5",
+        "-.5",
+        "1.5",
+        "1.5i",
+        "1e5",
+        "1E5",
+        "1e+05",
+        "1e-5",
+        "1e5i",
+    ),
+    *(
+        "e",
+        "1e",
+        "e5",
+        "i",
+        "-i",
+        "i5",
+        "5i5",
+        "1i1",
+        "1ii",
+        "--",
+        "1-1",
+        "1.1.1",
+        ".",
+        "-",
+        "+1",
+        "1u",
+        "-1u",
+        "1_0",
+        "0x1",
+    ),
+    *(
+        "9223372036854775807i",
+        "9223372036854775808i",
+        "-9223372036854775808i",
+        "-9223372036854775809i",
+        "9223372036854775808",
+    ),
+    *(
+        "1e308",
+        "1e309",
+        "1e400",
+        "1" * 30,
+        "NaN",
+        "inf",
+        "t",
+        "true",
+        "T",
+        "tru",
+        "null",
+        "{}",
+        "[]",
+        '"1"',
+        '""',
+        "\u0661",
+    ),
+]
+NAMES = ["f", "g", "i", "ii", "f1", "f2", "1", "e", "time", "a:b", "a}", "{", "ä", "f=", "", "f\t", "a b", "a\\"]
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["m", "n,t=1", "#m", "m,t=", "m,time=1", "ä,ö=ü", ""]),
+        st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NUMBERS)), min_size=1, max_size=3),
+        st.sampled_from(["1", "-1", "", "01", "1x", "9223372036854775806", "9223372036854775807", "9" * 30, "\u0661"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(LINES)
+def test_lines_together_are_read_as_each_alone(lines):
+    check_to_the_letter([f"{head} {','.join(map('='.join, pairs))} {time}" for head, pairs, time in lines])
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_is_read_to_the_letter_among_others_of_its_shape(number):
+    check_to_the_letter(
+        ["m f=1 1", f"m f={number} 2", "m f=3i 3", f"m f=1,g={number} 4", f"m g={number},h=2i 5", f"m g=1,h={number} 6"]
+    )
+
+
+def check_to_the_letter(texts):
+    """Read lines together, by what is and by what is not known of their shapes, and each alone."""
+    points, errors = [], []
+    for number, text in enumerate(texts, 1):
+        odd = text.lstrip(" ")
+        if odd[0] == "#":
+            continue
+        try:
+            points.append(parse(odd, unit=1, default=5)[0])
+        except RefusedLine as refused:
+            errors.append(LineError(number, refused.offset + 1 + len(text) - len(odd), refused.why, odd))
+    cache = Cache()
+    for _ in range(2):
+        read = decode("\n".join(texts).encode(), now=5, cache=cache)
+        assert list(read.points) == points
+        assert [kinds(point) for point in read.points] == [kinds(point) for point in points]
+        assert read.errors == errors
+
+
+def kinds(point):
+    return {name: type(value) for name, value in point.fields.items()}
+
+
+def test_points_keep_the_order_of_their_lines():
+    lines = [f"m{n % 3} f{n % 2}={n}{'i' * (n % 5 == 0)},s={n % 4 or chr(34) + 'x' + chr(34)} {n}" for n in range(60)]
+    read = decode("\n".join(lines).encode(), now=0)
+    assert not read.errors
+    assert len(read.points.blocks) > 5
+    assert read.points.others
+    assert [point.time for point in read.points] == list(range(60))
+    assert read.points[3:5] == list(read.points)[3:5]
+
+
+def test_fields_in_another_order_are_told_apart_by_their_names():
+    body = b"m f1=1,f2=2 1\nm f2=3,f1=4 2\nm f1=5,g=6i 3\nm g=7,f1=8i 4\nm f3=9,g=10i 5"
+    read = decode(body, now=0)
+    assert [point.fields for point in read.points] == [
+        {"f1": 1.0, "f2": 2.0},
+        {"f2": 3.0, "f1": 4.0},
+        {"f1": 5.0, "g": 6},
+        {"g": 7.0, "f1": 8},
+        {"f3": 9.0, "g": 10},
+    ]
+    assert [kinds(point) for point in read.points[2:]] == [
+        {"f1": float, "g": int},
+        {"g": float, "f1": int},
+        {"f3": float, "g": int},
+    ]
+
+
+def test_hosts_are_told_with_their_newest_time():
+    read = decode(b'a,host=x f=1 3\nb,host=x f=1,g=2 9\na,host=y s="t" 5\na f=1 7\nc,host=y f=1 4', now=0)
+    assert read.points.hosts() == {"x": 9, "y": 5, "": 7}
+
+
+def test_shapes_that_are_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr("collectors.linereader._SHAPES_MAX", 10)
+    cache = Cache()
+    for turn in range(50):
+        body = f"m{turn} f=1,{'g' * (turn % 7 + 1)}=2i 1\nm{turn} f=2,{'g' * (turn % 7 + 1)}=3i 1".encode()
+        assert decode(body, now=0, cache=cache) == decode(body, now=0)
+        assert len(cache.shapes) <= 10
+    assert cache.shapes
 
 
 def test_heads_that_are_kept_are_bounded_and_read_the_same(monkeypatch):

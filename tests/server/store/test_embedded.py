@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collectors.lineprotocol import encode
+from collectors.linereader import Cache, decode
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
 from server.store import Aggregate, Range, StoreUnavailable, Written
@@ -288,10 +290,28 @@ class Model:
 STEPS = st.one_of(st.lists(POINTS, min_size=1, max_size=12), st.integers(-5, 5), st.just("restart"))
 
 
+def as_lines(points):
+    """Send points the way clients do, who share what the reader has learned."""
+    return decode(encode(points, unsigned=True), now=0, cache=CACHE).points
+
+
+CACHE = Cache()
+
+
+async def test_of_lines_of_one_time_the_last_counts_whatever_their_fields(make):
+    store = await make()
+    for turn in range(3):
+        body = "m f=1 5\nm f=2,g=1 5\nm g=2,f=3i 5\nm f=4 5\nm f=5,g=6 5\nm f=7 5\nm g=8 5\nm f=9,g=9,h=true 4"
+        await store.write(decode(body.replace("=9", f"={turn}").encode(), now=0, cache=CACHE).points)
+        (latest,) = await store.latest("m", ["f", "g"], since=0)
+        assert (latest.time, latest.fields) == (5, {"f": 7.0, "g": 8.0})
+
+
 @pytest.mark.timeout(300)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("sent", [list, as_lines])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=8), since=st.integers(-5, 5), step=st.integers(1, 4))
-def test_it_holds_what_a_plain_dict_would(tmp_path_factory, steps, since, step):
+def test_it_holds_what_a_plain_dict_would(sent, tmp_path_factory, steps, since, step):
     async def check():
         folder, model = tmp_path_factory.mktemp("model"), Model()
         store = Embedded(AT_ONCE, folder)
@@ -303,7 +323,7 @@ def test_it_holds_what_a_plain_dict_would(tmp_path_factory, steps, since, step):
                 await store.drop_before(one)
                 model.drop_before(one)
             else:
-                written = await store.write(one)
+                written = await store.write(sent(one))
                 assert {(rejected.measurement, rejected.field) for rejected in written.rejected} == model.write(one)
         for measurement in ("m", "n"):
             kinds = {field: kind for (name, field), kind in model.kinds.items() if name == measurement}
