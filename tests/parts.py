@@ -37,6 +37,15 @@ def require_env(name: str, what: str) -> str:
     return path
 
 
+def require_ipv6() -> None:
+    """Skip where the loopback interface has no IPv6."""
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6: sysctl net.ipv6.conf.lo.disable_ipv6=0")
+
+
 def _ports() -> Iterator[int]:
     """Ports that no connection gets by chance and no other worker of this run hands out, each once for a long time."""
     try:

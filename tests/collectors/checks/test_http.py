@@ -1,5 +1,6 @@
 """The http check against nginx: what it says of each answer, case by case."""
 
+import re
 import time
 
 import msgspec
@@ -37,13 +38,13 @@ async def test_phases_are_complete_and_add_up_to_the_time_it_took(run, web):
 async def test_transfer_is_the_phase_that_a_slow_body_lengthens(run, web):
     result = await run("http", url=web.url + "/drip.html", max_body="4KB")
     assert result.phases["transfer"] > 0.5
-    assert result.phases["first_byte"] < 0.3
+    assert result.phases["first_byte"] < result.phases["transfer"]
 
 
 async def test_each_hop_is_recorded_with_its_status_and_time(run, web):
     result = await run("http", url=web.url + "/hop")
-    assert result.facts["hop_1"].startswith(f"301 {web.url}/hop 0.")
-    assert result.facts["hop_2"].startswith(f"302 {web.url}/hop2 0.")
+    assert re.fullmatch(rf"301 {web.url}/hop \d\.\d+.*", result.facts["hop_1"])
+    assert re.fullmatch(rf"302 {web.url}/hop2 \d\.\d+.*", result.facts["hop_2"])
     assert result.facts["url"] == f"{web.url}/"
     assert result.facts["address"] == "127.0.0.1"
 

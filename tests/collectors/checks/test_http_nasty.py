@@ -111,8 +111,8 @@ async def not_gzip(reader, writer):
 async def test_it_is_down_for_the_right_reason_within_its_time(serving, run, talk, reason, detail):
     async with serving(talk) as port:
         before = time.perf_counter()
-        result = await run("http", timeout=1.0, url=f"http://127.0.0.1:{port}/")
-        assert time.perf_counter() - before < 5
+        result = await run("http", timeout=1.0 if reason == "timeout" else 20.0, url=f"http://127.0.0.1:{port}/")
+        assert time.perf_counter() - before < 15
     assert (result.status, result.reason) == ("down", reason), result
     assert detail in result.detail
     assert result.took == pytest.approx(sum(result.phases.values()), abs=1e-9)
@@ -177,7 +177,7 @@ async def test_a_hundred_runs_leave_no_socket_behind(serving, build, now_ms):
         results = [
             result for _ in range(10) for result in await asyncio.gather(*(check.run(now_ms) for _ in range(10)))
         ]
-        await parts.wait_until(lambda: _open_files() <= before, 2, "closing every socket")
+        await parts.wait_until(lambda: _open_files() <= before, 10, "closing every socket")
     assert {result.status for result in results} == {"down"}
 
 

@@ -22,7 +22,7 @@ def _may_ping():
         pytest.skip("no ICMP socket here: widen net.ipv4.ping_group_range or run with CAP_NET_RAW")
 
 
-FAST = {"count": 3, "interval": "20ms", "wait": "500ms"}
+FAST = {"count": 3, "interval": "20ms", "wait": "4s"}
 
 
 @pytest.mark.usefixtures("_may_ping")
@@ -31,7 +31,7 @@ async def test_every_reply_is_counted_and_timed(run, host):
     result = await run("icmp", host=host, ip="4", **FAST)
     facts = result.facts
     assert (result.status, facts["sent"], facts["received"], facts["loss"]) == ("up", 3, 3, 0.0)
-    assert 0 < facts["rtt_min"] <= facts["rtt_avg"] <= facts["rtt_max"] < 0.5
+    assert 0 < facts["rtt_min"] <= facts["rtt_avg"] <= facts["rtt_max"] < 4
     assert facts["jitter"] >= 0
     assert result.took == result.phases["first_byte"] == facts["rtt_avg"]
 

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import time
 
+import parts
 import pytest
 
 from collectors.checks.dial import Dialer
@@ -36,7 +37,7 @@ async def test_a_dialogue_that_goes_as_expected(serving, run):
 async def test_another_answer_is_told_with_what_was_said(serving, run):
     dialogue = [{"expect": "^220"}, {"send": "HELP\r\n", "expect": "^250", "severity": "degraded"}]
     async with serving(mail_server) as port:
-        result = await run("tcp", timeout=0.5, host="localhost", port=port, dialogue=dialogue)
+        result = await run("tcp", timeout=2.0, host="localhost", port=port, dialogue=dialogue)
     assert (result.status, result.reason) == ("degraded", "content")
     assert "500 what?" in result.detail
 
@@ -104,6 +105,7 @@ async def test_no_reply_to_connect_is_unreachable_within_its_time(run):
 
 @pytest.fixture
 def two_families(tmp_path):
+    parts.require_ipv6()
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 dua.example\n::1 dua.example\n")
     return Resolver(hosts=hosts)

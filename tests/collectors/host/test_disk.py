@@ -49,11 +49,11 @@ def full(points):
 async def test_it_tells_of_a_mount_that_hangs_until_it_answers_and_after(collector, host, gate, until, caplog):
     def statvfs(path):
         if path == "/srv/files":
-            gate.wait(15)
+            gate.wait(60)
         return TOLD
 
     table = ROOT + "40 25 0:50 / /srv/files rw - nfs4 nas:/files rw\n41 25 8:2 / /var rw - ext4 /dev/sda2 rw\n"
-    disk = collector("disk", host(table), statvfs, timeout=0.2)
+    disk = collector("disk", host(table), statvfs, timeout=1.0)
     for _ in range(3):
         points = await disk.collect(0)
         assert full(points) == {"/", "/var"}
@@ -76,11 +76,11 @@ async def test_it_tells_of_a_mount_that_hangs_until_it_answers_and_after(collect
 async def test_the_end_of_a_file_server_hides_no_local_disk(collector, host, gate):
     def statvfs(path):
         if path.startswith("/nas"):
-            gate.wait(15)
+            gate.wait(60)
         return TOLD
 
     table = "".join(f"{50 + n} 25 0:{n} / /nas/{n} rw - nfs nas:/{n} rw\n" for n in range(12)) + ROOT
-    disk = collector("disk", host(table), statvfs, timeout=0.2)
+    disk = collector("disk", host(table), statvfs, timeout=1.0)
     for _ in range(2):
         points = await disk.collect(0)
         assert full(points) == {"/"}
@@ -138,15 +138,18 @@ from collectors.host import Roots
 from collectors.host.disk import Disk, Options
 from configs.units import Duration
 async def main():
-    disk = Disk(Options(timeout=Duration(0.3)), Roots(proc=str(folder / "proc")))
-    for step in range(4):
-        if step == 3:
-            os.close(device)
-            await asyncio.sleep(0.2)
+    disk = Disk(Options(timeout=Duration(2)), Roots(proc=str(folder / "proc")))
+    async def look():
         start = time.monotonic()
         points = await disk.collect(0)
         told = {p.tags["path"]: p.fields.get("stuck") for p in points}
-        print(json.dumps({"took": time.monotonic() - start, "told": told}), flush=True)
+        return {"took": time.monotonic() - start, "told": told}
+    for _ in range(3):
+        print(json.dumps(await look()), flush=True)
+    os.close(device)
+    while (found := await look())["told"].get(str(folder / "mnt")) == 1:
+        await asyncio.sleep(0.05)
+    print(json.dumps(found), flush=True)
 asyncio.run(main())
 """
 
@@ -161,7 +164,7 @@ def test_a_real_mount_that_never_answers_is_survived_and_recovers(tmp_path):
         ["unshare", "--mount", sys.executable, "-c", HANGS, tmp_path],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=90,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert run.returncode == 0, run.stderr
@@ -169,8 +172,8 @@ def test_a_real_mount_that_never_answers_is_survived_and_recovers(tmp_path):
     mount = str(tmp_path / "mnt")
     assert [step["told"].get(mount) for step in (first, second, third, after)] == [1, 1, 1, 0]
     assert all("/" in step["told"] for step in (first, second, third, after))
-    assert first["took"] < 2
-    assert max(second["took"], third["took"]) < 0.3
+    assert first["took"] < 10
+    assert max(second["took"], third["took"]) < 2  # it is not waited for again
 
 
 async def test_a_place_that_is_mounted_when_looked_at_is_not_looked_at_and_what_is_mounted_there_is(collector, host):

@@ -22,7 +22,7 @@ OLD = NOW // SECOND - 3600
 @pytest.fixture(scope="module")
 def short():
     """A folder with a short path: Podman takes no more than 50 characters."""
-    with tempfile.TemporaryDirectory(prefix="podman") as folder:
+    with tempfile.TemporaryDirectory(prefix="podman", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
@@ -37,7 +37,7 @@ def engine(short):
     flags += ["--cgroup-manager=cgroupfs", "--events-backend=file"]
 
     def call(*arguments):
-        return subprocess.run([podman, *flags, *arguments], capture_output=True, text=True, timeout=30)
+        return subprocess.run([podman, *flags, *arguments], capture_output=True, text=True, timeout=120)
 
     (folder / "tree/bin").mkdir(parents=True)
     subprocess.run(["cp", busybox, folder / "tree/bin/sh"], check=True)
@@ -78,7 +78,7 @@ async def test_an_engine_tells_of_itself_and_of_what_it_runs(engine):
     assert 0 < memory.fields["usage_percent"] < 100
     state = points["docker_container_status", "layanan"].fields
     assert state["pid"] > 0
-    assert 0 < state["uptime_ns"] < 120 * SECOND
+    assert 0 < state["uptime_ns"] < 600 * SECOND
     ended = points["docker_container_status", "selesai"]
     assert (ended.fields["exitcode"], ended.tags["container_status"]) == (3, "exited")
     assert ("docker_container_cpu", "selesai") not in points
@@ -213,7 +213,7 @@ async def test_an_engine_that_hangs_costs_its_deadline_only(tmp_path, monkeypatc
     began = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
         await Docker(Options(), Roots(run=str(tmp_path))).collect(NOW)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     over.set()
     server.close()
 

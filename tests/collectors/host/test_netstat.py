@@ -21,7 +21,10 @@ def connections():
     """Some connections in several states: established, half closed on either side, waiting."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        six = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6)) if socket.has_ipv6 else None
+        try:
+            six = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+        except OSError:
+            six = None  # this machine has no IPv6
 
         def connect(server=listener):
             near = stack.enter_context(socket.create_connection(server.getsockname()[:2]))
@@ -48,11 +51,12 @@ async def test_netlink_counts_what_proc_lists(connections):
         raise PermissionError("no netlink here")
 
     ways = Netstat(Options(), Roots()), Netstat(Options(), Roots(), refuse)
-    for _ in range(20):  # other programs of this machine open and close connections, too
+    end = time.monotonic() + 40
+    while True:  # other programs of this machine open and close connections, too
         (quick,), (listed,) = [await way.collect(0) for way in ways]
-        if quick == listed:
+        if quick == listed or time.monotonic() > end:
             break
-        time.sleep(0.1)
+        time.sleep(0.01)
     assert quick == listed
     assert quick.fields["tcp_close_wait"] >= 5
     assert quick.fields["tcp_established"] >= 10
@@ -87,14 +91,15 @@ async def test_two_thousand_connections_cost_next_to_nothing():
                 stack.enter_context(socket.create_connection(listener.getsockname()))
                 stack.enter_context(listener.accept()[0])
             collector = Netstat(Options(), Roots())
-            costs = []
+            costs, walks = [], []
             for _ in range(5):
                 start = time.process_time()
                 (point,) = await collector.collect(0)
-                costs.append(time.process_time() - start)
+                middle = time.process_time()
+                assert (await asyncio.to_thread(_listed, "/proc"))[1] >= 4000
+                costs.append(middle - start)
+                walks.append(time.process_time() - middle)
             assert point.fields["tcp_established"] >= 4000
-            assert (await asyncio.to_thread(_listed, "/proc"))[1] >= 4000
-            # a walk through all of them would take longer
-            assert min(costs) < 0.02
+            assert min(costs) < min(walks) / 4  # a walk through all of them takes longer
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
