@@ -195,8 +195,8 @@ def _subject(rule: Rule, tags: Mapping[str, str]) -> str | None:
 
 
 def _measured(rule: Rule, value: float) -> str:
-    limit = f"above {rule.above:g}" if rule.above is not None else f"below {rule.below:g}"
-    return f"{rule.measurement} {rule.field} = {value:g} (limit: {limit})"
+    limit = f"> {rule.above:g}" if rule.above is not None else f"< {rule.below:g}"
+    return f"{rule.measurement} {rule.field} = {value:.5g} (limit {limit})"
 
 
 def _result(

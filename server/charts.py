@@ -16,8 +16,9 @@ _BITS: Final = 8.0
 _MOST_LINES: Final = 12
 _GAP_STEPS: Final = 3
 
-# how far back, and the step that gives about 300 points; never finer than most things are measured
+# how far back, and the step that gives about 300 points; but for the newest, never finer than most things are measured
 SPANS: Final[dict[str, tuple[int, int]]] = {
+    "15m": (900, 10),
     "1h": (3600, 60),
     "6h": (6 * 3600, 60),
     "24h": (24 * 3600, 300),
@@ -25,6 +26,11 @@ SPANS: Final[dict[str, tuple[int, int]]] = {
     "30d": (30 * 86400, 7200),
 }
 DEFAULT_SPAN: Final = "24h"
+
+
+def fitting(age: float) -> str:
+    """Return the span for what is known since ``age`` seconds: the shortest that shows all of it, at most the usual one."""
+    return next((name for name, (length, _) in SPANS.items() if age <= length or name == DEFAULT_SPAN), DEFAULT_SPAN)
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -259,6 +259,13 @@ def _spans(tx: Connection, subjects: Sequence[str], start: int, end: int, now: i
     return {subject: newest_first[::-1] for subject, newest_first in found.items()}
 
 
+def known_since(tx: Connection, subject: str | None = None) -> int | None:
+    """Return when a subject was first looked at, or when the centre first ran; None when never."""
+    ran, seen = select(func.min(monitor_run.c.start_ms)), select(func.min(span.c.start_ms))
+    first: int | None = tx.scalar(ran if subject is None else seen.where(span.c.subject == subject))
+    return first
+
+
 def _first_and_last_looks(tx: Connection, subjects: Sequence[str]) -> dict[str, Stretch]:
     first, last = func.min(span.c.start_ms), func.max(span.c.end_ms)
     query = select(span.c.subject, first, last).where(span.c.subject.in_(subjects), span.c.counts)

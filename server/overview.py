@@ -88,6 +88,10 @@ class Overview:
             title = registered.name or identity
         return Name(subject, kind, identity, part, title, agency.name if agency else "")
 
+    async def running_since(self) -> int | None:
+        """Return when this centre first ran, ms."""
+        return await self._database.read(ledger.known_since)
+
     async def freshness(self) -> Freshness:
         """Tell how current everything is."""
         return await self._database.read(_freshness)
@@ -219,6 +223,7 @@ class Overview:
                 figures=availability.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
                 works=self._works(tx, now, subject),
+                since=ledger.known_since(tx, subject),
             )
 
         return await self._database.read(read)
@@ -258,7 +263,9 @@ class Overview:
 
     def _problem(self, one: Incident) -> Problem:
         name = self.name(one.subject)
-        return Problem(one, name, self._about(one.check, one.subject) if self._about else About(name.title))
+        check = self._checks.get(one.check)
+        about = self._about(one.check, one.subject) if self._about else About(name.title)
+        return Problem(one, name, about, counts=check is None or check.counts)
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:
         worst_first = sorted(opened, key=lambda one: (-incident.rank(one.severity), one.opened))

@@ -55,11 +55,12 @@ class Name(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An incident, whom it is about, and what settings say of such a fault."""
+    """An incident, whom it is about, and what settings say of such a fault; ``counts`` is whether its check speaks for availability."""
 
     incident: Incident
     name: Name
     about: About
+    counts: bool = True
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -119,7 +120,10 @@ class Front(msgspec.Struct, frozen=True):
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """One subject in depth: its checks' states, its days, this month's figures, its incidents, and the work planned on it."""
+    """One subject in depth: its checks' states, its days, this month's figures, its incidents, and the work planned on it.
+
+    ``since`` is when it was first looked at, ms.
+    """
 
     now: Condition
     states: Sequence[tuple[State, Condition]]
@@ -128,6 +132,7 @@ class Detail(msgspec.Struct, frozen=True):
     figures: Figures
     problems: Sequence[Problem]
     works: Sequence[Planned]
+    since: int | None
 
 
 class Story(msgspec.Struct, frozen=True):

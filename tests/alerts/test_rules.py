@@ -68,7 +68,7 @@ async def test_subjects_are_hosts_and_the_parts_that_by_names():
     found, results = await look(DISK, store)
     assert found == {"host/srv-1/path=/var": DEGRADED, "host/srv-1/path=/": UP, "host/srv-2/path=/var": UP}
     assert results[0].reason is Reason.THRESHOLD
-    assert results[0].detail == "disk used_percent = 95 (limit: above 90)"
+    assert results[0].detail == "disk used_percent = 95 (limit > 90)"
     assert results[0].facts == {"used_percent": 95.0}
     assert store.asked == [("disk", ["used_percent"], (NOW - 300_000) * 1_000_000, None)]
 

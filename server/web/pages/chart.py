@@ -30,10 +30,12 @@ class Asked(msgspec.Struct, frozen=True):
         return urlencode(pairs + [(_TAG + tag, value) for tag, value in self.where.items()])
 
 
-def span_of(request: web.Request) -> str:
-    """Return how far back a page looks."""
+def span_of(request: web.Request, since: int | None = None) -> str:
+    """Return how far back a page looks; unless it was asked, only as far as something is known (``since``, ms)."""
     asked = request.query.get("span", "")
-    return asked if asked in SPANS else charts.DEFAULT_SPAN
+    if asked in SPANS:
+        return asked
+    return charts.DEFAULT_SPAN if since is None else charts.fitting((request.app[WEB].parts.clock() - since) / 1000)
 
 
 def asked_of(request: web.Request) -> Asked:

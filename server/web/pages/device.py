@@ -40,5 +40,5 @@ async def show(request: web.Request) -> web.StreamResponse:
         uptime=uptime,
         charts=charts.of_device(row.device.id, port),
         checks=context.parts.checks,
-        span=span_of(request),
+        span=span_of(request, detail.since),
     )

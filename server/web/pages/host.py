@@ -35,5 +35,5 @@ async def show(request: web.Request) -> web.StreamResponse:
         detail=detail,
         charts=charts.of_host(row.name),
         checks=context.parts.checks,
-        span=span_of(request),
+        span=span_of(request, detail.since),
     )

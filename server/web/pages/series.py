@@ -31,7 +31,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         request,
         "series.html",
         unreadable=unreadable,
-        span=span_of(request),
+        span=span_of(request, await context.overview.running_since()),
         asked=choice.asked,
         measurements=choice.measurements,
         fields=choice.fields,

@@ -64,5 +64,5 @@ async def show(request: web.Request) -> web.StreamResponse:
         phased=[(state, phases(state.last_phases)) for state, _ in detail.states if state.last_phases],
         charts=charts.of_service(service.id),
         checks=context.parts.checks,
-        span=span_of(request),
+        span=span_of(request, detail.since),
     )

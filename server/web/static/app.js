@@ -7,6 +7,7 @@
   const SOON = 300;
   const CALM = 8000;
   const PATIENCE = 4000;
+  const UNSEEN = 10000;
   let timer = 0;
   let due = Infinity;
   let fetched = 0;
@@ -76,21 +77,30 @@
     timer = setTimeout(() => { if (document.hidden) { due = Infinity; stale = true; } else refresh(); }, delay);
   }
 
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && stale) { stale = false; plan(0); } });
+  // a browser opens six connections to a host: pages that nobody sees must leave them to the one that is looked at
+  function listenWhileSeen(address) {
+    let source = listen(address);
+    let leaving = 0;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(leaving);
+      if (document.hidden) leaving = setTimeout(() => { source.close(); source = null; }, UNSEEN);
+      else if (!source || stale) { stale = false; source ||= listen(address); plan(0); }
+    });
+    setInterval(() => plan(CALM), 30000);
+    setInterval(() => { if (source?.readyState === EventSource.CLOSED) source = listen(address, false); }, 5000);
+  }
 
-  function listen(address) {
+  function listen(address, first = true) {
     const source = new EventSource(address);
-    let first = true;
     source.onopen = () => { clearTimeout(lost); lost = 0; offline.hidden = true; };
     source.onerror = () => {
       // every failed try to reconnect is an error, too: only the first one starts the clock
       lost ||= setTimeout(() => { offline.textContent = body.dataset.offline; offline.hidden = false; }, PATIENCE);
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(address), 5000);
     };
     source.addEventListener("resync", () => { if (!first) plan(SOON); first = false; });
     for (const name of ["flip", "incident"]) source.addEventListener(name, () => plan(SOON));
     for (const name of ["look", "host"]) source.addEventListener(name, () => plan(Math.max(SOON, fetched + CALM - Date.now())));
-    setInterval(() => plan(CALM), 30000);
+    return source;
   }
 
   function filter(label) {
@@ -120,5 +130,5 @@
 
   fetched = Date.now();
   prepare();
-  if (body.dataset.stream) listen(body.dataset.stream);
+  if (body.dataset.stream) listenWhileSeen(body.dataset.stream);
 })();

@@ -47,6 +47,11 @@
     return dates.format(at) + (span <= 86400 * 8 ? " " + hours.format(at) : "");
   }
 
+  // nobody points at the chart: the newest is what one wants to know
+  function newest(values) {
+    return values.findLast((value) => value !== null && value !== undefined);
+  }
+
   function draw(box, data) {
     const unit = box.dataset.unit;
     const top = Number(box.dataset.top) || null;
@@ -64,10 +69,10 @@
         { ...axis, size: 74, space: 26, values: (_plot, ticks) => ticks.map((tick) => told(tick, unit)) },
       ],
       series: [
-        { label: language === "id" ? "Pukul" : "Time", value: (_plot, time) => (time === null ? "–" : clock(time, 86400 * 7.5)) },
+        { label: language === "id" ? "Pukul" : "Time", value: (_plot, time) => clock(time ?? data.times.at(-1), 86400 * 7.5) },
         ...data.lines.map((line, at) => ({
           label: line.label || line.group || "–", stroke: paint.lines[at % paint.lines.length], width: 1.6,
-          dash: at >= paint.lines.length ? [6, 3] : undefined, points: { size: 4 }, value: (_plot, value) => told(value, unit),
+          dash: at >= paint.lines.length ? [6, 3] : undefined, points: { size: 4 }, value: (_plot, value, _at, here) => told(here === null ? newest(line.values) : value, unit),
         })),
       ],
     };

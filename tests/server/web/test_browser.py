@@ -124,6 +124,9 @@ def test_charts_draw_lines(town, look):
     assert page.locator(".chart-note").count() == 0
     labels = page.locator(".chart-card").nth(3).locator(".u-label").all_inner_texts()
     assert labels[1:] == ["masuk", "keluar"]
+    values = page.locator(".u-value").all_inner_texts()
+    assert "93,1 %" in values, "the newest value is told before anybody points at it"
+    assert "–" not in values
 
 
 def test_without_script_everything_is_there(town, look):
@@ -192,6 +195,29 @@ def test_a_lost_stream_is_said_and_comes_back(tmp_path, served, look):
         page.wait_for_selector("#offline:not([hidden])", timeout=15_000)
         page.context.set_offline(False)
         page.wait_for_selector("#offline", state="hidden", timeout=15_000)
+
+
+def test_a_page_that_nobody_sees_leaves_its_connection_to_others(tmp_path, served, look):
+    show = """(hidden) => {
+      Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with served(tmp_path) as own:
+        page = look(own.url)
+        page.clock.install()
+        page.goto("/")
+        wait_for(lambda: own.parts.feed.listeners == 1, what="the stream")
+        page.evaluate(show, True)
+        page.clock.fast_forward(11_000)
+        said = lambda: own.parts.feed.publish("look", {})  # noqa: E731 - only what is written shows that nobody reads
+        wait_for(lambda: own.call(said) or own.parts.feed.listeners == 0, what="the end of the stream")
+        here = tables.state.c.subject == "service/portal"
+        own.write(update(tables.state).where(here).values(status="down", reason="timeout"))
+        page.evaluate(show, False)
+        wait_for(lambda: own.parts.feed.listeners == 1, what="the stream once more")
+        page.clock.fast_forward(1000)
+        page.wait_for_selector("#row-portal .state.down", timeout=5000)
+        assert page.complaints == []
 
 
 def test_the_switches_of_light_and_language_are_remembered(town, look):

@@ -4,6 +4,7 @@ import html
 import re
 import time
 
+import msgspec
 from sqlalchemy import insert, select, update
 
 from alerts import tables
@@ -308,3 +309,57 @@ async def test_planned_work_is_announced_and_the_public_is_not_told_why(visit):
     assert front.count("ganti penyimpanan") == 2, "neither what was called off nor what is over"
     assert "ganti penyimpanan" not in public
     assert "Masuk Tunggal ASN" not in public, "work on what is not public"
+
+
+async def test_a_page_looks_back_as_far_as_there_is_something_to_see(visit):
+    visitor = await visit("viewer", points=True)
+    for path, age, expected in (
+        ("/services/portal", None, "24h"),
+        ("/services/portal", 60_000, "15m"),
+        ("/services/portal", 40 * 60_000, "1h"),
+        ("/services/portal", 5 * 3_600_000, "6h"),
+        ("/services/portal", 7 * 3_600_000, "24h"),
+        ("/services/portal?span=30d", 60_000, "30d"),
+        ("/services/agenda", None, "24h"),
+        ("/hosts/srv-dinkes-1", 60_000, "15m"),
+        ("/series?measurement=cpu", None, "24h"),
+    ):
+        if age:
+            change = update(own.span).values(start_ms=NOW - age)
+            await visitor.parts.database.write(lambda tx, change=change: tx.execute(change).rowcount)
+        _, text = await visitor.get(path)
+        assert (path, age, re.findall(r'span=(\w+)" aria-current="true"', text)) == (path, age, [expected])
+    change = update(own.monitor_run).values(start_ms=NOW - 60_000)
+    await visitor.parts.database.write(lambda tx: tx.execute(change).rowcount)
+    assert 'span=15m" aria-current="true"' in (await visitor.get("/series?measurement=cpu"))[1]
+
+
+async def test_a_fault_that_leaves_its_service_as_it_is_says_so(visit):
+    visitor = await visit("viewer")
+    moved = update(tables.incident).where(tables.incident.c.id == 40).values(check_id="simpus-tls")
+    await visitor.parts.database.write(lambda tx: tx.execute(moved).rowcount)
+    for path in ("/", "/wall", "/services/simpus", "/incidents", "/incidents/40"):
+        seen = re.sub(r"\s+", " ", words((await visitor.get(path))[1]))
+        assert "simpus-tls · tidak dihitung" in seen, path
+    assert "tidak dihitung" not in words((await visitor.get("/incidents/41"))[1])
+
+
+async def test_who_may_not_acknowledge_is_told_why(visit):
+    for role, told in (("viewer", True), ("operator", False)):
+        visitor = await visit(role)
+        _, text = await visitor.get("/incidents/40")
+        assert ("memerlukan peran operator; peran Anda pengamat" in text) is told
+
+
+async def test_only_web_addresses_become_links(visit):
+    visitor = await visit("viewer")
+    register = visitor.parts.register
+    odd = msgspec.structs.replace(register.services["simpus"], runbook="javascript:alert(1)", url="ldap://direktori")
+    services = {**register.services, "simpus": odd}
+    visitor = await visit("viewer", register=msgspec.structs.replace(register, services=services))
+    _, text = await visitor.get("/services/simpus")
+    assert "javascript:alert(1)" in words(text)
+    assert 'href="javascript' not in text
+    assert 'href="ldap' not in text
+    _, text = await visitor.get("/services/portal")
+    assert 'href="https://portal.example/"' in text
