@@ -101,7 +101,7 @@ class Ingest:
 
     async def write_v2(self, request: web.Request) -> None:
         """Take a write as InfluxDB 2 does, ``?org=&bucket=&precision=``; raises Refused."""
-        with self._bodies.holding() as hold:
+        with self._bodies.memory.request() as hold:
             writer = await self._writers.find(request)
             bucket = self._bucket(request.query, writer)
             why = f"invalid precision; valid precision units are {', '.join(_V2_UNITS[:-1])}, and {_V2_UNITS[-1]}"
@@ -114,7 +114,7 @@ class Ingest:
 
     async def write_v1(self, request: web.Request) -> None:
         """Take a write as InfluxDB 1 does, ``?db=&precision=``, ``u`` and ``p`` (the token) where there is no header."""
-        with self._bodies.holding() as hold:
+        with self._bodies.memory.request() as hold:
             writer = await self._find_v1(request)
             bucket = self._bucket_of_v1(request.query, writer)
             asked = request.query.get("precision", "")

@@ -1,9 +1,7 @@
 """The body of a write: read, unpacked and decoded within limits of size, lines, time and memory, off the event loop."""
 
 import asyncio
-import contextlib
 import zlib
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -12,12 +10,10 @@ from aiohttp import web
 
 from collectors.linereader import Cache, Decoded, LineError, decode
 from server.ingest_answers import Refused
+from server.ingest_memory import Hold, Memory
 from server.ingest_options import Options
 
-Hold = Callable[[int], None]
-
 _SMALL: Final = 4096  # bytes that are read faster than a thread is woken
-_BUSY_RETRY: Final = 2  # seconds
 _MEMBERS: Final = 100  # of one gzip body; clients send one
 _SHOWN_TEXT: Final = 200
 
@@ -29,28 +25,11 @@ class Bodies:
         self._options = options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="ingest")
         self._cache = Cache()
-        self.held = 0
+        self.memory = Memory(options.held)
 
     async def close(self) -> None:
         """Let go of the threads."""
         await asyncio.to_thread(self._threads.shutdown)
-
-    @contextlib.contextmanager
-    def holding(self) -> Iterator[Hold]:
-        """Give a function that books memory for one request; all of it is given back at the end of the block."""
-        booked = 0
-
-        def hold(size: int) -> None:
-            nonlocal booked
-            if self.held > booked and self.held + size > self._options.held:
-                raise Refused(429, "too many writes at once", retry=_BUSY_RETRY)
-            booked += size
-            self.held += size
-
-        try:
-            yield hold
-        finally:
-            self.held -= booked
 
     async def read(self, request: web.Request, precision: str, hold: Hold, now: int) -> Decoded:
         """Read the points of a request; lines without a time get ``now`` (ns). Raises Refused."""
@@ -58,12 +37,13 @@ class Bodies:
         if encoding not in {"identity", "gzip"}:
             raise Refused(400, f"unsupported content encoding {encoding!r}")
         body = await self._received(request, hold)
-        if encoding == "identity" and len(body) <= _SMALL:
-            return self._decode(body, precision, now)
         loop = asyncio.get_running_loop()
         if encoding == "gzip":
             body = await loop.run_in_executor(self._threads, _unpack, body, self._options.unpacked)
-            hold(len(body))
+            hold.take(len(body))
+        await hold.turn(body)
+        if encoding == "identity" and len(body) <= _SMALL:
+            return self._decode(body, precision, now)
         return await loop.run_in_executor(self._threads, self._decode, body, precision, now)
 
     async def _received(self, request: web.Request, hold: Hold) -> bytes:
@@ -77,7 +57,7 @@ class Bodies:
                     size += len(part)
                     if size > limit:
                         raise Refused(413, f"the body is larger than {limit} bytes")
-                    hold(len(part))
+                    hold.take(len(part))
                     parts.append(part)
         except TimeoutError as error:
             raise Refused(408, f"the body did not come within {self._options.patience:.0f} s") from error

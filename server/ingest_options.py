@@ -12,7 +12,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``org`` and ``bucket`` are what clients must name (``bucket`` is the database of ``/write``). ``tokens`` may write for any host;
     hosts that joined (``pantau enrol``) have tokens of their own. ``body`` limits a request as it is sent, ``unpacked`` its text,
     ``lines`` its lines, ``line`` one of them, ``patience`` how long its body may take; ``held`` is the text of all requests that are
-    being worked on: beyond it they are asked to come later.
+    being worked on: beyond it they are asked to come later. What is made of it takes four times as much at most: they take turns.
     """
 
     org: str = "pantau"

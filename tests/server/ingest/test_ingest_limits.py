@@ -13,6 +13,7 @@ import pytest
 from configs.units import Duration, Size
 from server import ingest_body
 from server.ingest_answers import Refused
+from server.ingest_memory import Memory
 from server.store import StoreFull, StoreUnavailable
 
 
@@ -127,6 +128,51 @@ async def test_more_than_can_be_held_is_asked_to_come_later(serve, memory_store,
         assert (await centre.write(b"m f=1\n" * 2000))[0] == 204  # one alone is never too much, and all was given back
 
 
+async def test_big_bodies_take_turns_so_that_their_points_never_take_too_much_at_once(serve, memory_store, options):
+    memory_store.slow = 0.02
+    most = 0
+    async with serve(memory_store, msgspec.structs.replace(options, held=Size(500_000))) as centre:
+        memory = centre.ingest._bodies.memory
+        decode = centre.ingest._bodies._decode
+
+        def noted(*arguments):
+            nonlocal most
+            most = max(most, memory.made)
+            return decode(*arguments)
+
+        centre.ingest._bodies._decode = noted
+        # eight bytes a line: the points take fifty times as much as the text
+        answers = await asyncio.gather(*(centre.write(b"m f=1 1\n" * 1500) for _ in range(30)))
+        assert {status for status, _, _ in answers} == {204}
+        assert len(memory_store.points) == 30 * 1500
+        assert 2_000_000 * 0.5 < most <= 2_000_000
+        assert (await centre.write(b"m f=1 1\n" * 20_000))[0] == 204  # more than fits, but alone
+        assert (memory.held, memory.made) == (0, 0)
+
+
+async def test_who_waits_for_memory_is_served_in_order_and_may_give_up():
+    memory = Memory(1)  # nothing fits beside anything
+    served = []
+
+    async def work(name, body):
+        with memory.request() as hold:
+            await hold.turn(body)
+            served.append(name)
+            await asyncio.sleep(0)
+
+    with memory.request() as first:
+        await first.turn(b"m f=1")
+        tasks = [asyncio.create_task(work(number, b"m f=1\n" * (10 - number))) for number in range(5)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        assert served == []
+    tasks[2].cancel()  # its turn may have come in this very moment
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert served == [0, 3, 4]
+    assert memory.made == 0
+
+
 async def test_a_client_that_goes_away_leaves_nothing_held(serve, memory_store, options):
     async with serve(memory_store, options) as centre:
         host, port = centre.base.removeprefix("http://").split(":")
@@ -136,9 +182,9 @@ async def test_a_client_that_goes_away_leaves_nothing_held(serve, memory_store, 
         )
         writer.write(f"{head}Content-Length: 1000\r\n\r\nm f=1\n".encode())
         await writer.drain()
-        await parts.wait_until(lambda: centre.ingest._bodies.held == 6)
+        await parts.wait_until(lambda: centre.ingest._bodies.memory.held == 6)
         writer.transport.abort()
-        await parts.wait_until(lambda: centre.ingest._bodies.held == 0)
+        await parts.wait_until(lambda: centre.ingest._bodies.memory.held == 0)
         assert memory_store.points == []
 
 
