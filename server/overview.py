@@ -268,8 +268,17 @@ class Overview:
         return Problem(one, name, about, counts=check is None or check.counts)
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:
-        worst_first = sorted(opened, key=lambda one: (-incident.rank(one.severity), one.opened))
-        return [self._problem(one) for one in worst_first]
+        """Sort the worst first; among equals what nobody handles, then what decides the state of its subject, then the oldest."""
+        found = [self._problem(one) for one in opened]
+        return sorted(
+            found,
+            key=lambda one: (
+                -incident.rank(one.incident.severity),
+                one.incident.acked is not None,
+                not one.counts,
+                one.incident.opened,
+            ),
+        )
 
     def _date(self, at: int) -> dt.date:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()

@@ -98,8 +98,11 @@ class Web:
             "freshness": await self.overview.freshness() if stay else None,
         }
         html = self.renderer.render(template, spoken.code, known | context)
-        headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": spoken.code}
-        return web.Response(text=html, status=status, content_type="text/html", headers=headers)
+        headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": spoken.code, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        response = web.Response(text=html, status=status, content_type="text/html", headers=headers)
+        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            response.enable_compression(web.ContentCoding.gzip)
+        return response
 
     def address(self, request: web.Request) -> str:
         """Return the visitor's address, as far as it can be believed."""

@@ -9,7 +9,7 @@ from server.charts import Drawn
 from server.web.language import Language
 
 _WIDTH: Final = 480
-_LEFT: Final = 66
+_LEFT: Final = 86
 _BOTTOM: Final = 180
 _TOP: Final = 12
 _COLOURS: Final = ("#0f8b8d", "#c2620e", "#7b5cd6", "#3b82c4", "#b83280", "#5f8a1f")

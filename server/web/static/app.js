@@ -31,15 +31,25 @@
     return () => { const next = [...fresh.querySelectorAll("a, button")][at]; if (next) next.focus({ preventScroll: true }); };
   }
 
+  function replace(main, fresh) {
+    const focus = keepFocus(main, fresh);
+    const wanted = main.querySelector(".filter input")?.value;
+    main.replaceWith(fresh);
+    focus();
+    body.dispatchEvent(new Event("pantau:page"));
+    prepare();
+    const field = fresh.querySelector(".filter input");
+    if (field && wanted) { field.value = wanted; field.dispatchEvent(new Event("input")); }
+  }
+
   function swap(text) {
     const page = new DOMParser().parseFromString(text, "text/html");
     const parts = [...document.querySelectorAll("[data-live]")];
     const fresh = [...page.querySelectorAll("[data-live]")];
     const missing = parts.length !== fresh.length || parts.some((part, at) => part.id !== fresh[at].id);
-    if (missing && !busy(document.getElementById("main"))) {
-      document.getElementById("main").replaceWith(page.getElementById("main"));
-      body.dispatchEvent(new Event("pantau:page"));
-      prepare();
+    const main = document.getElementById("main");
+    if (missing && !busy(main)) {
+      replace(main, page.getElementById("main"));
       return;
     }
     for (const part of parts) {
@@ -79,11 +89,11 @@
 
   // a browser opens six connections to a host: pages that nobody sees must leave them to the one that is looked at
   function listenWhileSeen(address) {
-    let source = listen(address);
+    let source = document.hidden ? null : listen(address);
     let leaving = 0;
     document.addEventListener("visibilitychange", () => {
       clearTimeout(leaving);
-      if (document.hidden) leaving = setTimeout(() => { source.close(); source = null; }, UNSEEN);
+      if (document.hidden) leaving = setTimeout(() => { source?.close(); source = null; }, UNSEEN);
       else if (!source || stale) { stale = false; source ||= listen(address); plan(0); }
     });
     setInterval(() => plan(CALM), 30000);

@@ -363,3 +363,35 @@ async def test_only_web_addresses_become_links(visit):
     assert 'href="ldap' not in text
     _, text = await visitor.get("/services/portal")
     assert 'href="https://portal.example/"' in text
+
+
+async def test_among_equals_what_nobody_handles_and_what_decides_comes_first(visit):
+    visitor = await visit("viewer")
+    changes = (
+        update(tables.incident)
+        .where(tables.incident.c.id.in_((40, 41, 42, 43)))
+        .values(severity="high", acked_ms=None),
+        update(tables.incident).where(tables.incident.c.id == 40).values(check_id="simpus-tls", opened_ms=1),
+        update(tables.incident).where(tables.incident.c.id == 41).values(acked_ms=NOW, acked_by="sari", opened_ms=2),
+    )
+    await visitor.parts.database.write(lambda tx: [tx.execute(change).rowcount for change in changes])
+    _, text = await visitor.get("/")
+    order = [int(one) for one in re.findall(r'<h3><a href="/incidents/(\d+)">', text)]
+    assert [one for one in order if 40 <= one <= 43] == [43, 42, 40, 41]
+
+
+async def test_pages_are_packed_for_who_can_unpack(visit):
+    visitor = await visit("viewer")
+    answer, text = await visitor.get("/")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert int(answer.headers["Content-Length"]) * 5 < len(text)
+    answer, plain = await visitor.get("/", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in answer.headers
+    assert plain == text
+
+
+async def test_a_wall_of_many_services_is_dense(visit):
+    assert 'class="tiles"' in (await (await visit("viewer")).get("/wall"))[1]
+    services = {f"s{n}": Service(id=f"s{n}", name=f"Layanan {n}", agency="a") for n in range(61)}
+    register = Register(agencies={"a": Agency(id="a", name="Dinas A")}, services=services, hosts={}, hours={})
+    assert 'class="tiles many"' in (await (await visit("viewer", register=register)).get("/wall"))[1]
