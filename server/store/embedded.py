@@ -19,6 +19,7 @@ from configs.units import Duration, Size
 from server.store import Latest, Range, Series, Spender, StoreUnavailable, Written
 from server.store.embedded_columns import Chunk, last_writes
 from server.store.embedded_encoding import Encoder
+from server.store.embedded_forgetting import silent
 from server.store.embedded_levels import RAW
 from server.store.embedded_settling import Settler, retention
 from server.store.embedded_tables import Tables
@@ -30,6 +31,7 @@ _READERS: Final = 4
 _FULL: Final = 1000
 _PAUSE: Final = 1.0
 _SETTLE_EVERY: Final = 10.0
+_FORGET_EVERY: Final = 3600.0
 _NEVER: Final = -(2**63)
 
 
@@ -37,7 +39,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the embedded store.
 
     ``memory`` is what the database may take. ``window`` is how long a write may wait for others to share its transaction;
-    it is not waited for when 1,000 points are there. ``series`` is the most series that are taken, with 20 fields on average.
+    it is not waited for when 1,000 points are there. ``series`` is the most series that are taken, with 20 fields on average;
+    one without values is forgotten within an hour of losing its last.
     ``raw``, ``minutes`` and ``five_minutes`` tell how long values are kept as they came and as roll-ups; those of an hour stay as
     long as anything.
     """
@@ -61,6 +64,7 @@ class Embedded:
         self._clock = clock
         self._settler: Settler | None = None
         self._settling: asyncio.Task[None] | None = None
+        self._forget_at = 0.0
         self._file = folder / "points.duckdb"
         self._tables: Tables | None = None
         self._waiting: list[tuple[Sequence[Point], asyncio.Future[Written]]] = []
@@ -149,7 +153,7 @@ class Embedded:
         return await self._read(lambda tables: tables.tag_values(measurement, tag, where or {}))
 
     async def drop_before(self, time: int) -> None:
-        """Forget points older than ``time`` (ns); their series stay known."""
+        """Forget points older than ``time`` (ns); series that have none left are forgotten within the hour."""
         await self._in(self._writer, lambda: self._opened().drop_before(time))
 
     async def cardinality(self) -> list[Spender]:
@@ -166,7 +170,7 @@ class Embedded:
         return await self._read(work)
 
     async def settle(self, *, everything: bool = False) -> bool:
-        """Settle the newest hour or day that is due and drop what is old by level; tell whether there was any.
+        """Settle the newest hour or day that is due, else drop what is old by level and forget series; tell whether there was any.
 
         ``everything`` takes hours that are still written to as well. The store does this by itself every few seconds.
         """
@@ -187,6 +191,11 @@ class Embedded:
             # a day that is written to just now waits for its roll-ups
             gone[RAW] = min([gone[RAW], *(work.start for work in settler.lacking(gone[RAW], must))])
         self._writer.submit(self._expire, tables, gone).result()
+        if tables.dropped and monotonic() >= self._forget_at:
+            tables.dropped = False
+            self._forget_at = monotonic() + _FORGET_EVERY
+            if found := silent(tables):
+                self._writer.submit(tables.forget, found).result()
         return False
 
     @staticmethod

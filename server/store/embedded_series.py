@@ -111,11 +111,12 @@ class Dictionary:
         self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
         self._known: dict[tuple[object, ...], Series] = {}
         self._series: dict[str, list[Series]] = {}
-        self._sorted: dict[str, list[Series]] = {}
+        self._sorted: dict[str, tuple[list[Series], list[Series]]] = {}
         self._tagged: dict[tuple[str, str, str], list[Series]] = {}
         self._fields: dict[str, dict[str, Field]] = {}
         self._names: dict[str, str] = {}
-        self._field_count = 0
+        self._next_series = self._next_field = 0
+        self._keys_taken = 0
         self.key_count = 0
         self.fresh = Fresh([], [], [])
 
@@ -131,15 +132,17 @@ class Dictionary:
         by_id = {}
         for number, measurement, tags in series:
             by_id[number] = self._remember(Series(number, measurement, tags))
+            self._next_series = max(self._next_series, number + 1)
         names = {}
         for row in fields:
             field = Field(*row)
             names[field.id] = field.name
+            self._next_field = max(self._next_field, field.id + 1)
             self._fields.setdefault(field.measurement, {})[field.name] = field
-        self._field_count = len(names)
         for key, number, field_id in keys:
             by_id[number].keys[names[field_id]] = key
             self.key_count = max(self.key_count, key + 1)
+            self._keys_taken += 1
 
     def saved(self) -> None:
         """Note that everything fresh is on disk."""
@@ -228,7 +231,8 @@ class Dictionary:
         return known or self._add(point.measurement, tags)
 
     def _add(self, measurement: str, tags: Mapping[str, str]) -> Series:
-        series = self._remember(Series(len(self._known), measurement, tags))
+        series = self._remember(Series(self._next_series, measurement, tags))
+        self._next_series += 1
         self.fresh.series.append(series)
         return series
 
@@ -253,7 +257,7 @@ class Dictionary:
                 # line protocol leaves such a value out, so it must not fix a type
                 lasting = False
                 continue
-            if name not in series.keys and self.key_count >= self._keys_limit:
+            if name not in series.keys and self._keys_taken >= self._keys_limit:
                 why = f"max-fields-per-database limit exceeded: ({self._keys_limit})"
                 rejected.append(Rejected(series.measurement, name, why))
                 lasting = False
@@ -282,8 +286,8 @@ class Dictionary:
     def _field(self, measurement: str, name: str, kind: str) -> Field:
         known = self._fields.setdefault(measurement, {})
         if name not in known:
-            known[name] = Field(self._field_count, measurement, name, kind)
-            self._field_count += 1
+            known[name] = Field(self._next_field, measurement, name, kind)
+            self._next_field += 1
             self.fresh.fields.append(known[name])
         return known[name]
 
@@ -292,10 +296,51 @@ class Dictionary:
         if key is None:
             key = series.keys[field.name] = self.key_count
             self.key_count += 1
+            self._keys_taken += 1
             self.fresh.keys.append((key, series.id, field.id))
         return key
 
+    # --- forgetting --------------------------------------------------------------------------------------------------
+
+    def orphans(self, dead: Collection[Series]) -> list[Field]:
+        """Return the fields that no series has any more when these are gone."""
+        gone = {series.id for series in dead}
+        found = []
+        for measurement in {series.measurement for series in dead}:
+            left = {name for series in self._series[measurement] if series.id not in gone for name in series.keys}
+            found += [field for name, field in self._fields.get(measurement, {}).items() if name not in left]
+        return found
+
+    def forget(self, dead: Collection[Series]) -> None:
+        """Forget series, and fields that only they had: their numbers are not given again, a new field may have another type."""
+        orphans = self.orphans(dead)
+        gone = {series.id for series in dead}
+        # new lists and not changed ones: others may read the old ones
+        for measurement in {series.measurement for series in dead}:
+            self._keep(self._series, measurement, gone)
+        for place in {(series.measurement, *pair) for series in dead for pair in series.tags.items()}:
+            self._keep(self._tagged, place, gone)
+        for series in dead:
+            del self._known[series.measurement, *series.tags.items()]
+            self._keys_taken -= len(series.keys)
+        for field in orphans:
+            fields = self._fields[field.measurement]
+            self._fields[field.measurement] = {name: one for name, one in fields.items() if one is not field}
+        self._aliases.clear()
+
+    @staticmethod
+    def _keep(places: dict[Any, list[Series]], place: object, gone: Collection[int]) -> None:
+        left = [series for series in places[place] if series.id not in gone]
+        if left:
+            places[place] = left
+        else:
+            del places[place]
+
     # --- asking ------------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Series]:
+        """Return every series."""
+        return list(self._known.values())
 
     def measurements(self) -> list[str]:
         """Name every measurement, sorted."""
@@ -312,9 +357,10 @@ class Dictionary:
             found = [series for series in min(named, key=len) if series.has(where)]
             return sorted(found, key=lambda series: tuple(series.tags.items()))
         there = self._series.get(measurement, [])
-        known = self._sorted.get(measurement, [])
-        if len(known) != len(there):
-            known = self._sorted[measurement] = sorted(there, key=lambda series: tuple(series.tags.items()))
+        of, known = self._sorted.get(measurement, (there, []))
+        if of is not there or len(known) != len(there):
+            known = sorted(there, key=lambda series: tuple(series.tags.items()))
+            self._sorted[measurement] = there, known
         return [series for series in known if series.has(where)] if where else known
 
     def spenders(self) -> list[Spender]:

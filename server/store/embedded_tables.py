@@ -26,6 +26,7 @@ from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, sh
 from server.store.embedded_newest import Newest
 from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
 from server.store.embedded_series import Dictionary, Fresh
+from server.store.embedded_series import Series as Known
 
 T = TypeVar("T")
 _FORMAT: Final = 3
@@ -81,6 +82,7 @@ class Tables:
         self.writes: Counter[tuple[str, int]] = Counter()
         self.rows: Counter[tuple[str, int]] = Counter()
         self._state = threading.Lock()
+        self.dropped = False
         self._deleted = False
         self._turn = 0
         self._readers: dict[int, int] = {}
@@ -184,6 +186,7 @@ class Tables:
             closed=lambda _, hour: hour + HOUR <= time,
         )
         self._newest.drop_before(time)
+        self.dropped = True
 
     def drop_level(self, level: str, time: int) -> None:
         """Delete files of one level that end before ``time``; raw values older than the last of them are taken no more."""
@@ -192,6 +195,32 @@ class Tables:
             return
         raw_from = max(one.end for one in gone) if level == RAW else None
         self._swap(gone=gone, raw_from=raw_from)
+        self.dropped = True
+
+    def forget(self, silent: Sequence[Known]) -> None:
+        """Forget series that have no value in files, unless the tables have one."""
+        if any(self.dictionary.fresh):
+            self.dropped = True  # a write went wrong; another time
+            return
+        keys = np.array([key for one in silent for key in one.keys.values()], dtype=np.uint32)
+        with self.plain_errors(), self._transaction(self.shelves):
+            self._writer.register("gone", {"id": keys})
+            alive = {
+                key
+                for table in TABLES.values()
+                for (key,) in self._all(f"SELECT DISTINCT key FROM {table} JOIN gone ON key = id")  # noqa: S608 - our own names
+            }
+            dead = [one for one in silent if alive.isdisjoint(one.keys.values())]
+            for table, numbers in (
+                ("keys", [key for one in dead for key in one.keys.values()]),
+                ("series", [one.id for one in dead]),
+                ("fields", [field.id for field in self.dictionary.orphans(dead)]),
+            ):
+                self._writer.register("gone", {"id": np.array(numbers, dtype=np.uint32)})
+                self._writer.execute(f"DELETE FROM {table} USING gone WHERE {table}.id = gone.id")  # noqa: S608 - our own names
+        self.dictionary.forget(dead)
+        self.encoder = Encoder(self.dictionary)
+        self._deleted = True
 
     def give_back(self) -> None:
         """Give the space of deleted rows back to the file system."""

@@ -1,0 +1,27 @@
+"""Series that have no value any more are forgotten, so that names which come and go do not use up the limit of series."""
+
+from typing import Final
+
+import numpy as np
+
+from server.store.embedded_levels import HOUR, plan
+from server.store.embedded_reading import place, within
+from server.store.embedded_series import Series
+from server.store.embedded_tables import Tables
+
+_EVER: Final = 2**62
+
+
+def silent(tables: Tables) -> list[Series]:
+    """Return the series without a value, as one state of the store has it; they may be written to meanwhile."""
+    fresh = {one.id for one in tables.dictionary.fresh.series}
+    series = [(one, list(one.keys.values())) for one in tables.dictionary.all() if one.id not in fresh]
+    alive = np.zeros(tables.dictionary.key_count, dtype=np.bool_)
+    with tables.view() as seen:
+        for kind, known in seen.shelves.items():
+            for part in plan(known, -_EVER, _EVER, HOUR):
+                there = place(kind, part, tables.folder)
+                question = f"SELECT DISTINCT key FROM {there} WHERE {within(part.stretches)}"  # noqa: S608 - our own names
+                keys = seen.cursor.execute(question).fetchnumpy()["key"]
+                alive[keys[keys < len(alive)]] = True
+    return [one for one, keys in series if not alive[keys].any()]
