@@ -8,7 +8,20 @@ from server.overview import Overview
 from server.web import assets, live
 from server.web.auth import need
 from server.web.context import WEB, Parts, Web
-from server.web.pages import buckets, chart, device, front, host, incident, login, public, report, series, service
+from server.web.pages import (
+    account,
+    buckets,
+    chart,
+    device,
+    front,
+    host,
+    incident,
+    login,
+    public,
+    report,
+    series,
+    service,
+)
 from server.web.render import Renderer
 from server.web.security import add_headers, guard
 
@@ -62,6 +75,8 @@ def _routes() -> list[web.RouteDef]:
         web.get("/hosts/{name}", need("viewer", host.show)),
         web.get("/devices", need("viewer", device.listing)),
         web.get("/devices/{id}", need("viewer", device.show)),
+        web.get("/account", need("viewer", account.show)),
+        web.post("/account", need("viewer", account.change)),
         web.get("/incidents", need("viewer", incident.listing)),
         web.get("/incidents/{id}", need("viewer", incident.show)),
         web.post("/incidents/{id}/ack", need("operator", incident.acknowledge)),

@@ -18,7 +18,7 @@ PASSWORD = "rahasia-sekali-1"
 STAFF = (
     *("/", "/wall", "/services/simpus", "/services/portal?span=1h", "/hosts", "/hosts/srv-dinkes-1?span=6h"),
     *("/devices", "/devices/sw-03?port=Gi0%2F3&span=6h", "/incidents", "/incidents/40", "/reports"),
-    *("/series", "/series?measurement=disk&field=used_percent&span=6h", "/status"),
+    *("/series", "/series?measurement=disk&field=used_percent&span=6h", "/status", "/account", "/buckets"),
 )
 
 # the contrast of WCAG 2.2 between each text and what lies behind it

@@ -24,6 +24,7 @@ STAFF = (
     "/incidents",
     "/incidents/40",
     "/series",
+    "/account",
 )
 
 

@@ -32,6 +32,7 @@ PAGES = {
     "/series?measurement=disk&field=used_percent&tag.host=srv-dinkes-1": "/var",
     "/buckets": "dari 1.000 deret terpakai",
     "/status": "Gangguan saat ini",
+    "/account": "Ganti kata sandi",
     "/login?next=/": None,
 }
 NOW = 1_780_561_800_000  # of the town: 4 June 2026, 15:30 WIB
