@@ -113,7 +113,7 @@ class Part(NamedTuple):
     """
 
     level: str
-    files: tuple[str, ...]
+    files: tuple[File, ...]
     overruled: bool
     stretches: Sequence[Stretch]
 
@@ -123,7 +123,7 @@ class _Picks:
 
     def __init__(self) -> None:
         self.stretches: dict[tuple[str, int, bool], list[Stretch]] = {}
-        self.files: dict[tuple[str, int, bool], dict[str, None]] = {}
+        self.files: dict[tuple[str, int, bool], dict[File, None]] = {}
 
     def add(self, level: str, start: int, end: int, file: File | None = None, *, overruled: bool = False) -> None:
         """Add a stretch; a roll-up in a wide file may be overruled by that in a narrow one, so each width is a place."""
@@ -137,7 +137,7 @@ class _Picks:
         else:
             known.append((start, end))
         if file:
-            self.files.setdefault(where, {})[file.name] = None
+            self.files.setdefault(where, {})[file] = None
 
     def parts(self) -> list[Part]:
         return [

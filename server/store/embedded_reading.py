@@ -4,85 +4,156 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.store import Aggregate, Range, Series
 from server.store.embedded_columns import Chunk
-from server.store.embedded_levels import RAW, Part, Shelf, Stretch, plan
+from server.store.embedded_held import Block, Held, Name, cut, form
+from server.store.embedded_levels import RAW, ROLLED, Part, Shelf, Stretch, plan
 from server.store.embedded_series import Dictionary
+from server.store.embedded_windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
 
 TABLES: Final = {kind: f"{kind}_points" for kind in KINDS.values()}
-Columns = dict[str, NDArray[Any]]
+Column = NDArray[Any]
+Columns = dict[str, Column]
 # runs a statement over a table "wanted" with these columns
 Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
 _EVER: Final = 2**63 - 1
+_SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
 # a window starts at a whole multiple of the step, also before 1970
 _WINDOW: Final = "time - ((time % $step) + $step) % $step"
 # every place gives the same columns, a raw value as a roll-up of one
 ROLL_UP: Final = "n, low, high, total, last, last_time"
 _ONE: Final = "1 AS n, value AS low, value AS high, {total} AS total, value AS last, time AS last_time"  # as in ROLL_UP
-_AGGREGATES: Final = {
-    Aggregate.MEAN: "sum(total) / sum(n)",
-    Aggregate.MIN: "min(low)",
-    Aggregate.MAX: "max(high)",
+_JOINED: Final = {
+    "n": "CAST(sum(n) AS DOUBLE) AS n",
+    "low": "CAST(min(low) AS DOUBLE) AS low",
+    "high": "CAST(max(high) AS DOUBLE) AS high",
+    "total": "sum(total) AS total",
     # of several series that are equally new the greatest counts, as in InfluxDB
-    Aggregate.LAST: "arg_max(last, (last_time, last))",
-    Aggregate.SUM: "sum(total)",
-    Aggregate.COUNT: "sum(n)",
+    "last": "arg_max(last, (last_time, last)) AS last",
+    "last_time": "max(last_time) AS last_time",
 }
-_LAST_ALONE: Final = "arg_max(last, last_time)"  # three times as fast
+_LAST_ALONE: Final = "arg_max(last, last_time) AS last"  # three times as fast
 _RANGE: Final = f"""
-    SELECT grp, {_WINDOW} AS moment, CAST({{value}} AS DOUBLE) AS value
-    FROM ({{rows}}) GROUP BY grp, moment"""  # noqa: S608 - our own names
-# differences are taken as {exact}: a double would round counters beyond 2^53, an unsigned would underflow
-_RATE: Final = f"""
-    WITH lasts AS (
-        SELECT grp, key, {_WINDOW} AS moment, CAST(arg_max(last, last_time) AS {{exact}}) AS value
-        FROM ({{rows}}) GROUP BY grp, key, moment),
-    changes AS (
-        SELECT grp, moment, value - lag(value) OVER series AS change, moment - lag(moment) OVER series AS span
-        FROM lasts WINDOW series AS (PARTITION BY key ORDER BY moment))
-    SELECT grp, moment, sum(CAST(change AS DOUBLE) / (CAST(span AS DOUBLE) / 1e9)) AS value
-    FROM changes WHERE change >= 0 GROUP BY grp, moment"""  # noqa: S608 - our own names
+    SELECT {{group}}, {_WINDOW} AS moment, {{columns}}
+    FROM ({{rows}}) GROUP BY {{group}}, moment"""  # noqa: S608 - our own names
+_HELD: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
 _LATEST: Final = """
     SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
     FROM ({rows}) GROUP BY key HAVING max(last_time) >= $since"""
 
 
+class _Question(NamedTuple):
+    """What is asked for: some keys of one type, each with the number of its group."""
+
+    kind: str
+    keys: Column
+    groups: Column
+    aggregate: Aggregate
+    step: int
+
+
 def over_time(
-    query: Range, dictionary: Dictionary, shelves: Mapping[str, Shelf], ask: Ask, folder: Path
+    query: Range, dictionary: Dictionary, shelves: Mapping[str, Shelf], ask: Ask, folder: Path, held: Held
 ) -> list[Series]:
     """Answer ``Store.range``; ValueError when the aggregate does not suit the field's type."""
     kind = dictionary.fields(query.measurement).get(query.field)
-    groups = dictionary.groups(query.measurement, query.field, query.where, query.by)
-    if kind is None or not groups:
+    labels = dictionary.groups(query.measurement, query.field, query.where, query.by)
+    if kind is None or not labels:
         return []
     require_suited(query, kind)
-    keys = [key for members in groups.values() for key in members]
+    keys = np.array([key for members in labels.values() for key in members], dtype=np.uint32)
+    groups = np.repeat(np.arange(len(labels), dtype=np.uint32), [len(members) for members in labels.values()])
+    question = _Question(kind, keys, groups, query.aggregate, query.step)
     parts = plan(shelves[kind], query.start, query.end, query.step)
-    rows = _rows(kind, parts, query.aggregate, folder, keys)
+    rows = _found(question, parts, ask, folder, held)
     if not rows:
         return []
-    grouped = np.repeat(np.arange(len(groups), dtype=np.uint32), [len(members) for members in groups.values()])
-    statement = _statement(query.aggregate, kind, rows, alone=len(keys) == len(groups))
-    answer = ask(statement, {"step": query.step}, {"key": np.array(keys, dtype=np.uint32), "grp": grouped})
-    order = np.lexsort((answer["moment"], answer["grp"]))
-    moments, values = answer["moment"][order].tolist(), answer["value"][order].tolist()
-    edges = np.searchsorted(answer["grp"][order], np.arange(len(groups) + 1)).tolist()
+    group, moments, values = windows(query.aggregate, rows)
+    edges = np.searchsorted(group, np.arange(len(labels) + 1)).tolist()
     return [
         Series(
             dict(zip(query.by, label, strict=True)),
-            moments[edges[index] : edges[index + 1]],
-            values[edges[index] : edges[index + 1]],
+            moments[edges[index] : edges[index + 1]].tolist(),
+            values[edges[index] : edges[index + 1]].tolist(),
         )
-        for index, label in enumerate(groups)
+        for index, label in enumerate(labels)
         if edges[index] < edges[index + 1]
     ]
+
+
+def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> Columns:
+    """Return rows of all parts: of roll-ups in files those in memory, which are read into it first; else what SQL joins."""
+    kind, keys, groups, aggregate, step = question
+    size = len(keys) * form(kind, NEEDED[aggregate]).itemsize if kind != "string" else 0
+    rolled = [part for part in parts if part.level != RAW]
+    found = []
+    if size * sum(file.width // ROLLED[part.level] for part in rolled for file in part.files) <= held.limit // _SHARE:
+        found = _remembered(question, rolled, ask, folder, held)
+        parts = [part for part in parts if part.level == RAW]
+    if parts:
+        alone = len(keys) == groups[-1] + 1
+        statement = _statement(aggregate, _rows(kind, parts, aggregate, folder, keys.tolist()), alone=alone)
+        found.append(ask(statement, {"step": step}, {"key": keys, "grp": groups}))
+    return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
+
+
+def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> list[Columns]:
+    """Return the roll-ups of each part from memory."""
+    _, keys, groups, aggregate, step = question
+    needed = NEEDED[aggregate]
+    names = [(file.name, key, needed) for part in parts for file in part.files for key in keys.tolist()]
+    blocks = held.blocks(names, lambda missing: _read(question, parts, missing, ask, folder))
+    answers = []
+    for part in parts:
+        count = len(part.files) * len(keys)
+        mine, blocks = blocks[:count], blocks[count:]
+        rows, lengths = np.concatenate(mine), [len(block) for block in mine]
+        there = np.zeros(len(rows), dtype=np.bool_)
+        for start, end in part.stretches:
+            there |= (rows["time"] >= start) & (rows["time"] < end)
+        answer = {name: rows[name][there] for name in needed}
+        answer["moment"] = rows["time"][there] // step * step
+        answer["grp"] = np.repeat(np.tile(groups, len(part.files)), lengths)[there]
+        if aggregate is Aggregate.RATE:
+            answer["key"] = np.repeat(np.tile(keys, len(part.files)), lengths)[there]
+        answers.append(answer)
+    return answers
+
+
+def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask: Ask, folder: Path) -> list[Block]:
+    """Read blocks from files in one statement."""
+    needed = NEEDED[question.aggregate]
+    columns = ", ".join(_HELD.get(name, name) for name in ("time", *needed))
+    keys = np.unique(np.array([key for _, key, _ in names], dtype=np.uint32))
+    among = f"WHERE key = {keys[0]}" if len(keys) == 1 else "JOIN wanted USING (key)"
+    wanted = {name for name, _, _ in names}
+    files = [
+        sorted((file for file in part.files if file.name in wanted), key=lambda file: file.start) for part in parts
+    ]
+    selects = [
+        f"SELECT {number} AS part, key, {columns} FROM {files_list(folder / file.name for file in some)} {among}"  # noqa: S608 - our own names
+        for number, some in enumerate(files)
+        if some
+    ]
+    answer = ask(" UNION ALL ".join(selects), {}, {"key": keys})
+    rows = np.empty(len(answer["key"]), dtype=form(question.kind, needed))
+    for name in ("time", *needed):
+        rows[name] = answer[name]
+    numbers: dict[str, int] = {}
+    places = np.zeros(len(rows), dtype=np.int64)
+    for number, some in enumerate(files):
+        # files of one part do not overlap
+        mine = answer["part"] == number
+        places[mine] = len(numbers) - 1 + np.searchsorted([file.start for file in some], rows["time"][mine], "right")
+        numbers |= {file.name: place for place, file in enumerate(some, len(numbers))}
+    return cut(rows, places, answer["key"].astype(np.int64), [(numbers[name], key) for name, key, _ in names])
 
 
 def newest(kind: str, keys: Sequence[int], since: int, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
@@ -107,12 +178,12 @@ def text(path: Path, *, wild: bool = True) -> str:
     return "'" + plain.replace("'", "''") + "'"
 
 
-def _statement(aggregate: Aggregate, kind: str, rows: str, *, alone: bool) -> str:
-    """Return the question for one type of field; ``alone`` when no group has two series."""
-    if aggregate is Aggregate.RATE:
-        return _RATE.format(rows=rows, exact="DOUBLE" if kind == "float" else "HUGEINT")
-    value = _LAST_ALONE if alone and aggregate is Aggregate.LAST else _AGGREGATES[aggregate]
-    return _RANGE.format(rows=rows, value=value)
+def _statement(aggregate: Aggregate, rows: str, *, alone: bool) -> str:
+    """Return the question that joins rows to one of each window; ``alone`` when no group has two series."""
+    rate = aggregate is Aggregate.RATE
+    joined = {**_JOINED, "last": _LAST_ALONE} if alone or rate else _JOINED
+    columns = ", ".join(joined[name] for name in NEEDED[aggregate])
+    return _RANGE.format(rows=rows, columns=columns, group="grp, key" if rate else "grp")
 
 
 def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path, keys: Sequence[int]) -> str:
@@ -139,7 +210,7 @@ def place(kind: str, part: Part, folder: Path) -> str:
     """Return where the rows of a part are: the table, or files without what the table overrules."""
     if not part.files:
         return TABLES[kind]
-    files = files_list([folder / name for name in part.files])
+    files = files_list([folder / file.name for file in part.files])
     return f"({not_overruled(TABLES[kind], files, part.stretches)})" if part.overruled else files
 
 

@@ -22,6 +22,7 @@ from server.store import Latest, Range, Series, StoreFull, StoreUnavailable
 from server.store.embedded_columns import Chunk, Marks
 from server.store.embedded_encoding import Encoder
 from server.store.embedded_file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
+from server.store.embedded_held import Held
 from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
 from server.store.embedded_newest import Newest
 from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
@@ -54,6 +55,7 @@ _SCHEMA: Final = (
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
 _TRIES: Final = 3
+_HELD: Final = 16  # such a part of the memory is for roll-ups that were asked for lately
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
 
@@ -71,7 +73,7 @@ class Tables:
     """
 
     def __init__(self, file: Path, *, memory: int, series: int) -> None:
-        """Open or create the file; ``memory`` is what DuckDB may take, in bytes, ``series`` the limit of series."""
+        """Open or create the file; ``memory`` is what rows in memory may take, in bytes, ``series`` the limit of series."""
         self.file = file
         self.folder = file.with_suffix(".files")
         self.broken = False
@@ -84,12 +86,13 @@ class Tables:
         self._state = threading.Lock()
         self.dropped = False
         self._deleted = False
+        self._held = Held(memory // _HELD)
         self._turn = 0
         self._readers: dict[int, int] = {}
         self._gone: list[tuple[int, str]] = []
         with self.plain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._writer = connect(file, memory)
+            self._writer = connect(file, memory - self._held.limit)
         try:
             with self.plain_errors():
                 self._load()
@@ -429,7 +432,9 @@ class Tables:
 
     def range(self, query: Range) -> list[Series]:
         """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-        return self._answer(lambda seen: over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder))
+        return self._answer(
+            lambda seen: over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder, self._held)
+        )
 
     def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
         """See ``Store.tag_values``."""

@@ -96,7 +96,7 @@ POINTS = points([*VALUES])
 STEPS = st.one_of(
     st.lists(POINTS, min_size=10, max_size=30),
     st.lists(POINTS, min_size=1, max_size=5),
-    st.sampled_from(["hours", "all", "all", "restart"]),
+    st.sampled_from(["hours", "all", "all", "restart", "held", "not held"]),
     st.sampled_from([0.0, 0.001, 0.01, 1.0]),  # how much a roll-up must save
     MOMENTS,
 )
@@ -125,11 +125,11 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
     async def check():
         folder, plain = tmp_path_factory.mktemp("levels"), Plain()
         store = Embedded(AT_ONCE, folder)
-        worth = pytest.MonkeyPatch()
+        patches = pytest.MonkeyPatch()
         for step in steps:
             match step:
                 case float():
-                    worth.setattr("server.store.embedded_settling._WORTH", step)
+                    patches.setattr("server.store.embedded_settling._WORTH", step)
                 case "restart":
                     await store.close()
                     store = Embedded(AT_ONCE, folder)
@@ -137,6 +137,8 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
                     await settle_all(store)
                 case "hours":
                     await settle_hours(store)
+                case "held" | "not held":
+                    hold(patches, step)
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
@@ -145,9 +147,14 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
                     plain.write(step)
             await same(store, plain, questions)
         await store.close()
-        worth.undo()
+        patches.undo()
 
     asyncio.run(check())
+
+
+def hold(patches, how):
+    """Let roll-ups be asked for in memory, or joined by the database as those of a great question."""
+    patches.setattr("server.store.embedded_reading._SHARE", 4 if how == "held" else 10**9)
 
 
 async def same(store, plain, questions):
@@ -171,7 +178,7 @@ MINUTES = MOMENTS.map(lambda moment: moment // (60 * S) * 60 * S)
 NUMBERS = points(["f", "i", "u", "b"])  # texts have no roll-ups
 STEPS_OF_RETENTION = st.one_of(
     st.lists(NUMBERS, min_size=5, max_size=20),
-    st.sampled_from(["all", "all", "restart"]),
+    st.sampled_from(["all", "all", "restart", "held", "not held"]),
     MOMENTS.map(lambda moment: moment // HOUR * HOUR),
 )
 
@@ -191,6 +198,7 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
     async def check():
         folder, plain = tmp_path_factory.mktemp("retention"), Plain()
         store = Embedded(options, folder)
+        patches = pytest.MonkeyPatch()
         await store.open()
         for step in steps:
             match step:
@@ -200,6 +208,8 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
                     await store.open()
                 case "all":
                     await settle_all(store)
+                case "held" | "not held":
+                    hold(patches, step)
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
@@ -214,6 +224,7 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
                     plain.write(point for point in step if point.time >= oldest)
             await same(store, plain, asked)
         await store.close()
+        patches.undo()
 
     asyncio.run(check())
 

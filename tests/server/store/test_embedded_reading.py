@@ -24,14 +24,14 @@ async def test_a_question_sees_each_row_once_though_rows_go_into_files_meanwhile
         else:
             await settle_all(store)
 
-    def between(query, dictionary, shelves, ask, folder):
+    def between(query, dictionary, shelves, ask, *more):
         def asking(*question):
             asks.append(question)
             if len(asks) <= exchanges:
                 asyncio.run_coroutine_threadsafe(exchange(), loop).result()
             return ask(*question)
 
-        return over_time(query, dictionary, shelves, asking, folder)
+        return over_time(query, dictionary, shelves, asking, *more)
 
     monkeypatch.setattr("server.store.embedded_tables.over_time", between)
     assert await counted(store) == {T: sum(range(60)), T + HOUR: sum(range(60, 90))}
