@@ -33,7 +33,7 @@ async def states(commands, **options):
 
 
 def alive(pid):
-    """Whether a process runs; a zombie is one that nobody buried."""
+    """The state of a process, "" when it is gone; a zombie is one that nobody buried."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except FileNotFoundError:
@@ -83,16 +83,17 @@ async def test_one_that_says_nothing_tells_its_complaint(plugin):
 async def test_one_that_does_not_end_is_killed_with_all_it_started_though_it_ignores_sigterm(plugin, tmp_path, until):
     script = f"trap '' TERM HUP INT; sleep 60 & echo $! $$ > {tmp_path}/pids; wait; wait; sleep 60"
     began = time.monotonic()
-    told = await states({"a": (plugin("a", script),)}, deadline=Duration(0.5))
-    assert time.monotonic() - began < 3
-    assert told["a"] == {"state": 3, "service_output": "no end within 0.5 s"}
-    for pid in (tmp_path / "pids").read_text().split():
-        await until(lambda pid=pid: alive(pid) == "", what="the end")
+    told = await states({"a": (plugin("a", script),)}, deadline=Duration(2))
+    assert time.monotonic() - began < 20
+    assert told["a"] == {"state": 3, "service_output": "no end within 2 s"}
+    child, own = (tmp_path / "pids").read_text().split()
+    await until(lambda: alive(own) == "", what="the end")
+    await until(lambda: alive(child) in {"", "Z"}, what="the end of its child")  # to be buried by init, if there is one
 
 
 async def test_one_that_closes_its_output_and_runs_on_is_killed_too(plugin, tmp_path, until):
     script = f"echo $$ > {tmp_path}/pid; echo OK; exec >&- 2>&-; sleep 60"
-    told = await states({"a": (plugin("a", script),)}, deadline=Duration(0.5))
+    told = await states({"a": (plugin("a", script),)}, deadline=Duration(2))
     assert told["a"]["state"] == 3
     await until(lambda: alive((tmp_path / "pid").read_text().strip()) == "", what="the end")
 
@@ -101,13 +102,13 @@ async def test_what_one_leaves_behind_does_not_hold_its_answer_back(plugin, tmp_
     began = time.monotonic()
     told = await states({"a": (plugin("a", f"sleep 60 & echo $! > {tmp_path}/pid; echo OK; exit 1"),)})
     assert told["a"] == {"state": 1, "service_output": "OK"}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     await until(lambda: alive((tmp_path / "pid").read_text().strip()) in {"", "Z"}, what="the end")
 
 
 @pytest.mark.parametrize("flood", ["yes", "head -c 10000000 /dev/zero", "yes >&2 & exec yes"])
 async def test_a_flood_is_cut_off(plugin, flood):
-    told = await states({"a": (plugin("a", flood),)}, max_output=Size(10_000), deadline=Duration(3))
+    told = await states({"a": (plugin("a", flood),)}, max_output=Size(10_000), deadline=Duration(30))
     assert told["a"] == {"state": 3, "service_output": "wrote more than 10000 bytes"}
 
 
@@ -121,13 +122,17 @@ async def test_output_that_is_no_text_and_too_many_figures_are_bounded(plugin):
 async def test_many_runs_leave_no_zombie_and_no_open_file(plugin):
     ended = plugin("a", "exit 0")
     await states({str(number): (ended,) for number in range(10)})
-    files = len(list(Path("/proc/self/fd").iterdir()))
+    files, before = len(list(Path("/proc/self/fd").iterdir())), zombies()
     for _ in range(3):
         await states({str(number): (ended,) for number in range(10)})
-    assert len(list(Path("/proc/self/fd").iterdir())) == files
-    mine = f" {os.getpid()} "
-    stats = [text for one in Path("/proc").glob("[0-9]*") if (text := read(one / "stat"))]
-    assert not [text for text in stats if mine in text[:60] and ") Z " in text]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
+    assert zombies() <= before
+
+
+def zombies():
+    """Children of this process that it has not buried."""
+    stats = {one.name: read(one / "stat").rpartition(")")[2].split() for one in Path("/proc").glob("[0-9]*")}
+    return {pid for pid, stat in stats.items() if stat[:2] == ["Z", str(os.getpid())]}
 
 
 def read(path):

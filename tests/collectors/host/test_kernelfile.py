@@ -19,7 +19,7 @@ def test_no_file_is_left_open_when_reading_fails(tmp_path):
     for _ in range(5):
         with pytest.raises(IsADirectoryError):
             kernelfile.text(str(tmp_path), "")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_bytes_that_are_no_utf8_survive(tmp_path):

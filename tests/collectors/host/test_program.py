@@ -21,8 +21,12 @@ def gone(until):
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return True
         # a zombie of a test without an init that reaps is as good as gone
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return stat.rpartition(")")[2].split()[0] == "Z"
 
     async def wait(pid):
         await until(lambda: asyncio.to_thread(ended, pid))
@@ -35,23 +39,23 @@ def shell(script):
 
 
 async def test_it_tells_output_complaints_and_exit_code():
-    ended = await run(shell("echo out; echo err >&2; exit 3"), seconds=5)
+    ended = await run(shell("echo out; echo err >&2; exit 3"), seconds=60)
     assert (ended.code, ended.out, ended.err) == (3, "out\n", "err\n")
     assert ended.complaint() == "err"
 
 
 async def test_the_complaint_of_a_silent_program_is_its_exit_code():
-    assert (await run(shell("exit 7"), seconds=5)).complaint() == "exit code 7"
+    assert (await run(shell("exit 7"), seconds=60)).complaint() == "exit code 7"
 
 
 async def test_it_runs_in_the_c_locale_and_without_input():
-    ended = await run(shell("cat; echo $LC_ALL $PWD"), seconds=5)
+    ended = await run(shell("cat; echo $LC_ALL $PWD"), seconds=60)
     assert ended.out == "C /\n"
 
 
 async def test_a_missing_program_is_told_by_name():
     with pytest.raises(FileNotFoundError, match="no-such-program") as caught:
-        await run(("no-such-program",), seconds=5)
+        await run(("no-such-program",), seconds=60)
     assert caught.value.errno == errno.ENOENT
 
 
@@ -59,8 +63,8 @@ async def test_one_that_hangs_is_killed_with_its_children(tmp_path, gone):
     file = tmp_path / "pids"
     began = time.monotonic()
     with pytest.raises(TimeoutError, match="no end within"):
-        await run(shell(f"trap '' TERM; sleep 60 & echo $! > {file}; echo $$ >> {file}; sleep 60"), seconds=0.3)
-    assert time.monotonic() - began < 3
+        await run(shell(f"trap '' TERM; sleep 60 & echo $! > {file}; echo $$ >> {file}; sleep 60"), seconds=2)
+    assert time.monotonic() - began < 20
     for pid in file.read_text().split():
         await gone(int(pid))
 
@@ -68,25 +72,25 @@ async def test_one_that_hangs_is_killed_with_its_children(tmp_path, gone):
 async def test_what_it_leaves_behind_is_killed_and_not_waited_for(tmp_path, gone):
     file = tmp_path / "pid"
     began = time.monotonic()
-    ended = await run(shell(f"sleep 60 & echo $! > {file}; echo done"), seconds=10)
+    ended = await run(shell(f"sleep 60 & echo $! > {file}; echo done"), seconds=50)
     assert (ended.code, ended.out) == (0, "done\n")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     await gone(int(file.read_text()))
 
 
 async def test_endless_output_is_cut_and_the_program_killed():
     began = time.monotonic()
     with pytest.raises(OSError, match="wrote more than 100000 bytes") as caught:
-        await run(shell("yes"), seconds=10, most=100_000)
+        await run(shell("yes"), seconds=50, most=100_000)
     assert caught.value.errno == errno.EFBIG
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 async def test_endless_output_can_be_cut_and_what_came_first_be_kept():
     began = time.monotonic()
-    ended = await run(shell("yes"), seconds=10, most=1001, cut=True)
+    ended = await run(shell("yes"), seconds=50, most=1001, cut=True)
     assert (ended.code, ended.out) == (-9, "y\n" * 500 + "y")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 async def test_endless_complaints_are_dropped_until_the_deadline():
@@ -97,7 +101,7 @@ async def test_endless_complaints_are_dropped_until_the_deadline():
 async def test_one_that_closes_its_output_and_goes_on_is_killed(tmp_path, gone):
     file = tmp_path / "pid"
     with pytest.raises(TimeoutError):
-        await run(shell(f"echo $$ > {file}; exec >&- 2>&-; sleep 60"), seconds=0.3)
+        await run(shell(f"echo $$ > {file}; exec >&- 2>&-; sleep 60"), seconds=2)
     await gone(int(file.read_text()))
 
 
@@ -122,8 +126,8 @@ async def test_a_cancelled_reading_leaves_nothing(tmp_path, gone, until):
 
 
 async def test_thirty_runs_leave_no_open_files():
-    await run(shell("true"), seconds=5)
+    await run(shell("true"), seconds=60)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(30):
-        await run(shell("echo x"), seconds=5)
+        await run(shell("echo x"), seconds=60)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
