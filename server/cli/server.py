@@ -19,8 +19,11 @@ def add(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from server.app import serve  # noqa: PLC0415 - loads every library of the centre; the other commands do without
+    # they load every library of the centre; the other commands do without
+    from server.app import serve  # noqa: PLC0415
+    from server.web.security import fault_of_ours  # noqa: PLC0415
 
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiohttp.server").addFilter(fault_of_ours)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return asyncio.run(serve(read(arguments.settings)))

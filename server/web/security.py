@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from server.web.auth import recall
@@ -41,6 +42,11 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("%s %s failed", request.method, request.path)
         return await _error_page(request, web.HTTPInternalServerError.status_code)
+
+
+def fault_of_ours(record: logging.LogRecord) -> bool:
+    """Filter of aiohttp's log: who sends what is no HTTP gets 400, and cannot fill the log with it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _error_page(request: web.Request, status: int) -> web.Response:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from alerts import tables
 from server.web import auth, live
+from server.web.security import fault_of_ours
 
 PASSWORD = "rahasia-sekali-1"
 FORM = "application/x-www-form-urlencoded"
@@ -90,6 +91,20 @@ async def test_a_visitor_who_leaves_in_the_middle_of_a_form_is_no_error(visit, c
     await asyncio.sleep(0.1)
     assert (await visitor.get("/status"))[0].status == 200
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("line", [b"GET /\xff HTTP/1.1", b"nonsense", b"GET /?" + b"x" * 9000 + b" HTTP/1.1"])
+async def test_what_is_no_http_does_not_fill_the_log(visit, caplog, line):
+    visitor = await visit()
+    wire = logging.getLogger("aiohttp.server")
+    wire.addFilter(fault_of_ours)
+    try:
+        assert (await raw(visitor, line + b"\nHost: x\n\n"))[0] == 400
+        assert not caplog.records
+        wire.error("a fault", exc_info=ValueError("ours"))
+        assert len(caplog.records) == 1
+    finally:
+        wire.removeFilter(fault_of_ours)
 
 
 async def test_a_note_holds_what_can_be_seen(visit):

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from alerts import tables
 from alerts.about import About
+from collectors.point import Point
 from server import maintenance
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
@@ -396,3 +397,17 @@ async def test_a_wall_of_many_services_is_dense(visit):
     services = {f"s{n}": Service(id=f"s{n}", name=f"Layanan {n}", agency="a") for n in range(61)}
     register = Register(agencies={"a": Agency(id="a", name="Dinas A")}, services=services, hosts={}, hours={})
     assert 'class="tiles many"' in (await (await visit("viewer", register=register)).get("/wall"))[1]
+
+
+async def test_a_tag_of_very_many_values_is_typed_and_not_picked(visit):
+    visitor = await visit("viewer")
+    many = [
+        Point("sensor", {"id": f"n{n:04d}", "room": "a"}, {"value": 1.0}, (NOW - 1000) * 1_000_000) for n in range(501)
+    ]
+    await visitor.parts.store.write(many)
+    _, text = await visitor.get("/series?measurement=sensor&field=value&tag.id=n0007")
+    assert re.search(r'<input id="tag-1" name="tag.id" value="n0007"\s+placeholder="501 nilai, misalnya n0000"', text)
+    assert re.search(r'<select id="tag-2" name="tag.room"', text)
+    address = html.unescape(re.search(r'data-chart="([^"]+)"', text)[1])
+    drawn = await (await visitor.client.get(address)).json()
+    assert len(drawn["lines"]) == 1
