@@ -131,9 +131,9 @@ def test_a_key_is_not_longer_than_influxdb_allows(tags):
     ids=lambda body: body[:8],
 )
 def test_hostile_bodies_are_read_in_linear_time(body):
-    start = time.perf_counter()
+    start = time.thread_time()
     read = decode(body, now=0)
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 15  # quadratic time would be minutes
     assert read.errors
 
 
@@ -363,9 +363,9 @@ def test_a_million_common_fields_take_about_a_second():
 
 
 def _seconds(body):
-    start = time.perf_counter()
+    start = time.thread_time()
     decode(body, now=0)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 @pytest.fixture(scope="module")
@@ -395,22 +395,9 @@ def test_it_means_what_a_real_influxdb_stores(influxdb):
 
 @pytest.mark.real
 def test_it_refuses_what_a_real_influxdb_2_refuses(tmp_path):
-    binary = parts.require_env("PANTAU_TEST_INFLUXD2", "InfluxDB 2.7")
-    port = parts.free_port()
-    paths = [
-        "--bolt-path",
-        tmp_path / "bolt",
-        "--engine-path",
-        tmp_path / "engine",
-        "--sqlite-path",
-        tmp_path / "sqlite",
-    ]
-    command = [binary, "--http-bind-address", f"127.0.0.1:{port}", *paths, "--reporting-disabled"]
-    with parts.daemon(command, port=port, log=tmp_path / "log"):
-        base = f"http://127.0.0.1:{port}/api/v2"
-        owner = {"username": "u", "password": "password", "org": "o", "bucket": "b", "token": "t"}
-        urlopen(Request(f"{base}/setup", data=json.dumps(owner).encode())).close()
-        write = Request(f"{base}/write?org=o&bucket=b", headers={"Authorization": "Token t"})
+    with parts.influxdb2(tmp_path / "influx") as (base, token):
+        authorized = {"Authorization": f"Token {token.read_text().strip()}"}
+        write = Request(f"{base}/api/v2/write?org=pantau&bucket=pantau", headers=authorized)
         for case in ACCEPTED:
             write.data = case["line"].encode()
             assert _refusal(write)[0] in {204, 422}  # 422: read, but of another type than before

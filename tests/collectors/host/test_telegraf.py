@@ -53,18 +53,24 @@ def by_series(points):
 
 @pytest.fixture
 def theirs(tmp_path):
+    """Let Telegraf read this machine."""
     telegraf = require_env("PANTAU_TEST_TELEGRAF", "Telegraf")
     out = tmp_path / "out.lp"
     settings = tmp_path / "telegraf.conf"
     settings.write_text(SETTINGS.replace("{out}", str(out)))
-    with daemon([telegraf, "--config", settings], log=tmp_path / "telegraf.log"):
-        wait_for(lambda: out.exists() and "io_util" in out.read_text(), 15, "a second reading")
-    return by_series(decode(out.read_bytes().rpartition(b"\n")[0], now=0).points)
+
+    def read():
+        out.unlink(missing_ok=True)
+        with daemon([telegraf, "--config", settings], log=tmp_path / "telegraf.log"):
+            wait_for(lambda: out.exists() and "io_util" in out.read_text(), 15, "a second reading")
+        return by_series(decode(out.read_bytes().rpartition(b"\n")[0], now=0).points)
+
+    return read
 
 
 @pytest.fixture
-def ours(collector, theirs):
-    """Read right after Telegraf."""
+def ours(collector):
+    """Read it ourselves, to be asked right after Telegraf."""
 
     async def twice():
         names = [name for name in (*DEFAULT, "netstat", "nstat") if name != "container"]  # which it does not know
@@ -76,10 +82,24 @@ def ours(collector, theirs):
             await asyncio.sleep(0.5)
         return points
 
-    return by_series(asyncio.run(twice()))
+    return lambda: by_series(asyncio.run(twice()))
+
+
+def agreeing(theirs, ours, compare):
+    """Compare the two; other programs of this machine change it between their moments, but not each of five times."""
+    for _ in range(4):
+        try:
+            return compare(theirs(), ours())
+        except AssertionError:
+            continue
+    return compare(theirs(), ours())
 
 
 def test_series_fields_and_types_are_telegrafs(theirs, ours):
+    agreeing(theirs, ours, same_names)
+
+
+def same_names(theirs, ours):
     loops = [s for s in theirs if s[0] == "diskio" and re.match("loop|ram", dict(s[1:])["name"])]
     assert set(ours) == set(theirs) - set(loops)
     if not Path("/run/utmp").exists():
@@ -94,6 +114,10 @@ def test_series_fields_and_types_are_telegrafs(theirs, ours):
 
 
 def test_values_are_telegrafs(theirs, ours):
+    agreeing(theirs, ours, near_values)
+
+
+def near_values(theirs, ours):
     mem, tmem = ours["mem",], theirs["mem",]
     for name in ("total", "commit_limit", "swap_total", "huge_page_size", "vmalloc_total", "high_total"):
         assert mem[name] == tmem[name], name

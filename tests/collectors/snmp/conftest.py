@@ -91,7 +91,7 @@ def options(tmp_path, deaf_port):
             "id": "sw-1",
             "address": "127.0.0.1",
             "port": deaf_port,
-            "timeout": Duration(0.3),
+            "timeout": Duration(2),
             "retries": 1,
             "interval": Duration(10),
         }
@@ -239,7 +239,7 @@ class Snmpd:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not log.exists() or "NET-SNMP version" not in log.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"snmpd did not start: {log.read_text() if log.exists() else ''}")
@@ -248,7 +248,7 @@ class Snmpd:
     def stop(self, how=signal.SIGKILL) -> None:
         if self.process is not None:
             os.killpg(self.process.pid, how)
-            self.process.wait(10)
+            self.process.wait(60)
             (self.folder / "log").unlink()
             self.process = None
 

@@ -79,7 +79,7 @@ async def test_answers_that_are_more_than_the_engine_reads_are_asked_for_in_part
 async def test_answers_that_are_lost_for_their_length_are_asked_for_in_parts(agent, options):
     device = await agent(switch())
     device.fate = lambda _, __, repetitions: b"" if repetitions == 24 else None  # asyncio sends nothing then
-    poller = Device(options(port=device.port, timeout=Duration(0.1)))
+    poller = Device(options(port=device.port, timeout=Duration(0.5)))
     for _ in range(2):
         polled = await poller.poll(NOW)
         assert (polled.result.status, polled.result.detail) == (Status.UP, "")

@@ -65,7 +65,11 @@ async def test_it_reads_system_and_interfaces(snmpd, options, settings):
 @pytest.mark.parametrize(
     ("settings", "reason", "detail"),
     [
-        ({"community": "salah"}, Reason.SNMP_SILENT, "no answer, asked 2 times (or to another community)"),
+        (
+            {"community": "salah", "timeout": Duration(0.3)},
+            Reason.SNMP_SILENT,
+            "no answer, asked 2 times (or to another community)",
+        ),
         ({**V3, "user": "siapa"}, Reason.SNMP_AUTH, "wrong user or key"),
         ({**V3, "auth_key": "salahsalah"}, Reason.SNMP_AUTH, "wrong user or key"),
         ({**V3, "auth": "MD5"}, Reason.SNMP_AUTH, "wrong user or key"),
@@ -96,7 +100,7 @@ async def test_a_port_where_nobody_listens_is_told_from_silence(options):
 
 
 async def test_one_who_listens_and_never_answers_is_silent(options):
-    result = (await look(options())).result
+    result = (await look(options(timeout=Duration(0.3)))).result
     assert (result.status, result.reason) == (Status.DOWN, Reason.SNMP_SILENT)
     assert result.detail == "127.0.0.1: no answer, asked 2 times (or to another community)"
 
@@ -105,7 +109,7 @@ async def test_no_secret_is_in_what_a_device_that_does_not_answer_is_told_of(snm
     secrets = {"community": "rahasia-komunitas", "auth_key": "rahasia-masuk", "priv_key": "rahasia-sandi"}
     keys = {key: secrets[key] for key in ("auth_key", "priv_key")}
     told = [
-        repr(await look(options(port=port, **given)))
+        repr(await look(options(port=port, timeout=Duration(0.3), **given)))
         for port in (snmpd.port, deaf_port, parts.free_port(socket.SOCK_DGRAM))
         for given in ({"community": secrets["community"]}, {**V3, **keys}, {**V3, "auth_key": secrets["auth_key"]})
     ]
@@ -177,7 +181,7 @@ async def relayed(port, fate):
 @pytest.mark.parametrize("settings", [{}, V3], ids=["v2c", "v3"])
 async def test_lost_packets_are_asked_for_again(snmpd, options, settings):
     async with relayed(snmpd.port, lambda number: None if number % 4 == 0 else 0) as port:
-        polled = await look(options(port=port, timeout=Duration(0.2), **settings))
+        polled = await look(options(port=port, timeout=Duration(0.3), retries=3, interval=Duration(60), **settings))
     assert polled.result.status is Status.UP
     assert len(polled.points) > 1
 
@@ -186,7 +190,7 @@ async def test_lost_packets_are_asked_for_again(snmpd, options, settings):
 async def test_late_answers_are_not_taken_for_others(snmpd, options, settings):
     straight = await look(options(port=snmpd.port, **settings))
     async with relayed(snmpd.port, lambda number: 0.25 if number % 5 == 0 else 0) as port:
-        polled = await look(options(port=port, timeout=Duration(0.2), retries=3, **settings))
+        polled = await look(options(port=port, timeout=Duration(0.2), retries=3, interval=Duration(60), **settings))
     assert polled.result.status is Status.UP
 
     def steady(points):
@@ -198,7 +202,7 @@ async def test_late_answers_are_not_taken_for_others(snmpd, options, settings):
 
 async def test_a_device_that_stops_answering_in_the_middle_keeps_what_came(snmpd, options):
     async with relayed(snmpd.port, lambda number: 0 if number < 9 else None) as port:
-        polled = await look(options(port=port, timeout=Duration(0.1)))
+        polled = await look(options(port=port, timeout=Duration(0.5)))
     assert (polled.result.status, polled.result.reason) == (Status.DEGRADED, Reason.LOSS)
     assert len(polled.points) > 1
 
@@ -218,5 +222,4 @@ async def test_two_hundred_polls_leave_no_socket_behind(snmpd, options):
         assert (await secret.poll(now())).result.status is Status.UP
         await Device(wrong).poll(now())
         await Device(closed if number % 10 else silent).poll(now())
-    await asyncio.sleep(0.01)
-    assert descriptors() <= before
+    await parts.wait_until(lambda: descriptors() <= before, what="the end of every socket")
