@@ -17,7 +17,7 @@ from server.store.kinds import KINDS, conflict, kind_of, spent
 
 _ALIASES_MAX: Final = 2_000_000
 _NAMES_MAX: Final = 100_000
-_PLANS_MAX: Final = 50  # shapes of points that a series remembers
+_PLANS_MAX: Final = 20_000  # shapes of points: 20 MB
 _KEYS_EACH: Final = 20  # fields a series, on average, up to which keys are given
 _PLAIN_NAMES: Final = re.compile(
     r"[!#-+.-<>-\[\]-~-]+"
@@ -39,17 +39,18 @@ class Column:
 
 
 class Part(NamedTuple):
-    """The fields of one type in a shape of point: their keys, and how to take their values out."""
+    """The fields of one type in a shape of point, and how to take their values out."""
 
     kind: str
-    keys: list[int]
+    names: list[str]
     pick: Callable[[Mapping[str, Value]], Iterable[Value]]
 
 
 class Plan(NamedTuple):
-    """Where the fields of one shape of point (names and types) go, those that go nowhere, and whether it is always so."""
+    """Where the fields of one shape of point (measurement, names and types) go, those that go nowhere, and whether it is always so."""
 
     parts: list[Part]
+    names: frozenset[str]
     rejected: tuple[Rejected, ...]
     lasting: bool
 
@@ -57,14 +58,13 @@ class Plan(NamedTuple):
 class Series:
     """One measurement with one set of tags; ``keys`` gives the number of each of its fields."""
 
-    __slots__ = ("id", "keys", "measurement", "plans", "tags")
+    __slots__ = ("id", "keys", "measurement", "tags")
 
     def __init__(self, number: int, measurement: str, tags: Mapping[str, str]) -> None:
         self.id = number
         self.measurement = measurement
         self.tags = tags
         self.keys: dict[str, int] = {}
-        self.plans: dict[tuple[object, ...], Plan] = {}
 
     def has(self, where: Mapping[str, str]) -> bool:
         """Tell whether the series has exactly these tag values; "" asks for a tag to be absent."""
@@ -110,6 +110,7 @@ class Dictionary:
         self.oldest = -(2**63)
         self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
         self._known: dict[tuple[object, ...], Series] = {}
+        self._plans: dict[tuple[object, ...], Plan] = {}
         self._series: dict[str, list[Series]] = {}
         self._sorted: dict[str, tuple[list[Series], list[Series]]] = {}
         self._tagged: dict[tuple[str, str, str], list[Series]] = {}
@@ -160,7 +161,7 @@ class Dictionary:
                 continue
             fields = point.fields
             alias = (point.measurement, *point.tags.items())
-            series = self._aliases.get(alias)
+            series = self._known.get(alias) or self._aliases.get(alias)
             if series is None:
                 series = self._find(alias, point)
             if not isinstance(series, Series):
@@ -168,18 +169,18 @@ class Dictionary:
                 if series and series is not _FULL:
                     rejected.update((Rejected(series.measurement, name, series.why), None) for name in fields)
                 continue
-            shape = (*fields, *map(type, fields.values()))
-            plan = series.plans.get(shape)
-            if plan is None:
+            shape = (series.measurement, *fields, *map(type, fields.values()))
+            plan = self._plans.get(shape)
+            if plan is None or not series.keys.keys() >= plan.names:
                 plan = self._plan(series, fields)
-                if plan.lasting and len(series.plans) < _PLANS_MAX:
-                    series.plans[shape] = plan
-            for kind, keys, pick in plan.parts:
+                if plan.lasting:
+                    self._remember_plan(shape, plan)
+            for kind, names, pick in plan.parts:
                 column = columns[kind]
-                column.keys += keys
+                column.keys += [series.keys[name] for name in names]
                 column.values += pick(fields)
                 column.stamps.append(point.time)
-                column.counts.append(len(keys))
+                column.counts.append(len(names))
             if plan.rejected:
                 rejected.update(dict.fromkeys(plan.rejected))
             written += bool(plan.parts)
@@ -191,7 +192,8 @@ class Dictionary:
 
     def keys(self, measurement: str, tags: Mapping[str, str], whole: Mapping[str, bool]) -> list[int] | None:
         """Return the keys of numbers, integers where they are ``whole``; None unless points like that were all taken."""
-        series = self._aliases.get((measurement, *tags.items()))
+        alias = (measurement, *tags.items())
+        series = self._known.get(alias) or self._aliases.get(alias)
         if not isinstance(series, Series):
             return None
         fields = self._fields.get(series.measurement, {})
@@ -209,8 +211,8 @@ class Dictionary:
         found: Series | Rejected | None = self._known.get((point.measurement, *sorted(point.tags.items())))
         if found is None:
             found = self._clean(point)
-        # names of refused series are not kept: they may be many
-        if found is not _FULL:
+        # names of refused series are not kept: they may be many; nor is what is found without, which most are
+        if found is not _FULL and alias not in self._known:
             self._aliases[alias] = found
         return found
 
@@ -245,7 +247,7 @@ class Dictionary:
 
     def _plan(self, series: Series, fields: Mapping[str, Value]) -> Plan:
         taken: dict[str, list[str]] = {}
-        keys: dict[str, list[int]] = {}
+        names: dict[str, list[str]] = {}
         rejected = []
         lasting = True
         for raw, value in fields.items():
@@ -268,11 +270,12 @@ class Dictionary:
                 lasting = False
                 continue
             taken.setdefault(kind, []).append(raw)
-            keys.setdefault(kind, []).append(self._key(series, field))
+            names.setdefault(kind, []).append(name)
+            self._add_key(series, field)
         if list(map(self._name, fields)) == ["time"]:
             rejected.append(Rejected(series.measurement, "time", _NO_FIELD.format(series.measurement)))
-        parts = [Part(kind, keys[kind], _picker(names, fields)) for kind, names in taken.items()]
-        return Plan(parts, tuple(rejected), lasting)
+        parts = [Part(kind, names[kind], _picker(raw, fields)) for kind, raw in taken.items()]
+        return Plan(parts, frozenset(name for part in parts for name in part.names), tuple(rejected), lasting)
 
     def _name(self, raw: str) -> str:
         """Give the name of a field the form that line protocol would; "" when it has none."""
@@ -291,14 +294,17 @@ class Dictionary:
             self.fresh.fields.append(known[name])
         return known[name]
 
-    def _key(self, series: Series, field: Field) -> int:
-        key = series.keys.get(field.name)
-        if key is None:
-            key = series.keys[field.name] = self.key_count
+    def _add_key(self, series: Series, field: Field) -> None:
+        if field.name not in series.keys:
+            series.keys[field.name] = self.key_count
+            self.fresh.keys.append((self.key_count, series.id, field.id))
             self.key_count += 1
             self._keys_taken += 1
-            self.fresh.keys.append((key, series.id, field.id))
-        return key
+
+    def _remember_plan(self, shape: tuple[object, ...], plan: Plan) -> None:
+        if len(self._plans) >= _PLANS_MAX:
+            self._plans.clear()
+        self._plans[shape] = plan
 
     # --- forgetting --------------------------------------------------------------------------------------------------
 
@@ -327,6 +333,7 @@ class Dictionary:
             fields = self._fields[field.measurement]
             self._fields[field.measurement] = {name: one for name, one in fields.items() if one is not field}
         self._aliases.clear()
+        self._plans.clear()
 
     @staticmethod
     def _keep(places: dict[Any, list[Series]], place: object, gone: Collection[int]) -> None:

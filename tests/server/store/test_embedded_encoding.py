@@ -109,3 +109,19 @@ def test_integers_at_both_ends_stay_exact(centre):
         _, values = centre.write(f"m f={2**63 - 1}i,g={-(2**63)}i 1", f"n f={2**63 - 1}i,g=0.1 1")
         assert values["m", "f", 1] == values["n", "f", 1] == 2**63 - 1
         assert values["m", "g", 1] == -(2**63)
+
+
+def test_shapes_that_are_remembered_are_bounded_and_mean_the_same(monkeypatch):
+    monkeypatch.setattr("server.store.embedded_series._PLANS_MAX", 3)
+    centre = Centre(in_order=True)
+    for turn in range(30):
+        _, values = centre.write(*(f'm,h={turn % n} f{n}={turn},s="{n}" {turn}' for n in range(1, 6)))
+        assert values == {
+            key: value
+            for n in range(1, 6)
+            for key, value in {
+                ("m", ("h", str(turn % n)), f"f{n}", turn): float(turn),
+                ("m", ("h", str(turn % n)), "s", turn): str(max(k for k in range(1, 6) if turn % k == turn % n)),
+            }.items()
+        }
+        assert len(centre.dictionary._plans) <= 3
