@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from collectors.point import Point
+from collectors.points import Points
 from configs.units import Duration, Size
 from server.store import Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written, influx
 from server.store.influx_connection import Options as InfluxOptions
@@ -60,6 +61,8 @@ class Spooled:
 
     async def write(self, points: Sequence[Point]) -> Written:
         """Write points, or let them wait on disk; StoreUnavailable when neither can be."""
+        if isinstance(points, Points):
+            points = await asyncio.to_thread(list, points)  # they are made only now
         away = StoreUnavailable("the database was away and is catching up")
         if not (await self._look()).batches or not points:
             try:
