@@ -1,7 +1,8 @@
 """One line of InfluxDB line protocol, read to the letter: what ``linereader`` does not know by heart.
 
 Reading accepts what InfluxDB accepts, except what it would store mangled: text after a closing quote, a field name that is
-empty or ends in two backslashes.
+empty or ends in two backslashes. Of a field that stands twice in a line the last counts, also where its two values have two types
+(InfluxDB refuses such a point as a conflict).
 """
 
 import re
