@@ -33,7 +33,7 @@ async def ran(*command, **env):
         env={**os.environ, **env},
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), 18)
+        out, _ = await asyncio.wait_for(process.communicate(), 100)
     finally:
         if process.returncode is None:
             process.kill()

@@ -8,8 +8,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from parts import daemon, free_port
+from parts import daemon, free_port, wait_for
 from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from server.state.database import Database
 
@@ -35,7 +36,20 @@ def postgresql(folder):
     subprocess.run(make, check=True, capture_output=True, cwd=folder, **user)
     command = [*switch, found[-1], "-D", data, "-p", port, "-k", folder, "-h", "127.0.0.1", "-F"]
     with daemon(command, port=port, log=folder.with_suffix(".log")):
-        yield f"postgresql+psycopg://pantau@127.0.0.1:{port}"
+        url = f"postgresql+psycopg://pantau@127.0.0.1:{port}"
+        wait_for(lambda: answers(url), 20, "PostgreSQL's start")  # it listens before it lets anybody in
+        yield url
+
+
+def answers(url):
+    engine = create_engine(f"{url}/postgres")
+    try:
+        with engine.connect():
+            return True
+    except OperationalError:
+        return False
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,20 @@ bucket = "{bucket}"
 """
 
 
+# the command with a database that takes its time, so that it is not done before it is killed
+SLOWLY = """
+import asyncio, sys
+from server.cli.main import main
+from server.store.influx import Influx
+real = Influx.write
+async def write(*arguments):
+    await asyncio.sleep(0.5)
+    return await real(*arguments)
+Influx.write = write
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 class Move:
     """A folder with points in the embedded store, and settings that name an InfluxDB."""
 
@@ -155,7 +169,7 @@ def test_history_of_which_only_roll_ups_are_left_moves_too(move, capsys):
 def test_a_copy_that_is_killed_goes_on_and_a_repeat_adds_nothing(move, capsys):
     now = time.time_ns() // HOUR * HOUR
     move.fill([point for n in range(1, 25) for point in points(now - n * HOUR, 60)])
-    command = [sys.executable, "-m", "server.cli.main", *move.command()]
+    command = [sys.executable, "-c", SLOWLY, *move.command()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = move.store / "copied.json"
     wait_for(state.exists, 20, "the first hour")

@@ -186,11 +186,11 @@ async def test_victoriametrics_takes_points_but_is_not_read(make, victoria_url):
         with pytest.raises(StoreUnavailable, match="this is VictoriaMetrics: it takes points"):
             await call
 
-    urllib.request.urlopen(f"{victoria_url}/internal/force_flush", timeout=5).close()
+    urllib.request.urlopen(f"{victoria_url}/internal/force_flush", timeout=60).close()
 
     def export():
         url = f"{victoria_url}/api/v1/export?match[]={{__name__=~%22cpu_.*%22}}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             lines = [json.loads(line) for line in answer.read().splitlines()]
         return lines if len(lines) == 4 else None
 

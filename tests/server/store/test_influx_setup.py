@@ -225,7 +225,7 @@ def roll_up_now(target, hour):
 
     def ask(path, body=None):
         request = urllib.request.Request(f"{options.url}/api/v2/tasks{path}", body, headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     (task,) = ask(f"?{influx_flux.query(name=f'pantau 1h {options.bucket}')}")["tasks"]
@@ -283,14 +283,16 @@ def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_pa
     target = Target(tmp_path, Options(url=url, bucket=next(names), org="kota", token=Secret("file", str(token))))
     assert target.run("init") == 0
     admin = token.read_text().strip()
-    request = urllib.request.Request(f"{url}/api/v2/buckets?limit=100", headers={"Authorization": f"Token {admin}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        buckets = json.load(answer)["buckets"]
-    names_of_it = {target.options.bucket, f"{target.options.bucket}/1h"}
+    buckets = []
+    for name in (target.options.bucket, f"{target.options.bucket}/1h"):
+        address = f"{url}/api/v2/buckets?{influx_flux.query(org='kota', name=name)}"
+        request = urllib.request.Request(address, headers={"Authorization": f"Token {admin}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            buckets += json.load(answer)["buckets"]
+    assert len(buckets) == 2
     rights = [
         {"action": action, "resource": {"type": "buckets", "id": one["id"]}}
         for one in buckets
-        if one["name"] in names_of_it
         for action in ("read", "write")
     ]
     made = post_json(f"{url}/api/v2/authorizations", {"orgID": org, "permissions": rights}, admin)
@@ -311,7 +313,7 @@ def test_clocks_that_differ_are_told(target, monkeypatch, capsys):
     real = time.time_ns
     monkeypatch.setattr("server.cli.store.time.time_ns", lambda: real() + 60 * S)
     assert target.run("check") == 1
-    assert re.search(r"✗ the clocks are (59|60|61)\.\d s apart; look at chrony or NTP", capsys.readouterr().out)
+    assert re.search(r"✗ the clocks are (5[89]|6\d)\.\d s apart; look at chrony or NTP", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def influxd(folder, port):
 async def test_a_real_database_that_is_killed_and_comes_back_has_everything(tmp_path):
     port, acknowledged = free_port(), 0
     (tmp_path / "influx").mkdir()
-    options = Options(url=f"http://127.0.0.1:{port}", timeout=Duration(2.0))
+    options = Options(url=f"http://127.0.0.1:{port}", timeout=Duration(20.0))
     store = SpooledInflux(options, tmp_path / "spool")
 
     async def write(count):

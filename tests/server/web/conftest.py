@@ -454,12 +454,12 @@ class Town:
 
     def __enter__(self):
         self._thread.start()
-        assert self._started.wait(20)
+        assert self._started.wait(90)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._thread.join(60)
 
     async def _serve(self):
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -477,7 +477,7 @@ class Town:
     def write(self, statement):
         """Run a statement and wait until it is committed."""
         work = self.parts.database.write(lambda tx: tx.execute(statement).rowcount)
-        assert asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
+        assert asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def end_streams(self):
         """Break every open stream, as a proxy that restarts does."""
@@ -488,7 +488,7 @@ class Town:
         """Run ``work()`` on the town's own loop."""
         done = threading.Event()
         self._loop.call_soon_threadsafe(lambda: (work(), done.set()))
-        assert done.wait(5)
+        assert done.wait(60)
 
 
 @pytest.fixture
