@@ -19,6 +19,7 @@ from server.web.pages import (
     login,
     public,
     report,
+    schedule,
     series,
     service,
 )
@@ -84,6 +85,7 @@ def _routes() -> list[web.RouteDef]:
         web.get("/reports/{month}.{form}", need("evaluator", report.download)),
         web.get("/series", need("viewer", series.show)),
         web.get("/buckets", need("viewer", buckets.show)),
+        web.get("/schedule", need("viewer", schedule.show)),
         web.get("/live", need("viewer", live.stream)),
         web.get("/api/chart", need("viewer", chart.subject_json)),
         web.get("/api/chart.svg", need("viewer", chart.subject_svg)),

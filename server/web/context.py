@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -13,7 +13,9 @@ from alerts.about import About
 from alerts.tables import Database
 from server.buckets import Buckets
 from server.feed import Feed
+from server.lateness import Punctuality
 from server.overview import Overview
+from server.quarter import Kept
 from server.register import Register
 from server.rows import Device
 from server.store import Store
@@ -22,6 +24,7 @@ from server.web.language import CODES, Language
 from server.web.render import Renderer
 from server.web.sessions import Session
 
+_SHARED_FOR: Final = 5_000
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
 
 
@@ -44,7 +47,7 @@ class Parts(msgspec.Struct, frozen=True):
     """Everything of the centre that the web needs.
 
     ``clock`` gives ms since epoch; ``trusted_proxies`` are addresses of reverse proxies whose ``X-Forwarded-For`` is believed;
-    ``about`` tells what settings say of a check and a subject (``Inventory.about``).
+    ``about`` tells what settings say of a check and a subject (``Inventory.about``); ``punctuality`` is that of the schedule.
     """
 
     database: Database
@@ -62,6 +65,7 @@ class Parts(msgspec.Struct, frozen=True):
     secure_cookies: bool = True
     trusted_proxies: Sequence[str] = ()
     about: Callable[[str, str], About] | None = None
+    punctuality: Punctuality | None = None
 
 
 class Web:
@@ -74,31 +78,49 @@ class Web:
         self.passwords = Passwords()
         self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         self.streams: Counter[str] = Counter()  # open streams of each user
+        self._shared: dict[str, Kept[str]] = {}
 
     def language(self, request: web.Request) -> Language:
         """Return the language of the visitor: by the switch, else the centre's own."""
         chosen = request.cookies.get("lang", "")
         return self.renderer.languages[chosen if chosen in CODES else self.parts.language]
 
+    def theme(self, request: web.Request) -> str:
+        """Return the light of the visitor: by the switch, else that of the device."""
+        chosen = request.cookies.get("theme", "")
+        return chosen if chosen in {"light", "dark"} else "auto"
+
     async def page(self, request: web.Request, template: str, *, status: int = 200, **context: Any) -> web.Response:
         """Answer with a page."""
+        return self.answer(request, await self.html(request, template, **context), status=status)
+
+    async def shared(self, request: web.Request, make: Callable[[], Awaitable[str]]) -> str:
+        """Return the one page of its kind that whoever is not logged in sees; made anew when it is some seconds old."""
+        look = f"{request.path} {self.language(request).code} {self.theme(request)}"
+        kept = self._shared.setdefault(look, Kept(_SHARED_FOR))
+        return await kept.get(look, self.parts.clock(), make)
+
+    async def html(self, request: web.Request, template: str, **context: Any) -> str:
+        """Make a page."""
         stay = request.get(SESSION)
-        spoken = self.language(request)
-        theme = request.cookies.get("theme", "")
         known = {
             "title": self.parts.title,
             "zone": self.parts.zone,
             "stay": stay,
             "csrf": stay.csrf if stay else "",
             "may": (lambda needed: bool(stay) and allows(stay.role, needed)) if stay else (lambda _needed: False),
-            "theme": theme if theme in {"light", "dark"} else "auto",
+            "theme": self.theme(request),
             "here": request.path_qs if request.method == hdrs.METH_GET else "/",
             "area": request.path.split("/")[1],
             "now": self.parts.clock(),
             "freshness": await self.overview.freshness() if stay else None,
         }
-        html = self.renderer.render(template, spoken.code, known | context)
-        headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": spoken.code, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+        return self.renderer.render(template, self.language(request).code, known | context)
+
+    def answer(self, request: web.Request, html: str, *, status: int = 200) -> web.Response:
+        """Answer with a page that is made."""
+        language = self.language(request).code
+        headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": language, hdrs.VARY: hdrs.ACCEPT_ENCODING}
         response = web.Response(text=html, status=status, content_type="text/html", headers=headers)
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
             response.enable_compression(web.ContentCoding.gzip)

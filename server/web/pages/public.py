@@ -13,10 +13,18 @@ _CHOICES: Final = {"lang": CODES, "theme": ("auto", "light", "dark")}
 
 
 async def status(request: web.Request) -> web.StreamResponse:
-    """Show how the public services are, without anything internal."""
+    """Show how the public services are, without anything internal; who is not logged in sees the page of some seconds ago.
+
+    A fault brings everybody here at once, when the checks need the processor most.
+    """
     context = request.app[WEB]
-    await recall(request)
-    return await context.page(request, "status.html", seen=await context.overview.public())
+
+    async def make() -> str:
+        return await context.html(request, "status.html", seen=await context.overview.public())
+
+    if await recall(request) or request.query_string:
+        return context.answer(request, await make())
+    return context.answer(request, await context.shared(request, make))
 
 
 async def preferences(request: web.Request) -> web.StreamResponse:

@@ -1,0 +1,25 @@
+"""How punctual the centre itself is: what its schedule skipped, and which checks start late."""
+
+from aiohttp import web
+
+from server.lateness import Lateness
+from server.web.context import WEB
+
+_SHOWN = 50
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """Show each kind of check and the least punctual checks."""
+    context = request.app[WEB]
+    known = context.parts.punctuality
+    jobs = sorted(known.jobs.values() if known else (), key=_order)
+    kinds: dict[str, list[Lateness]] = {}
+    for job in jobs:
+        kinds.setdefault(job.kind, []).append(job)
+    return await context.page(
+        request, "schedule.html", kinds=sorted(kinds.items()), jobs=jobs[:_SHOWN], total=len(jobs)
+    )
+
+
+def _order(job: Lateness) -> tuple[int, int, str]:
+    return -job.late_ms, -job.skipped, job.job
