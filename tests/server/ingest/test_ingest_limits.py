@@ -116,7 +116,7 @@ async def test_while_the_store_is_away_clients_are_asked_to_come_again(centre, c
 
 
 async def test_more_than_can_be_held_is_asked_to_come_later(serve, memory_store, options):
-    memory_store.slow = 0.5
+    memory_store.slow = 2.0
     async with serve(memory_store, msgspec.structs.replace(options, held=Size(10_000))) as centre:
         answers = await asyncio.gather(*(centre.write(b"m f=1\n" * 1000) for _ in range(8)))
         statuses = sorted(status for status, _, _ in answers)
