@@ -235,6 +235,10 @@ _REASONS: Final[dict[Language, dict[Reason, tuple[str, str]]]] = {
             "Pantau tidak dapat membaca data pengukuran",
             "Periksa basis data pengukuran Pantau: layanan, ruang disk dan sambungannya.",
         ),
+        Reason.LATE: (
+            "Pantau terlambat memeriksa; gangguan bisa terlambat diketahui",
+            "Buka halaman Ketepatan jadwal: kurangi pemeriksaan yang lambat, naikkan batas di [schedule] atau tambah prosesor.",
+        ),
         Reason.BUG: (
             "pemeriksaan gagal karena kesalahan di dalam Pantau",
             "Laporkan kepada pengelola Pantau; layanan yang dipantau belum tentu terganggu.",
@@ -332,6 +336,10 @@ _REASONS: Final[dict[Language, dict[Reason, tuple[str, str]]]] = {
         Reason.STORE_UNREADABLE: (
             "Pantau cannot read the measurements",
             "Check the database of measurements: its service, disk space and connection.",
+        ),
+        Reason.LATE: (
+            "Pantau looks later than it should; faults may be noticed late",
+            "Open the page Punctuality: have fewer slow checks, raise the limits of [schedule] or add processors.",
         ),
         Reason.BUG: (
             "the check failed because of a fault inside Pantau",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import platform
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -24,8 +25,8 @@ from server import ledger
 from server.control import Control
 from server.feed import Feed
 from server.ingest import Ingest, routes
-from server.inventory import CLONES_CHECK, STORE_CHECK, Inventory
-from server.jobs import check_job, clones_job, device_job, rule_job, store_job
+from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
+from server.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
 from server.join import Join, route
 from server.record import Recorder
 from server.schedule import Schedule
@@ -39,6 +40,7 @@ from server.web.context import WEB
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
 _RECORD: Final = 1.0  # seconds between writes of what the centre itself measured
+_REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
@@ -119,7 +121,7 @@ class Centre:
             clock=now_ms,
             planned=self._courier.wake,
         )
-        self._schedule = Schedule(clock=now_ms, tell=self._tell)
+        self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
         self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, version("pantau"))
         self._run_id = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,6 +142,7 @@ class Centre:
                 secure_cookies=settings.public_url.startswith("https://"),
                 trusted_proxies=settings.trusted_proxies,
                 about=self._inventory.about,
+                punctuality=self._schedule.punctuality,
             )
         )
         join = Join(
@@ -167,10 +170,20 @@ class Centre:
         self._schedule.add(
             clones_job(self._ingest.clones, self._known, self._inventory.interval(CLONES_CHECK), now_ms())
         )
+        self._schedule.add(
+            schedule_job(
+                self._schedule.punctuality,
+                self._recorder.add,
+                platform.node(),
+                self._settings.schedule.late,
+                self._inventory.interval(SCHEDULE_CHECK),
+            )
+        )
         self._tasks = [
             asyncio.create_task(_forever("beat", self._beat, _BEAT)),
             asyncio.create_task(_forever("retention", self._forget, _RETENTION_EVERY)),
             asyncio.create_task(_forever("recorder", self._recorder.flush, _RECORD)),
+            asyncio.create_task(_forever("clock", self._realign, _REALIGN_EVERY)),
             asyncio.create_task(_forever("courier", self._courier.run, _RECORD)),
         ]
         self._schedule.start(now=True)
@@ -227,6 +240,9 @@ class Centre:
             ledger.beat(tx, self._run_id, now_ms())
 
         await self._database.write(beat)
+
+    async def _realign(self) -> None:
+        self._schedule.realign()
 
     async def _forget(self) -> None:
         await self._buckets.forget(now_ms() * 1_000_000)

@@ -12,6 +12,7 @@ from server.settings import PlannedCheck
 
 STORE_CHECK: Final = "pantau/store"
 CLONES_CHECK: Final = "pantau/clones"
+SCHEDULE_CHECK: Final = "pantau/schedule"
 _SELF_INTERVAL: Final = 15.0
 
 
@@ -32,6 +33,8 @@ class Inventory:
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
         self._policies[STORE_CHECK] = Policy(interval=_SELF_INTERVAL, severity="critical", counts=False)
         self._policies[CLONES_CHECK] = Policy(interval=_SELF_INTERVAL, confirm=1, severity="high", counts=False)
+        # a minute on time before it is over: a schedule at its limit comes and goes
+        self._policies[SCHEDULE_CHECK] = Policy(interval=_SELF_INTERVAL, recover=4, severity="high", counts=False)
         self._rules = {rule.check: rule for rule in rules.values()}
 
     def names(self, check: str) -> bool:

@@ -10,7 +10,8 @@ from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
 from server.clones import Clones
-from server.inventory import CLONES_CHECK, STORE_CHECK
+from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
+from server.lateness import Punctuality, to_points
 from server.schedule import Job
 from server.settings import PlannedCheck
 from server.store import Store, StoreUnavailable
@@ -107,7 +108,15 @@ def store_job(store: Store, interval: float) -> Job:
             )
         ]
 
-    return Job(id=STORE_CHECK, subject=STORE_CHECK, interval=interval, timeout=_STORE_TIMEOUT, look=look, group="store")
+    return Job(
+        id=STORE_CHECK,
+        subject=STORE_CHECK,
+        interval=interval,
+        timeout=_STORE_TIMEOUT,
+        look=look,
+        group="store",
+        own=True,
+    )
 
 
 def clones_job(
@@ -133,5 +142,42 @@ def clones_job(
         return [result(subject, at, wrong.get(subject, "")) for subject in sorted(before | wrong.keys())]
 
     return Job(
-        id=CLONES_CHECK, subject=CLONES_CHECK, interval=interval, timeout=_STORE_TIMEOUT, look=look, group="clones"
+        id=CLONES_CHECK,
+        subject=CLONES_CHECK,
+        interval=interval,
+        timeout=_STORE_TIMEOUT,
+        look=look,
+        group="clones",
+        own=True,
+    )
+
+
+def schedule_job(
+    punctuality: Punctuality, keep: Callable[[Iterable[Point]], None], host: str, late: float, interval: float
+) -> Job:
+    """Make the job that watches the schedule itself; what it sees goes to ``keep``, ``late`` is the delay in seconds that is too much."""
+
+    async def look(at: int) -> Sequence[Result]:
+        taken = punctuality.take(at)
+        keep(to_points(taken, host, at))
+        wrong = punctuality.trouble(taken, late)
+        return [
+            Result(
+                check=SCHEDULE_CHECK,
+                subject=SCHEDULE_CHECK,
+                status=Status.DEGRADED if wrong else Status.UP,
+                reason=Reason.LATE if wrong else Reason.OK,
+                at=at,
+                detail=wrong,
+            )
+        ]
+
+    return Job(
+        id=SCHEDULE_CHECK,
+        subject=SCHEDULE_CHECK,
+        interval=interval,
+        timeout=interval,
+        look=look,
+        group="schedule",
+        own=True,
     )

@@ -20,7 +20,7 @@ from collectors.result import Status
 from server import availability, condition, ledger, maintenance
 from server.condition import Condition, Watch
 from server.hours import midnight
-from server.inventory import STORE_CHECK
+from server.inventory import SCHEDULE_CHECK, STORE_CHECK
 from server.quarter import Kept, Quarter
 from server.register import Register, Service
 from server.rows import (
@@ -306,6 +306,7 @@ def _freshness(tx: Connection) -> Freshness:
         waiting=waiting,
         oldest_waiting=oldest,
         store=next((one.last_detail for one in of_check(tx, STORE_CHECK) if one.last_status is not Status.UP), ""),
+        late=next((one.detail for one in of_check(tx, SCHEDULE_CHECK) if one.status is Status.DEGRADED), ""),
     )
 
 

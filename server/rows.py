@@ -33,7 +33,7 @@ class Device(Protocol):
 class Freshness(msgspec.Struct, frozen=True):
     """How current the pages are: the newest data, the newest evaluation, the messages that wait to be sent.
 
-    ``store`` says what ails the database of points, by its latest look; "" when nothing does.
+    ``store`` says what ails the database of points, by its latest look, ``late`` what ails the schedule; "" when nothing does.
     """
 
     data: int | None
@@ -41,6 +41,7 @@ class Freshness(msgspec.Struct, frozen=True):
     waiting: int
     oldest_waiting: int | None
     store: str = ""
+    late: str = ""
 
 
 class Name(msgspec.Struct, frozen=True):

@@ -2,26 +2,31 @@
 
 The only door of APScheduler. A job looks and returns Results; ``tell`` hands them on after the slot is free again, so that
 storing and alerting never hold one. A re-check after a failed look runs beside the due times and moves none of them.
+Due times that pass without a look, also those that APScheduler merges into one, are counted.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from collectors.result import Reason, Result, Status
+from server.lateness import Punctuality
+from server.schedule_options import Options
 
 _log: Final = logging.getLogger("pantau.schedule")
 _PATIENCE: Final = 3.0  # seconds that a stop gives to results on their way
+_AHEAD: Final = 1.0  # seconds beyond its interval that a due time lies ahead only after the clock was set back
 _GRACE: Final = 2.0  # a look that overstays its own timeout by this much is cut off as a bug
 
 
@@ -29,7 +34,8 @@ class Job(msgspec.Struct, frozen=True):
     """One thing to look at again and again.
 
     ``interval`` and ``timeout`` are seconds; ``look(at)`` returns Results; ``group`` and ``target`` name what limits count:
-    the kind of check and the host that it burdens ("" = no host); ``subject`` is named when the look itself fails.
+    the kind of check and the host that it burdens ("" = no host); ``subject`` is named when the look itself fails. A look at
+    the centre itself (``own``) takes no slot, so that it can tell that there are none.
     """
 
     id: str
@@ -39,23 +45,7 @@ class Job(msgspec.Struct, frozen=True):
     look: Callable[[int], Awaitable[Sequence[Result]]]
     group: str = ""
     target: str = ""
-
-
-class Lateness(msgspec.Struct):
-    """How punctual a job is: runs, skipped slots, and the last run's delays in milliseconds."""
-
-    runs: int = 0
-    skipped: int = 0
-    late_ms: int = 0  # started after its due time
-    waited_ms: int = 0  # waited for a slot
-    took_ms: int = 0
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many looks may run at once, in all for one kind of check and for one target host."""
-
-    per_type: int = 64
-    per_target: int = 4
+    own: bool = False
 
 
 class Schedule:
@@ -66,10 +56,11 @@ class Schedule:
         *,
         clock: Callable[[], int],
         tell: Callable[[Result], Awaitable[None]],
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Options = Options(),  # noqa: B008 - frozen
     ) -> None:
         self._clock = clock
         self._tell = tell
+        self._total = asyncio.Semaphore(limits.total)
         self._types: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_type))
         self._targets: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_target))
         self._jobs: dict[str, Job] = {}
@@ -77,26 +68,20 @@ class Schedule:
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
-        self.lateness: dict[str, Lateness] = {}
+        self._due_at: dict[str, int] = {}
+        self.punctuality = Punctuality()
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
-        self._scheduler.add_listener(self._skipped, EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.add_listener(self._handed, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
         # APScheduler warns of each skipped slot in its own words; ours are counted and shown
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
     def add(self, job: Job) -> None:
         """Run a job from its next due time on; the first look comes within one interval."""
         self._jobs[job.id] = job
-        self.lateness[job.id] = Lateness()
-        first = datetime.fromtimestamp(phase(job.id, job.interval), UTC)
-        self._scheduler.add_job(
-            self._due,
-            IntervalTrigger(seconds=job.interval, start_date=first, timezone=UTC),  # type: ignore[arg-type,unused-ignore]
-            args=[job.id],
-            id=job.id,
-            replace_existing=True,
-        )
+        self.punctuality.add(job.id, job.group, job.interval)
+        self._scheduler.add_job(self._due, _trigger(job), args=[job.id], id=job.id, replace_existing=True)
 
     def recheck(self, job_id: str, seconds: float) -> None:
         """Look once more soon, beside the due times; a re-check that already waits is moved."""
@@ -104,7 +89,7 @@ class Schedule:
             return
         at = datetime.fromtimestamp(self._clock() / 1000 + seconds, UTC)
         self._scheduler.add_job(
-            self._again, DateTrigger(at, UTC), args=[job_id], id=f"{job_id} again", replace_existing=True
+            self._again, DateTrigger(at, UTC), args=[job_id], id=_again_id(job_id), replace_existing=True
         )
 
     def start(self, *, now: bool = False) -> None:
@@ -113,6 +98,18 @@ class Schedule:
         if now:
             for job_id in self._jobs:
                 self.recheck(job_id, phase(job_id, 2.0))
+
+    def realign(self) -> None:
+        """Bring near again the due times that a clock which was set back has left far ahead; call it now and then."""
+        now, moved = self._clock() / 1000, 0
+        for job in self._jobs.values():
+            planned = self._scheduler.get_job(job.id)
+            if planned is not None and planned.next_run_time.timestamp() > now + job.interval + _AHEAD:
+                self.punctuality.forget_due(job.id)
+                self._scheduler.reschedule_job(job.id, trigger=_trigger(job))
+                moved += 1
+        if moved:
+            _log.warning("the clock was set back: %d checks were planned anew", moved)
 
     async def stop(self) -> None:
         """Take no new work, end the looks that run, and let what they showed be told."""
@@ -127,26 +124,23 @@ class Schedule:
             telling.cancel()
 
     async def _due(self, job_id: str) -> None:
-        job, now = self._jobs[job_id], self._clock()
-        step = round(job.interval * 1000)
-        start = round(phase(job_id, job.interval) * 1000)
-        self.lateness[job_id].late_ms = (now - start) % step
-        await self._guarded(job)
+        if job_id in self._running:  # a re-check is under way
+            self.punctuality.skip(job_id)
+        else:
+            await self._guarded(self._jobs[job_id], self._due_at[job_id])
 
     async def _again(self, job_id: str) -> None:
-        await self._guarded(self._jobs[job_id])
+        if job_id not in self._running:
+            await self._guarded(self._jobs[job_id], self._due_at[_again_id(job_id)])
 
-    async def _guarded(self, job: Job) -> None:
-        if job.id in self._running:
-            self.lateness[job.id].skipped += 1
-            return
+    async def _guarded(self, job: Job, due: int) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         self._running.add(job.id)
         try:
-            results = await self._look(job)
+            results = await self._look(job, due)
         finally:
             self._running.discard(job.id)
         # on its own: while it waits for the disk or a lock, the next look is due all the same
@@ -161,12 +155,8 @@ class Schedule:
             except Exception:  # noqa: BLE001 - one result that cannot be told must not cost the others
                 _log.exception("a result of %s could not be told", result.check)
 
-    async def _look(self, job: Job) -> Sequence[Result]:
-        late, asked = self.lateness[job.id], self._clock()
-        async with self._types[job.group], self._targets[job.target or job.id]:
-            at = self._clock()
-            late.runs += 1
-            late.waited_ms = at - asked
+    async def _look(self, job: Job, due: int) -> Sequence[Result]:
+        async with self._slot(job, due) as at:
             try:
                 async with asyncio.timeout(job.timeout + _GRACE):
                     results = await job.look(at)
@@ -186,16 +176,47 @@ class Schedule:
                     )
                 ]
             finally:
-                late.took_ms = self._clock() - at
+                self.punctuality.end(job.id, self._clock())
         if job.id in self._broken:
             self._broken.discard(job.id)
             _log.info("check %s works again", job.id)
         return results
 
-    def _skipped(self, event: JobSubmissionEvent) -> None:
-        late = self.lateness.get(event.job_id)
-        if late is not None:
-            late.skipped += len(event.scheduled_run_times)
+    @contextlib.asynccontextmanager
+    async def _slot(self, job: Job, due: int) -> AsyncIterator[int]:
+        """Wait until the limits allow a look; gives when that was."""
+        self.punctuality.ask(job.id, due, self._clock())
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                if not job.own:
+                    # the narrowest first: who waits for a busy host must not keep slots from all others meanwhile
+                    for limit in (self._targets[job.target or job.id], self._types[job.group], self._total):
+                        await stack.enter_async_context(limit)
+                at = self._clock()
+                self.punctuality.start(job.id, at)
+                yield at
+        finally:
+            self.punctuality.give_up(job.id)
+
+    def _handed(self, event: JobSubmissionEvent) -> None:
+        """Take down each due time; called before the look begins, or instead of it when the one before still runs."""
+        due = round(event.scheduled_run_times[-1].timestamp() * 1000)
+        if event.job_id in self._jobs:
+            first = self.punctuality.handed(event.job_id, due)
+            if event.code == EVENT_JOB_MAX_INSTANCES:
+                self.punctuality.skip(event.job_id)
+                return
+            due = first
+        self._due_at[event.job_id] = due
+
+
+def _again_id(job_id: str) -> str:
+    return f"{job_id} again"
+
+
+def _trigger(job: Job) -> IntervalTrigger:
+    first = datetime.fromtimestamp(phase(job.id, job.interval), UTC)
+    return IntervalTrigger(seconds=job.interval, start_date=first, timezone=UTC)  # type: ignore[arg-type,unused-ignore]
 
 
 def phase(job_id: str, interval: float) -> float:

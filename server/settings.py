@@ -23,6 +23,7 @@ from server.buckets import STORE, Bucket, Buckets, place
 from server.buckets import Options as BucketOptions
 from server.ingest_options import Options as IngestOptions
 from server.register import Register
+from server.schedule_options import Options as ScheduleOptions
 from server.store import STORES, Store
 
 _DEFAULT_CHECK: Final = "http"
@@ -61,6 +62,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: Table = {}
     bucket: tuple[BucketOptions, ...] = ()
     ingest: Table = {}
+    schedule: ScheduleOptions = ScheduleOptions()
     check: tuple[Table, ...] = ()
     rule: tuple[Table, ...] = ()
     channel: tuple[Table, ...] = ()
@@ -125,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True):
     contacts: Sequence[Contact]
     routes: Sequence[Route]
     ingest: IngestOptions
+    schedule: ScheduleOptions
     store: Callable[[], Store]
     buckets: Callable[[], Buckets]
     channels: Mapping[str, Callable[[], Channel]]
@@ -165,6 +168,7 @@ def read(file: Path | str) -> Settings:
         contacts=contacts,
         routes=_routes(source, outer.route, contacts, known),
         ingest=ingest,
+        schedule=outer.schedule,
         store=store,
         buckets=_buckets(source, outer, ingest, data / STORE),
         channels=channels,

@@ -22,6 +22,7 @@ from server import register, settings
 from server.buckets import Options as Bucket
 from server.hours import Profile
 from server.ingest_options import Options as Ingest
+from server.schedule_options import Options as Schedule
 from server.store import STORES
 
 WORDS = {
@@ -110,6 +111,7 @@ def document():
     lines += ["## server.toml", ""]
     lines += section("[server]", settings.General)
     lines += section("[ingest]", Ingest)
+    lines += section("[schedule]", Schedule)
     lines += section("[[bucket]]", Bucket)
     for name in STORES:
         lines += section(f'[store] type = "{name}"', find("store", name, STORES)[1])
