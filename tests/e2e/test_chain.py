@@ -60,8 +60,8 @@ address = "127.0.0.1"
 port = {snmp}
 community = {{ file = "token" }}
 interval = "2s"
-timeout = "500ms"
-retries = 0
+timeout = "700ms"
+retries = 1
 
 [[channel]]
 name = "mail"
@@ -241,7 +241,7 @@ def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a
             stopped = time.time()
             wait_for(lambda: mailbox.messages and hook.posts, 60, "the problem message")
             waited = machine_waited() - before
-            time.sleep(1)
+            wait_for(lambda: noted(chain), 10, "the note that both were sent")
             os.killpg(centre.pid, signal.SIGKILL)
             centre.wait()
             killed = time.time()
@@ -257,7 +257,8 @@ def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a
                 wait_for(lambda: len(mailbox.messages) > 1 and len(hook.posts) > 1, 60, "the closing message")
                 time.sleep(4)
                 ended = time.time()
-                time.sleep(5)
+                wait_for(lambda: sent_until(chain, ended), 10, "the agent's last points")
+                time.sleep(1)
     assert mailbox.kinds() == hook.kinds() == ["problem", "recovery"]
     assert mails_to(mailbox, "piket@kota.example") == ["problem", "recovery"]
     for told in (mailbox.messages[0][0], hook.posts[0][0]):
@@ -274,13 +275,27 @@ def test_an_outage_is_told_once_closed_once_and_reported_to_the_second_through_a
     check_points(chain, began, ended, machine_waited() - at_first)
 
 
+def noted(chain):
+    """Whether the centre has noted of its messages that they were sent."""
+    with contextlib.closing(sqlite3.connect(chain.folder / "data/state.db")) as db:
+        return db.execute("select count(*), sum(status = 'sent') from outbox").fetchone() == (2, 2)
+
+
+def sent_until(chain, moment):
+    """Whether the agent has a later point in its spool than of a moment, or none at all, once it has gone on for a while."""
+    with contextlib.closing(sqlite3.connect(chain.folder / "agent/spool.db")) as db:
+        (oldest,) = db.execute("select min(made) from batch").fetchone()
+    return time.time() > moment + 4 and (oldest is None or oldest > moment * 1000)
+
+
 def machine_waited():
     """Seconds in which something on this machine waited for a processor: no fault of ours on a busy one; 0 if Linux does not tell."""
-    try:
+    with contextlib.suppress(OSError):
         some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
-    except OSError:
-        return 0.0
-    return int(some.rpartition("total=")[2]) / 1e6
+        return int(some.rpartition("total=")[2]) / 1e6
+    with contextlib.suppress(OSError):  # at least those in which it was this process
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def beats(chain):

@@ -1,5 +1,6 @@
 """Enrolment with real processes: a host joins and writes, its clone is refused and told of, then mended."""
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -41,7 +42,7 @@ class House:
 
     def pantau(self, *words):
         command = [sys.executable, "-m", "server.cli.main", *words, "--settings", "server.toml"]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True, timeout=30).stdout
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True, timeout=120).stdout
 
     def invite(self):
         return self.pantau("enrol", "new").split()[-1]
@@ -79,7 +80,7 @@ class Machine:
         return ["unshare", "--mount", "sh", "-c", script, "sh", *own]
 
     def agent(self, *words):
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=120, check=False)
 
     @contextmanager
     def running(self):
@@ -90,11 +91,8 @@ class Machine:
         return (self.folder / "agent.log").read_text()
 
     def tally(self):
-        db = sqlite3.connect(f"file:{self.folder}/state/spool.db?mode=ro", uri=True)
-        try:
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/state/spool.db?mode=ro", uri=True)) as db:
             return db.execute("SELECT collected, delivered, dropped FROM tally").fetchone()
-        finally:
-            db.close()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ language = "en"
 [store]
 type = "influx"
 url = "http://127.0.0.1:{influx}"
-timeout = "1s"
+timeout = "5s"
 [ingest]
 tokens = [{{ name = "test", token = {{ file = "token" }} }}]
 [[rule]]
@@ -168,6 +168,7 @@ async def test_a_killed_database_is_one_incident_and_loses_nothing(tmp_path, hoo
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             assert "The store is in trouble" not in await front(city, session)
+            await wait_until(lambda: len(hook.posts) > 1, 20, "the closing message")
             await compare(city)
     assert set(city.statuses) == {204}
     assert city.rows("SELECT check_id, subject FROM incident") == [("pantau/store", "pantau/store")]
