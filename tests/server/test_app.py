@@ -1,5 +1,7 @@
 """The centre in this process: what happens between its parts when settings change."""
 
+import socket
+
 import pytest
 from parts import free_port, wait_until
 from sqlalchemy import select
@@ -8,6 +10,7 @@ from alerts.tables import audit, incident, state
 from server.app import running
 from server.settings import read
 from server.state.database import Database
+from server.web.context import WEB
 
 SERVER = """
 [server]
@@ -72,3 +75,23 @@ async def test_a_check_that_left_the_settings_is_retired_and_its_incident_closed
     assert closed["close_reason"] == "retired"
     assert "portal-http" not in {row["check_id"] for row in rows(after, state)}
     assert ("settings", "subject.retire") in {(row["actor"], row["action"]) for row in rows(after, audit)}
+
+
+@pytest.mark.may_block
+async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_is_written_to_the_store(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("server.inventory._SELF_INTERVAL", 0.5)
+    server = SERVER.format(port=free_port()) + '\n[schedule]\ntotal = 1\nlate = "100ms"\n'
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}/"
+        more = '[[check]]\nid = "again-{}"\nservice = "portal"\ninterval = "2s"\ntimeout = "1s"\n'
+        (tmp_path / "server.toml").write_text(server + "".join(more.format(number) for number in range(4)))
+        (tmp_path / "services.toml").write_text(SERVICES.replace("http://127.0.0.1:{closed}/", url))
+        made = read(tmp_path / "server.toml")
+        async with running(made) as app:
+            await wait_until(lambda: [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"], 15)
+            store = app[WEB].parts.store
+            await wait_until(lambda: store.latest("internal_schedule", ["late_ms"], since=0, where={"type": "http"}))
+    (opened,) = [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"]
+    assert (opened["status"], opened["reason"], opened["severity"]) == ("degraded", "late", "high")

@@ -410,6 +410,7 @@ async def open_town(
     damaged=False,
     about=None,
     trusted_proxies=(),
+    punctuality=None,
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -435,6 +436,7 @@ async def open_town(
         secure_cookies=secure,
         about=about,
         trusted_proxies=trusted_proxies,
+        punctuality=punctuality,
     )
     return build(parts), parts
 

@@ -1,0 +1,36 @@
+"""The page that tells how punctual the centre is."""
+
+import html
+
+from msgspec.structs import replace
+
+from alerts import state
+from collectors.result import Status
+from server.lateness import Punctuality
+
+NOW = 1_780_561_800_000  # of the town
+DETAIL = "a look of kind http started 48.0 s after it was due (limit 15 s)"
+
+
+async def test_the_least_punctual_check_is_first_and_every_page_says_that_looks_are_late(visit):
+    known = Punctuality()
+    for job, late in (("portal-http", 20), ("simpus-http", 48_000)):
+        known.add(job, "http", 60)
+        known.handed(job, NOW)
+        known.ask(job, NOW, NOW + 1)
+        known.start(job, NOW + late)
+    known.skip("simpus-http", 3)
+    visitor = await visit("viewer", punctuality=known)
+    text = (await visitor.get("/schedule"))[1]
+    rows = text[text.index("Yang paling tidak tepat") :]
+    assert rows.index("simpus-http") < rows.index("portal-http")
+    assert "48.000 ms" in rows
+    assert "Pemeriksaan terlambat" not in (await visitor.get("/hosts"))[1]
+
+    def fall_behind(tx):
+        told = replace(state.all_states(tx)[0], check="pantau/schedule", subject="pantau/schedule")
+        state.save(tx, replace(told, status=Status.DEGRADED, detail=DETAIL))
+
+    await visitor.parts.database.write(fall_behind)
+    assert "Pemeriksaan terlambat" in (await visitor.get("/hosts"))[1]
+    assert DETAIL in html.unescape((await visitor.get("/schedule"))[1])
