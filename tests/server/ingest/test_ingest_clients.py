@@ -151,24 +151,17 @@ async def test_glances_exports_and_its_series_can_be_charted(real_centre, tmp_pa
         f"token={TOKEN}\ninterval=1\n[outputs]\ncheck_update=False\n"
     )
     off = "cloud,containers,vms,gpu,sensors,smart,wifi,connections,ports,folders,processlist,programlist,ip"
-    # glances stops after N rounds, but its batches leave with a jitter of up to 2 s after the flush interval
-    command = [
-        glances,
-        "-C",
-        config,
-        "--export",
-        "influxdb2",
-        "-q",
-        "-t",
-        "1",
-        "--stop-after",
-        "6",
-        "--disable-plugin",
-        off,
-    ]
-    said = await ran(*command, HOME=str(tmp_path))
-    names = await real_centre.store.measurements()
-    assert {"cpu", "mem", "load"} <= set(names), said
+    command = [glances, "-C", config, "--export", "influxdb2", "-q", "-t", "1", "--disable-plugin", off]
+
+    async def there():
+        return {"cpu", "mem", "load"} <= set(await real_centre.store.measurements())
+
+    running = parts.daemon(command, log=tmp_path / "said", env={"HOME": str(tmp_path)})
+    await asyncio.to_thread(running.__enter__)
+    try:
+        await parts.wait_until(there, 20, "what Glances measures")
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
     now = time.time_ns()
     query = Range("cpu", "total", now - HOUR, now + HOUR, 60 * SECOND, Aggregate.MEAN, by=("hostname",))
     (series,) = await real_centre.store.range(query)

@@ -129,7 +129,7 @@ async def test_more_than_can_be_held_is_asked_to_come_later(serve, memory_store,
 
 
 async def test_big_bodies_take_turns_so_that_their_points_never_take_too_much_at_once(serve, memory_store, options):
-    memory_store.slow = 0.02
+    memory_store.slow = 0.1
     most = 0
     async with serve(memory_store, msgspec.structs.replace(options, held=Size(500_000))) as centre:
         memory = centre.ingest._bodies.memory

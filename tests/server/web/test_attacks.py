@@ -22,7 +22,7 @@ async def raw(visitor, request):
     url = visitor.client.make_url("/")
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(request.replace(b"\n", b"\r\n"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         size = re.search(r"Content-Length: (\d+)", head)
         body = await reader.readexactly(int(size[1]) if size else 0)
@@ -124,7 +124,7 @@ async def test_a_user_opens_a_bounded_number_of_streams(visit, monkeypatch):
     assert [one.status for one in opened] == [200] * 3
     assert (await visitor.client.get("/live")).status == 429
     opened[0].close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (again := await visitor.client.get("/live")).status != 200:
             visitor.parts.feed.publish("look", {})
             await asyncio.sleep(0.01)
