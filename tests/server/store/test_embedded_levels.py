@@ -118,7 +118,7 @@ def questions(fields, moments, steps):
 QUESTIONS = questions([*SUITED], MOMENTS, [7 * S, 60 * S, 120 * S, 300 * S, 3600 * S, 5400 * S, DAY])
 
 
-@pytest.mark.timeout(60 + 3 * EXAMPLES)
+@pytest.mark.timeout(120 + 10 * EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=10), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
 def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, short_weeks, steps, questions):
@@ -183,7 +183,7 @@ STEPS_OF_RETENTION = st.one_of(
 )
 
 
-@pytest.mark.timeout(60 + 3 * EXAMPLES)
+@pytest.mark.timeout(120 + 10 * EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEPS_OF_RETENTION, min_size=5, max_size=10),
