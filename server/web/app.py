@@ -80,6 +80,7 @@ def _routes() -> list[web.RouteDef]:
         web.post("/account", need("viewer", account.change)),
         web.get("/incidents", need("viewer", incident.listing)),
         web.get("/incidents/{id}", need("viewer", incident.show)),
+        web.post("/incidents/ack", need("operator", incident.acknowledge_all)),
         web.post("/incidents/{id}/ack", need("operator", incident.acknowledge)),
         web.get("/reports", need("evaluator", report.show)),
         web.get("/reports/{month}.{form}", need("evaluator", report.download)),

@@ -10,6 +10,7 @@ from jinja2.bccache import Bucket
 
 from server.web import assets, bars, language
 from server.web.assets import Asset
+from server.web.clusters import clusters, kind
 from server.web.language import Language
 
 HERE: Final = Path(__file__).parent
@@ -66,7 +67,12 @@ def _environment(
     # texts hold no markup, and a per cent sign in them is only that
     environment.install_gettext_callables(spoken.text, spoken.plural, newstyle=False)  # type: ignore[attr-defined]
     environment.globals.update(
-        L=spoken, static=lambda name: known[name].url, summarise=bars.summarise, pooled=bars.pooled
+        L=spoken,
+        clusters=clusters,
+        fault_kind=kind,
+        static=lambda name: known[name].url,
+        summarise=bars.summarise,
+        pooled=bars.pooled,
     )
     environment.filters.update(path=lambda text: quote(str(text), safe=""), sentence=_sentence)
     return environment

@@ -4,8 +4,10 @@ from aiohttp import web
 
 from server import charts
 from server.store import StoreUnavailable
-from server.web.context import WEB
+from server.web.context import WEB, Web
 from server.web.pages.chart import span_of
+
+_LATELY = 3_600_000
 
 
 async def listing(request: web.Request) -> web.StreamResponse:
@@ -32,8 +34,21 @@ async def show(request: web.Request) -> web.StreamResponse:
         request,
         "host.html",
         row=row,
+        alias=await _alias(context, row.name),
         detail=detail,
         charts=charts.of_host(row.name),
         checks=context.parts.checks,
         span=span_of(request, detail.since),
     )
+
+
+async def _alias(context: Web, name: str) -> str:
+    """Return what the machine calls itself by now, "" when that is its name here or not known."""
+    since = (context.parts.clock() - _LATELY) * 1_000_000
+    try:
+        found = await context.parts.store.latest("internal_agent", ["hostname"], since=since, where={"host": name})
+    except StoreUnavailable:
+        return ""
+    newest = max(found, key=lambda one: one.time, default=None)
+    told = str(newest.fields["hostname"]) if newest else ""
+    return "" if told == name else told

@@ -3,6 +3,7 @@
 from typing import Final
 
 from aiohttp import web
+from sqlalchemy import Connection
 
 from alerts import incident
 from server.web.auth import read_form, safe_next, session_of
@@ -10,6 +11,7 @@ from server.web.context import WEB
 
 _PAGE: Final = 50
 _LONGEST_NOTE: Final = 1000
+_MOST_AT_ONCE: Final = 5000
 _BIGGEST_ID: Final = 2**63 - 1
 
 
@@ -49,6 +51,25 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
     )
     context.parts.feed.publish("incident", {"incident": identity, "subject": known.problem.name.subject})
     raise web.HTTPSeeOther(safe_next(form["next"]) if "next" in form else f"/incidents/{identity}")
+
+
+async def acknowledge_all(request: web.Request) -> web.StreamResponse:
+    """Mark the incidents of ``ids`` (numbers with commas between) as taken care of by this user; what is closed stays as it is."""
+    context = request.app[WEB]
+    form = await read_form(request)
+    identities = [_number(one) for one in form.get("ids", "").split(",")]
+    if len(identities) > _MOST_AT_ONCE:
+        raise web.HTTPBadRequest
+    who, now = session_of(request).user, context.parts.clock()
+
+    def mark(tx: Connection) -> None:
+        for identity in identities:
+            incident.acknowledge(tx, identity, by=who, note="", at=now)
+
+    await context.parts.database.write(mark)
+    for identity in identities:
+        context.parts.feed.publish("incident", {"incident": identity})
+    raise web.HTTPSeeOther(safe_next(form.get("next")))
 
 
 def _number(text: str) -> int:

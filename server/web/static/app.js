@@ -26,9 +26,9 @@
   function keepFocus(part, fresh) {
     const held = document.activeElement;
     if (!part.contains(held)) return () => {};
-    const all = [...part.querySelectorAll("a, button")];
+    const all = [...part.querySelectorAll("a, button, summary")];
     const at = all.indexOf(held);
-    return () => { const next = [...fresh.querySelectorAll("a, button")][at]; if (next) next.focus({ preventScroll: true }); };
+    return () => { const next = [...fresh.querySelectorAll("a, button, summary")][at]; if (next) next.focus({ preventScroll: true }); };
   }
 
   function replace(main, fresh) {
@@ -62,6 +62,7 @@
         const twin = next.querySelector("#" + CSS.escape(field.id));
         if (twin) twin.value = field.value;
       }
+      for (const fold of part.querySelectorAll("details[open]")) next.querySelector("#" + CSS.escape(fold.id))?.setAttribute("open", "");
       if (part.hidden) next.hidden = true;
       part.replaceWith(next);
       focus();

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from parts import wait_for
 from playwright.sync_api import sync_playwright
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from alerts import tables
 
@@ -223,6 +223,31 @@ def test_a_page_that_nobody_sees_leaves_its_connection_to_others(tmp_path, serve
         wait_for(lambda: own.parts.feed.listeners == 1, what="the stream once more")
         page.clock.fast_forward(1000)
         page.wait_for_selector("#row-portal .state.down", timeout=60_000)
+        assert page.complaints == []
+
+
+def test_a_list_that_was_unfolded_stays_so_when_the_page_changes(tmp_path, served, look):
+    with served(tmp_path) as own:
+        for n in range(6):
+            known = {
+                "id": 100 + n,
+                "check_id": "rule/silent",
+                "subject": f"host/h{n}",
+                "status": "down",
+                "severity": "high",
+            }
+            own.write(insert(tables.incident).values(reason="silent", opened_ms=1, confirmed_ms=1, **known))
+        page = look(own.url)
+        page.goto("/")
+        wait_for(lambda: own.parts.feed.listeners, what="the stream")
+        page.click("summary")
+        page.wait_for_selector(".cluster a >> text=h5")
+        own.write(update(tables.incident).where(tables.incident.c.id == 105).values(closed_ms=1))
+        own.call(lambda: own.parts.feed.publish("incident", {"incident": 105}))
+        page.wait_for_selector(".cluster a >> text=h5", state="detached")
+        assert page.is_visible(".cluster a >> text=h4")
+        page.click("text=Saya tangani semua")
+        page.wait_for_selector(".problem.acked >> text=ditangani oleh admin")
         assert page.complaints == []
 
 
