@@ -23,7 +23,7 @@ async def test_a_silent_server_fails_in_time(run, silent_udp):
     before = time.perf_counter()
     result = await run("dns", timeout=0.5, name="simpus.uji.test", server="127.0.0.1", port=silent_udp)
     assert (result.status, result.reason) == ("down", "timeout")
-    assert time.perf_counter() - before < 5
+    assert time.perf_counter() - before < 15
 
 
 async def test_a_closed_port_is_refused_over_udp_and_tcp(run):

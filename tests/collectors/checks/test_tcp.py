@@ -50,7 +50,7 @@ async def test_silence_is_a_timeout(serving, run):
         before = time.perf_counter()
         result = await run("tcp", timeout=0.4, host="localhost", port=port, dialogue=[{"expect": "^220"}])
     assert (result.status, result.reason) == ("down", "timeout")
-    assert time.perf_counter() - before < 5
+    assert time.perf_counter() - before < 15
 
 
 async def test_hanging_up_without_a_word_is_a_lost_connection(serving, run):
@@ -98,7 +98,7 @@ async def test_no_reply_to_connect_is_unreachable_within_its_time(run):
             client.connect_ex(full.getsockname())
         before = time.perf_counter()
         result = await run("tcp", timeout=0.5, host="127.0.0.1", port=full.getsockname()[1])
-        assert time.perf_counter() - before < 5
+        assert time.perf_counter() - before < 15
     assert (result.status, result.reason) == ("down", "unreachable")
     assert result.detail == "no reply to connect within 0.5 s"
 
@@ -151,5 +151,5 @@ async def test_an_address_that_does_not_answer_gives_way_after_a_moment(monkeypa
     connected, address = await dial._first(["2001:db8::1", "192.0.2.1"], 80)
     connected.close()
     assert address == "192.0.2.1"
-    assert 0.2 < time.perf_counter() - before < 5
+    assert 0.2 < time.perf_counter() - before < 15
     assert len(made) == 1

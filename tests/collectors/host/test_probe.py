@@ -74,17 +74,17 @@ async def test_nothing_to_ask_is_answered_at_once(hanging):
 
 async def test_a_path_that_hangs_holds_up_no_other_and_is_asked_once(hanging, until):
     statvfs = hanging("/nfs")
-    prober = Prober(1.0, statvfs=statvfs)
+    prober = Prober(3.0, statvfs=statvfs)
     start = time.monotonic()
     answers = await prober.ask(["/", "/nfs", "/var", "/home"])
-    assert 1.0 <= time.monotonic() - start < 5
+    assert 3.0 <= time.monotonic() - start < 15
     assert set(answers) == {"/", "/var", "/home"}
     assert prober.hanging() == {"/nfs"}
 
     for _ in range(3):
         start = time.monotonic()
         assert set(await prober.ask(["/", "/nfs", "/var", "/home"])) == {"/", "/var", "/home"}
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 3.0
     assert statvfs.calls.count("/nfs") == 1
     await until(lambda: probing() == 1)
 
@@ -114,10 +114,10 @@ async def test_what_a_former_prober_gave_up_is_not_asked_again_before_it_answers
 
 
 async def test_several_that_hang_wait_together_not_one_after_the_other(hanging):
-    prober = Prober(1.0, threads=4, statvfs=hanging("/a", "/b", "/c"))
+    prober = Prober(2.0, threads=4, statvfs=hanging("/a", "/b", "/c"))
     start = time.monotonic()
     assert set(await prober.ask(["/a", "/b", "/c", "/d"])) == {"/d"}
-    assert time.monotonic() - start < 2.9
+    assert time.monotonic() - start < 5.8
 
 
 async def test_threads_are_bounded_however_many_hang(hanging, until):
