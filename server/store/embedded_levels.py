@@ -21,7 +21,10 @@ Stretch = tuple[int, int]
 
 
 class File(NamedTuple):
-    """A sorted file of one type's rows in ``[start, end)``; rows before ``cut`` are forgotten."""
+    """A sorted file of one type's rows in ``[start, end)``; rows before ``cut`` are forgotten.
+
+    ``by_field`` tells that rows of one field lie together, and that a column ``field`` says which; else they lie by key.
+    """
 
     kind: str
     level: str
@@ -29,6 +32,7 @@ class File(NamedTuple):
     end: int
     cut: int
     name: str
+    by_field: bool = False
 
     @property
     def width(self) -> int:
@@ -122,15 +126,15 @@ class _Picks:
     """Stretches by place; stretches that touch become one."""
 
     def __init__(self) -> None:
-        self.stretches: dict[tuple[str, int, bool], list[Stretch]] = {}
-        self.files: dict[tuple[str, int, bool], dict[File, None]] = {}
+        self.stretches: dict[tuple[str, int, bool, bool], list[Stretch]] = {}
+        self.files: dict[tuple[str, int, bool, bool], dict[File, None]] = {}
 
     def add(self, level: str, start: int, end: int, file: File | None = None, *, overruled: bool = False) -> None:
         """Add a stretch; a roll-up in a wide file may be overruled by that in a narrow one, so each width is a place."""
         if start >= end:
             return
         place = 0 if file is None else 1 if level == RAW else file.width
-        where = (level, place, overruled)
+        where = (level, place, overruled, file is not None and file.by_field)
         known = self.stretches.setdefault(where, [])
         if known and known[-1][1] == start:
             known[-1] = (known[-1][0], end)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from server.store import Aggregate, Range, Series
 from server.store.embedded_columns import Chunk
 from server.store.embedded_held import Block, Held, Name, cut, form
-from server.store.embedded_levels import RAW, ROLLED, Part, Shelf, Stretch, plan
+from server.store.embedded_levels import HOUR, RAW, ROLLED, Part, Shelf, Stretch, plan
 from server.store.embedded_series import Dictionary
 from server.store.embedded_windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
@@ -24,6 +24,7 @@ Columns = dict[str, Column]
 Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
 _EVER: Final = 2**63 - 1
+_FEW: Final = 64  # hours of one series: some ten thousand rows
 _SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
 # a window starts at a whole multiple of the step, also before 1970
 _WINDOW: Final = "time - ((time % $step) + $step) % $step"
@@ -43,7 +44,7 @@ _LAST_ALONE: Final = "arg_max(last, last_time) AS last"  # three times as fast
 _RANGE: Final = f"""
     SELECT {{group}}, {_WINDOW} AS moment, {{columns}}
     FROM ({{rows}}) GROUP BY {{group}}, moment"""  # noqa: S608 - our own names
-_HELD: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
+_PLAIN: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
 _LATEST: Final = """
     SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
     FROM ({rows}) GROUP BY key HAVING max(last_time) >= $since"""
@@ -57,10 +58,17 @@ class _Question(NamedTuple):
     groups: Column
     aggregate: Aggregate
     step: int
+    field: int | None
 
 
 def over_time(
-    query: Range, dictionary: Dictionary, shelves: Mapping[str, Shelf], ask: Ask, folder: Path, held: Held
+    query: Range,
+    dictionary: Dictionary,
+    shelves: Mapping[str, Shelf],
+    ask: Ask,
+    folder: Path,
+    held: Held,
+    field_of: Callable[[int], int | None],
 ) -> list[Series]:
     """Answer ``Store.range``; ValueError when the aggregate does not suit the field's type."""
     kind = dictionary.fields(query.measurement).get(query.field)
@@ -70,7 +78,9 @@ def over_time(
     require_suited(query, kind)
     keys = np.array([key for members in labels.values() for key in members], dtype=np.uint32)
     groups = np.repeat(np.arange(len(labels), dtype=np.uint32), [len(members) for members in labels.values()])
-    question = _Question(kind, keys, groups, query.aggregate, query.step)
+    # one key is found as quickly without its field
+    field = field_of(int(keys[0])) if len(keys) > 1 else None
+    question = _Question(kind, keys, groups, query.aggregate, query.step, field)
     parts = plan(shelves[kind], query.start, query.end, query.step)
     rows = _found(question, parts, ask, folder, held)
     if not rows:
@@ -90,7 +100,7 @@ def over_time(
 
 def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> Columns:
     """Return rows of all parts: of roll-ups in files those in memory, which are read into it first; else what SQL joins."""
-    kind, keys, groups, aggregate, step = question
+    kind, keys, groups, aggregate, step, field = question
     size = len(keys) * form(kind, NEEDED[aggregate]).itemsize if kind != "string" else 0
     rolled = [part for part in parts if part.level != RAW]
     found = []
@@ -98,15 +108,20 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
         found = _remembered(question, rolled, ask, folder, held)
         parts = [part for part in parts if part.level == RAW]
     if parts:
-        alone = len(keys) == groups[-1] + 1
-        statement = _statement(aggregate, _rows(kind, parts, aggregate, folder, keys.tolist()), alone=alone)
+        hours = sum(end - start for part in parts for start, end in part.stretches) / HOUR
+        statement = _statement(
+            aggregate,
+            _rows(kind, parts, aggregate, folder, keys.tolist(), field),
+            alone=len(keys) == groups[-1] + 1,
+            few=hours * len(keys) <= _FEW,
+        )
         found.append(ask(statement, {"step": step}, {"key": keys, "grp": groups}))
     return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
 
 
 def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> list[Columns]:
     """Return the roll-ups of each part from memory."""
-    _, keys, groups, aggregate, step = question
+    _, keys, groups, aggregate, step, _ = question
     needed = NEEDED[aggregate]
     names = [(file.name, key, needed) for part in parts for file in part.files for key in keys.tolist()]
     blocks = held.blocks(names, lambda missing: _read(question, parts, missing, ask, folder))
@@ -130,16 +145,17 @@ def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Pa
 def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask: Ask, folder: Path) -> list[Block]:
     """Read blocks from files in one statement."""
     needed = NEEDED[question.aggregate]
-    columns = ", ".join(_HELD.get(name, name) for name in ("time", *needed))
-    keys = np.unique(np.array([key for _, key, _ in names], dtype=np.uint32))
+    columns = ", ".join(_PLAIN.get(name, name) for name in ("time", *needed))
+    keys = np.array(sorted({key for _, key, _ in names}), dtype=np.uint32)
     among = f"WHERE key = {keys[0]}" if len(keys) == 1 else "JOIN wanted USING (key)"
     wanted = {name for name, _, _ in names}
     files = [
         sorted((file for file in part.files if file.name in wanted), key=lambda file: file.start) for part in parts
     ]
     selects = [
-        f"SELECT {number} AS part, key, {columns} FROM {files_list(folder / file.name for file in some)} {among}"  # noqa: S608 - our own names
-        for number, some in enumerate(files)
+        f"SELECT {number} AS part, key, {columns}"  # noqa: S608 - our own names
+        f" FROM {place(question.kind, part._replace(files=tuple(some)), folder, question.field)} {among}"
+        for number, (part, some) in enumerate(zip(parts, files, strict=True))
         if some
     ]
     answer = ask(" UNION ALL ".join(selects), {}, {"key": keys})
@@ -178,16 +194,32 @@ def text(path: Path, *, wild: bool = True) -> str:
     return "'" + plain.replace("'", "''") + "'"
 
 
-def _statement(aggregate: Aggregate, rows: str, *, alone: bool) -> str:
-    """Return the question that joins rows to one of each window; ``alone`` when no group has two series."""
+def _statement(aggregate: Aggregate, rows: str, *, alone: bool, few: bool) -> str:
+    """Return the question that joins rows to one of each window; ``alone`` when no group has two series.
+
+    A ``few`` rows are joined later: planning that takes longer.
+    """
     rate = aggregate is Aggregate.RATE
+    if few:
+        columns = ", ".join(_PLAIN.get(name, name) for name in NEEDED[aggregate])
+        return f"SELECT grp, {'key, ' if rate else ''}{_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
     joined = {**_JOINED, "last": _LAST_ALONE} if alone or rate else _JOINED
     columns = ", ".join(joined[name] for name in NEEDED[aggregate])
     return _RANGE.format(rows=rows, columns=columns, group="grp, key" if rate else "grp")
 
 
-def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path, keys: Sequence[int]) -> str:
-    """Return the rows of all parts as roll-ups with the column ``grp`` of ``wanted``; "" when there are no parts."""
+def _rows(
+    kind: str,
+    parts: Sequence[Part],
+    aggregate: Aggregate,
+    folder: Path,
+    keys: Sequence[int],
+    field: int | None = None,
+) -> str:
+    """Return the rows of all parts as roll-ups with the column ``grp`` of ``wanted``; "" when there are no parts.
+
+    ``field`` is that of all keys, None when they may have several.
+    """
     group, join, condition = "grp", " JOIN wanted USING (key)", ""
     if len(keys) == 1:
         # a plain condition is planned and pruned faster than a join
@@ -200,17 +232,19 @@ def _rows(kind: str, parts: Sequence[Part], aggregate: Aggregate, folder: Path, 
     for part in parts:
         columns = value if part.level == RAW else ROLL_UP
         selects.append(
-            f"SELECT {group}, key, time, {columns} FROM {place(kind, part, folder)}{join}"  # noqa: S608 - our own names
+            f"SELECT {group}, key, time, {columns} FROM {place(kind, part, folder, field)}{join}"  # noqa: S608 - our own names
             f" WHERE {condition}{within(part.stretches)}"
         )
     return " UNION ALL ".join(selects)
 
 
-def place(kind: str, part: Part, folder: Path) -> str:
-    """Return where the rows of a part are: the table, or files without what the table overrules."""
+def place(kind: str, part: Part, folder: Path, field: int | None = None) -> str:
+    """Return where the rows of a part are: the table, or files without what the table overrules; of one field or of all."""
     if not part.files:
         return TABLES[kind]
     files = files_list([folder / file.name for file in part.files])
+    if field is not None and part.files[0].by_field:
+        files = f"(SELECT * FROM {files} WHERE field = {field})"  # noqa: S608 - our own names
     return f"({not_overruled(TABLES[kind], files, part.stretches)})" if part.overruled else files
 
 

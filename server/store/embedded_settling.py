@@ -22,14 +22,15 @@ _DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would
 # a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough, and
 # it is made when they go
 _WORTH: Final = 8
-# values of a day lie by parts of the day, then by series: a question for minutes of all hosts reads one part only, and one for a
-# day of one series a few places more
-_PART: Final = 8 * HOUR
 _HOUR_QUIET: Final = 120.0
 _DAY_QUIET: Final = 1800.0
 _MERGED: Final = "1h"  # what a question over weeks reads; finer ones go sooner
 _WEEK: Final = 7 * DAY
 _MERGED_MAX: Final = 200_000_000  # bytes; of larger files sorting costs more than opening them
+# a question is for one field of one or of all hosts: its rows lie together, and like values next to one another
+_SORTED: Final = """
+    SELECT keys.field, rows.* FROM ({rows}) AS rows LEFT JOIN keys ON keys.id = rows.key
+    ORDER BY keys.field, rows.key, rows.time"""
 _RAW_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
 # a question over a month reads little of each of many files: smaller groups, in an encoding that is quicker to read
 _ROLLED_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768, PARQUET_VERSION v2)"
@@ -175,7 +176,7 @@ class _Job:
         """Settle one hour; return the files that are gone and those that are new."""
         start = self._work.start
         old = self._day.hourly.get(RAW, {}).get(start)
-        raw = self._write(RAW, self._rows([start], [old] if old else []) + " ORDER BY key, time")
+        raw = self._write(RAW, self._rows([start], [old] if old else []))
         files, source, columns = [raw], files_list([self._folder / raw.name]), _OF_RAW
         for level in self._wanted([raw], 1):
             file = self._write(level, _rolled(source, columns, ROLLED[level]))
@@ -193,8 +194,7 @@ class _Job:
         raw = day.whole.get(RAW)
         if fresh:
             gone += [raw] if raw else []
-            order = f" ORDER BY (time - {self._work.start}) // {_PART}, key, time"
-            raw = self._write(RAW, self._rows(fresh, [raw] if raw else []) + order)
+            raw = self._write(RAW, self._rows(fresh, [raw] if raw else []))
             new.append(raw)
         known = [*([raw] if raw else []), *day.hourly.get(RAW, {}).values()]
         wanted = self._wanted(known, DAY // HOUR)
@@ -219,7 +219,7 @@ class _Job:
             hours = [day + hour for day, one in of_day.items() if one == file for hour in range(0, DAY, HOUR)]
             parts.append(f"{self._of_files([file.name])} WHERE {_hours(hours)}")
         gone = [one for one in self._known.files() if one.level == _MERGED and start <= one.start and one.end <= end]
-        return gone, [self._write(_MERGED, " UNION ALL ".join(parts) + " ORDER BY key, time")]
+        return gone, [self._write(_MERGED, " UNION ALL ".join(parts))]
 
     def _gathered(self, level: str, fresh: Sequence[int], raw: File | None) -> File | None:
         """Make one file of a level: new roll-ups of open hours and of those that have none, and what there is of the others."""
@@ -240,7 +240,7 @@ class _Job:
             parts.append(f"{self._of_files([whole.name])} WHERE {_hours(kept)}")
         if not parts:
             return None
-        file = self._write(level, " UNION ALL ".join(parts) + " ORDER BY key, time")
+        file = self._write(level, " UNION ALL ".join(parts))
         return file._replace(cut=max(whole.cut, start) if whole else start)
 
     def _of_files(self, names: Sequence[str]) -> str:
@@ -269,7 +269,7 @@ class _Job:
         cut = " AND ".join(f"time >= {file.cut}" for file in files.values() if file.cut > file.start)
         condition = f"{_hours(hours)}{' AND ' + cut if cut else ''}"
         rows = f"(SELECT * FROM {files_list([self._folder / name for name in files])} WHERE {condition})"  # noqa: S608 - our own names
-        return _rolled(rows, _OF_RAW, width, order=False)
+        return _rolled(rows, _OF_RAW, width)
 
     def _rows(self, hours: Sequence[int], old: Sequence[File]) -> str:
         """Return the rows of open hours and those of files that they do not overrule."""
@@ -286,10 +286,10 @@ class _Job:
         path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
         self._made.append(path)
         form = _RAW_FILE if level == RAW else _ROLLED_FILE
-        self._cursor.execute(f"COPY ({question}) TO {text(path, wild=False)} {form}")
+        self._cursor.execute(f"COPY ({_SORTED.format(rows=question)}) TO {text(path, wild=False)} {form}")
         sync(path)
         sync(self._folder)
-        return File(kind, level, start, start + width, start, path.name)
+        return File(kind, level, start, start + width, start, path.name, by_field=True)
 
     def keep(self, files: Sequence[File]) -> None:
         """Delete what was made besides these files."""
@@ -299,11 +299,10 @@ class _Job:
                 path.unlink(missing_ok=True)
 
 
-def _rolled(source: str, columns: str, width: int, *, order: bool = True) -> str:
+def _rolled(source: str, columns: str, width: int) -> str:
     window = f"time - ((time % {width}) + {width}) % {width}"
     question = f"SELECT key, {window} AS moment, {columns} FROM {source} GROUP BY key, moment"  # noqa: S608 - our own names
-    question = f"SELECT key, moment AS time, {ROLL_UP} FROM ({question})"  # noqa: S608 - our own names
-    return question + (" ORDER BY key, time" if order else "")
+    return f"SELECT key, moment AS time, {ROLL_UP} FROM ({question})"  # noqa: S608 - our own names
 
 
 def _hours(hours: Sequence[int]) -> str:

@@ -50,12 +50,15 @@ _SCHEMA: Final = (
     ),
     """CREATE TABLE IF NOT EXISTS files (kind VARCHAR NOT NULL, level VARCHAR NOT NULL, start BIGINT NOT NULL,
         "end" BIGINT NOT NULL, cut BIGINT NOT NULL, name VARCHAR NOT NULL)""",
+    "ALTER TABLE files ADD COLUMN IF NOT EXISTS by_field BOOLEAN DEFAULT false",  # not in formats 1 and 2
     "CREATE TABLE IF NOT EXISTS raw_from (time BIGINT NOT NULL)",
 )
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
 _TRIES: Final = 3
 _HELD: Final = 16  # such a part of the memory is for roll-ups that were asked for lately
+_FIELDS_MAX: Final = 10_000
+_FIELD_OF: Final = "SELECT field FROM keys WHERE id = ?"
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
 
@@ -87,6 +90,7 @@ class Tables:
         self.dropped = False
         self._deleted = False
         self._held = Held(memory // _HELD)
+        self._fields: dict[int, int] = {}
         self._turn = 0
         self._readers: dict[int, int] = {}
         self._gone: list[tuple[int, str]] = []
@@ -115,7 +119,7 @@ class Tables:
             self._all("SELECT id, measurement, name, kind FROM fields"),
             self._all("SELECT id, series, field FROM keys"),
         )
-        files = [File(*row) for row in self._all('SELECT kind, level, start, "end", cut, name FROM files')]
+        files = [File(*row) for row in self._all('SELECT kind, level, start, "end", cut, name, by_field FROM files')]
         self._check(files)
         (raw_from,) = self._all("SELECT coalesce(max(time), -9223372036854775808) FROM raw_from")[0]
         self.dictionary.oldest = raw_from
@@ -278,7 +282,7 @@ class Tables:
             for one in gone:
                 self._writer.execute("DELETE FROM files WHERE name = ?", [one.name])
             for one in new:
-                self._writer.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", list(one))
+                self._writer.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", list(one))
             if raw_from is not None:
                 self._writer.execute("DELETE FROM raw_from")
                 self._writer.execute("INSERT INTO raw_from VALUES (?)", [raw_from])
@@ -433,8 +437,21 @@ class Tables:
     def range(self, query: Range) -> list[Series]:
         """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
         return self._answer(
-            lambda seen: over_time(query, self.dictionary, seen.shelves, _asker(seen), self.folder, self._held)
+            lambda seen: over_time(
+                query, self.dictionary, seen.shelves, _asker(seen), self.folder, self._held, self._field_of
+            )
         )
+
+    def _field_of(self, key: int) -> int | None:
+        """Return the number of the field of a key, None when it is not on disk yet; it never changes."""
+        if key not in self._fields:
+            if len(self._fields) >= _FIELDS_MAX:
+                self._fields.clear()
+            found = self._answer(lambda seen: seen.cursor.execute(_FIELD_OF, [key]).fetchall())
+            if not found:
+                return None
+            self._fields[key] = int(found[0][0])
+        return self._fields[key]
 
     def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
         """See ``Store.tag_values``."""

@@ -120,6 +120,37 @@ async def test_a_page_that_is_drawn_again_reads_no_roll_ups_but_what_is_new(make
 
 
 @pytest.mark.usefixtures("small_files")
+async def test_of_many_series_only_the_rows_of_one_field_are_read(make, statements):
+    store = await make()
+    points = [
+        Point("m", {"host": str(host)}, {field: float(host * 10 + number) for number, field in enumerate("fgh")}, T)
+        for host in range(9)
+    ]
+    await store.write(points)
+    for settled in (False, True):
+        for step in (HOUR, 7 * S):
+            for field in "fgh":
+                answer = await store.range(Range("m", field, T, T + HOUR, step, Aggregate.MEAN, by=["host"]))
+                assert [one.values for one in answer] == [[point.fields[field]] for point in points]
+                assert ("WHERE field = " in statements[-1]) is settled
+        await settle_all(store)
+
+
+@pytest.mark.usefixtures("small_files")
+async def test_a_field_that_was_forgotten_and_comes_again_is_found(make):
+    store = await make()
+    for time in (T, T + 9 * DAY):
+        await store.write([Point("m", {"host": host}, {"f": 1.0}, time) for host in "ab"])
+        await settle_all(store)
+        (answer,) = await store.range(Range("m", "f", time, time + HOUR, 7 * S, Aggregate.SUM))
+        assert answer.values == [2.0]
+        await store.drop_before(time + DAY)
+        store._forget_at = 0.0
+        await store.settle()
+        assert await store.fields("m") == {}
+
+
+@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("aggregate", list(Aggregate))
 @pytest.mark.parametrize("by", [(), ("host",)])
 async def test_in_memory_or_not_the_answer_is_the_same(make, statements, monkeypatch, aggregate, by):

@@ -186,12 +186,22 @@ async def test_a_copy_has_merged_files_too(make, tmp_path):
         await copy.close()
 
 
+def as_format_2(folder):
+    """Write the files of a store anew as its second format had them: by key, without fields."""
+    with duckdb.connect(folder / "points.duckdb") as file:
+        file.execute("UPDATE about SET format = 2")
+        file.execute("ALTER TABLE files DROP COLUMN by_field")
+        for path in (folder / "points.files").iterdir():
+            rows = f"SELECT * EXCLUDE field FROM '{path}' ORDER BY key, time"
+            file.execute(f"COPY ({rows}) TO '{path}.old' (FORMAT parquet)")
+            path.with_name(path.name + ".old").rename(path)
+
+
 async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
     with patch("server.store.embedded_settling._MERGED_MAX", -1):
         store, expected = await filled(make, 3)
     await store.close()
-    with duckdb.connect(tmp_path / "points.duckdb") as file:
-        file.execute("UPDATE about SET format = 2")
+    as_format_2(tmp_path)
     store = await make()
     assert await counted(store) == expected
     assert rolled(store) == [(0, 1), (1, 1), (2, 1)]
@@ -201,3 +211,34 @@ async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
     await store.close()
     with duckdb.connect(tmp_path / "points.duckdb") as file:
         assert file.execute("SELECT format FROM about").fetchall() == [(3,)]
+        by_field = dict(file.execute("SELECT name, by_field FROM files").fetchall())
+    # what was merged lies by field, the rest as it was
+    assert {name: new for name, new in by_field.items() if "-1h-" in name} == {
+        name: "-48h-" in name for name in by_field if "-1h-" in name
+    }
+
+
+async def test_files_of_both_formats_answer_one_question(make, tmp_path):
+    store = await make()
+    days = {day: [*every_minute("a", T + day * DAY, 90), *every_minute("b", T + day * DAY, 90)] for day in range(4)}
+    await store.write(days[0] + days[1])
+    with patch("server.store.embedded_settling._MERGED_MAX", -1):
+        await settle_all(store)
+    await store.close()
+    as_format_2(tmp_path)
+    store = await make()
+    # a value in an old hour, and days of the new format
+    await store.write([*every_minute("c", T + DAY, 1, value=9.0), *days[2], *days[3]])
+    expected = {}
+    for day, points in days.items():
+        for point in points:
+            hour = T + day * DAY + (point.time - T) % DAY // HOUR * HOUR
+            expected[hour] = expected.get(hour, 0.0) + point.fields["f"]
+    expected[T + DAY] += 9.0
+    for merged in (-1, 10**9):
+        with patch("server.store.embedded_settling._MERGED_MAX", merged):
+            assert await counted(store) == expected
+            await settle_all(store)
+            assert await counted(store) == expected
+            minutes = await counted(store, step=60 * 10**9)
+            assert sum(minutes.values()) == sum(expected.values())
