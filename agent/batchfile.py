@@ -10,7 +10,7 @@ import msgspec
 
 Order = Literal["ASC", "DESC"]
 
-_LAYOUT: Final = 1
+LAYOUT: Final = 1
 _SPARE_PAGES: Final = 1000
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _TABLES: Final = """
@@ -81,6 +81,14 @@ class Change(msgspec.Struct, frozen=True):
 
 class Unusable(Exception):
     """The file is corrupt, or no spool of this version."""
+
+
+class OtherLayout(Unusable):
+    """The file is whole, but of another version: ``layout`` is its own."""
+
+    def __init__(self, layout: int) -> None:
+        super().__init__(f"it has layout {layout}, this agent knows {LAYOUT}")
+        self.layout = layout
 
 
 class DiskRefuses(Exception):
@@ -157,8 +165,8 @@ class BatchFile:
         (layout,) = self._db.execute("PRAGMA user_version").fetchone()
         if layout == 0:
             self._db.executescript(_TABLES)
-        elif layout != _LAYOUT:
-            raise Unusable(f"it has layout {layout}, this agent knows {_LAYOUT}")
+        elif layout != LAYOUT:
+            raise OtherLayout(layout)
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise Unusable(verdict)

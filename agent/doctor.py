@@ -28,6 +28,7 @@ from agent.packing import pack
 from agent.post import Answer, Endpoint, Unreachable
 from agent.resolve import Names
 from agent.settings import Settings
+from agent.version import VERSION, apart
 from collectors.host import COLLECTORS, Roots
 from configs.plugin import find
 from configs.read import SettingsError
@@ -111,6 +112,8 @@ def centre(found: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
     if answer.date is not None:
         clock.compare(answer.date, clock.monotonic() - began)
     yield _judged(answer, found, file)
+    if apart(VERSION, answer.version):
+        yield Finding("note", "versions", {"ours": VERSION, "theirs": answer.version})
     if clock.offset_ms is not None:
         off = {"offset": round(clock.offset_ms / 1000, 1)}
         if abs(clock.offset_ms) > _CLOCK_MS:
@@ -179,6 +182,8 @@ def spool(found: Settings, now: int) -> Iterator[Finding]:
     corrupt = file.with_name(file.name + ".corrupt")
     if corrupt.exists():
         yield Finding("note", "spool_corrupt", {"file": str(corrupt)}, (f"rm {shlex.quote(str(corrupt))}",))
+    for aside in sorted(folder.glob(f"{file.name}.layout*[0-9]")):
+        yield Finding("note", "spool_newer", {"file": str(aside)})
     if file.exists():
         try:
             yield from _waiting(file, now)

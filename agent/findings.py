@@ -49,6 +49,10 @@ WORDS: Final[dict[str, dict[Language, str]]] = {
         "en": "the name {host} is not found: {why}; check DNS in /etc/resolv.conf",
     },
     "centre": {"id": "pusat {url} menerima data", "en": "the centre {url} takes data"},
+    "versions": {
+        "id": "agen ini {ours}, pusat {theirs}: data tetap diterima; perbarui yang lebih lama",
+        "en": "this agent is {ours}, the centre {theirs}: data are taken all the same; upgrade the older one",
+    },
     "centre_away": {"id": "pusat {url} tidak terjangkau: {why}", "en": "the centre {url} cannot be reached: {why}"},
     "centre_token": {
         "id": "pusat {url} menolak token (HTTP 401)",
@@ -105,6 +109,10 @@ WORDS: Final[dict[str, dict[Language, str]]] = {
     "spool_refused": {
         "id": "{quarantined} baris dikarantina dan {rejected} ditolak pusat; sebabnya di log agen",
         "en": "{quarantined} lines are in quarantine and {rejected} were rejected by the centre; the agent's log says why",
+    },
+    "spool_newer": {
+        "id": "{file} berisi data dari versi agen yang lain; agen versi itu mengirimnya setelah dipasang lagi",
+        "en": "{file} holds data of another version of the agent, which sends them once it is installed again",
     },
     "spool_corrupt": {
         "id": "antrean yang rusak disimpan sebagai {file}; boleh dihapus",

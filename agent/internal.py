@@ -1,6 +1,7 @@
 """The agent about itself, in Telegraf's ``internal_*`` measurements, read like any other collector."""
 
 import resource
+import socket
 from collections.abc import Callable, Mapping
 
 from agent.clock import Clock
@@ -51,7 +52,10 @@ class Internal:
             "metrics_rejected": tally.rejected + tally.quarantined,
             "cpu_time": used.ru_utime + used.ru_stime,
             "memory_rss_peak": used.ru_maxrss * 1024,
+            "hostname": socket.gethostname(),
         }
+        if self._sender.version:
+            fields["centre_version"] = self._sender.version
         if refused := self._refused():
             fields |= {"settings_refused": 1, "settings_error": refused}
         else:

@@ -22,6 +22,7 @@ from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
 
 _EXCERPT: Final = 2000
+_VERSION: Final = 40
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,13 +51,14 @@ class Unreachable(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What the other side said; ``date`` is its clock and ``retry_after`` its wish (s), where it told them."""
+    """What the other side said; ``date`` is its clock, ``retry_after`` its wish (s), ``version`` that of its Pantau, where it told them."""
 
     status: int
     text: str = ""
     html: bool = False
     date: int | None = None
     retry_after: float | None = None
+    version: str = ""
 
 
 def why_not_url(url: str) -> str:
@@ -172,6 +174,7 @@ def read_answer(response: HTTPResponse, text: str) -> Answer:
         html=html,
         date=date,
         retry_after=_retry_after(response.getheader("Retry-After"), date),
+        version=(response.getheader("X-Pantau-Version") or "")[:_VERSION],
     )
 
 

@@ -15,6 +15,7 @@ from agent.pace import Pace
 from agent.packing import pack
 from agent.post import Answer, Endpoint, Unreachable
 from agent.spool import Group, Spool
+from agent.version import VERSION, apart
 
 log = logging.getLogger("pantau.agent.send")
 
@@ -41,7 +42,8 @@ class Counts(msgspec.Struct):
 class Sender:
     """Delivers from a thread of its own. ``turn`` does one step and may be called by hand instead of ``start``.
 
-    ``progress`` is the monotonic time of the last step; ``lost`` tells that the centre takes nothing at the moment.
+    ``progress`` is the monotonic time of the last step; ``lost`` tells that the centre takes nothing at the moment; ``version`` is the
+    centre's, "" while it told none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Sender:
         self.counts = Counts()
         self.progress = clock.monotonic()
         self.lost = False
+        self.version = ""
         self._endpoint = endpoint
         self._next: tuple[Endpoint, Pace] | None = None
         self._spool = spool
@@ -166,6 +169,14 @@ class Sender:
         answer = self._endpoint.post(body)
         if answer.date is not None and not answer.html:
             self._clock.compare(answer.date, self._clock.monotonic() - self.progress)
+        if answer.version and answer.version != self.version:
+            self.version = answer.version
+            if apart(VERSION, answer.version):
+                log.warning(
+                    "this agent is %s, the centre %s: lines go through all the same; upgrade the older one",
+                    VERSION,
+                    answer.version,
+                )
         return answer
 
     def _well(self, now: float) -> None:

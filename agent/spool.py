@@ -11,13 +11,14 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Generator, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from agent.batchfile import Batch, BatchFile, Change, DiskRefuses, Order, Poison, Tally, Unusable
+from agent import batchfile
+from agent.batchfile import Batch, BatchFile, Change, DiskRefuses, Order, OtherLayout, Poison, Tally, Unusable
 from agent.packing import pack, unpack
 from agent.stamps import move
 from configs.units import Duration, Size
@@ -30,6 +31,7 @@ _LEAST_BYTES: Final = 1_000_000  # allowed even on a full disk, so that live dat
 _BATCH_LINES: Final = 2000
 _GONE_BATCHES: Final = 4
 _SAME_SKEW: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
+_ADOPTED_AT_ONCE: Final = 50
 _MOVED_AT_ONCE: Final = 50
 
 
@@ -83,6 +85,7 @@ class Spool:
         self._skews: list[tuple[int, int]] = []
         with self._lock:
             self._open()
+            self._adopt()
 
     def put(self, lines: Sequence[bytes], now: int, *, lost: int = 0, skew: int | None = None) -> None:
         """Keep lines (without line ends); committed on return unless the disk refuses.
@@ -313,6 +316,35 @@ class Spool:
             self.size = file.size
             return
 
+    def _adopt(self) -> None:
+        """Take back the file that an older agent set aside, after a downgrade, because it did not know this layout."""
+        aside = self._beside(f".layout{batchfile.LAYOUT}")
+        if self._file is None or not aside.exists():
+            return
+        try:
+            with contextlib.closing(BatchFile(aside)) as kept:
+                taken = {batch.id for batch in self._waiting("ASC")}
+                batches = kept.rows("ASC")
+                while some := list(islice(batches, _ADOPTED_AT_ONCE)):
+                    for batch in some:
+                        number = next(free for free in count(batch.id) if free not in taken)
+                        taken.add(number)
+                        self._staged[number] = msgspec.structs.replace(batch, id=number)
+                    self.tally = self.tally.add(
+                        **{key: sum(batch.lines for batch in some) for key in ("collected", "spooled")}
+                    )
+                    self._commit(0)
+                    if self._trouble:
+                        return  # the disk refuses: what is left is taken at the next start
+            aside.unlink()
+        except (Unusable, DiskRefuses, OSError) as error:
+            log.error("the spool %s that was set aside cannot be taken back: %s", aside, error)  # noqa: TRY400 - the words say it
+            return
+        log.warning("the spool that an older agent set aside was taken back; %d lines wait", self.tally.spooled)
+
+    def _beside(self, tail: str) -> Path:
+        return self._path.with_name(self._path.name + tail)
+
     def _failed(self, error: Unusable | DiskRefuses) -> bool:
         """Take note of an error; True when a corrupt file was set aside, so that trying again makes sense."""
         if isinstance(error, DiskRefuses):
@@ -321,11 +353,11 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
-        aside = self._path.with_name(self._path.name + ".corrupt")
+        aside = self._beside(f".layout{error.layout}" if isinstance(error, OtherLayout) else ".corrupt")
         try:
             self._path.replace(aside)
             for tail in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + tail).unlink(missing_ok=True)
+                self._beside(tail).unlink(missing_ok=True)
         except OSError as trouble:
             self._tell(f"{error}, and it cannot be set aside: {trouble.strerror}")
             return False

@@ -7,6 +7,7 @@ import platform
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -42,6 +43,7 @@ _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an 
 _RECORD: Final = 1.0  # seconds between writes of what the centre itself measured
 _REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
+_WRITES: Final = frozenset({"/api/v2/write", "/write"})
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
 
@@ -102,6 +104,7 @@ class Centre:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
+        self._version = version("pantau")
         self._buckets = settings.buckets()
         self._store = self._buckets.main
         self._inventory = Inventory(settings.register, settings.checks, settings.devices, settings.rules)
@@ -122,7 +125,7 @@ class Centre:
             planned=self._courier.wake,
         )
         self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
-        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, version("pantau"))
+        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, self._version)
         self._run_id = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
@@ -149,13 +152,14 @@ class Centre:
             database, now_ms, settings.ingest, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked)
         )
         self.web.add_routes([*routes(self._ingest), route(join)])
+        self.web.on_response_prepare.append(partial(_tell_version, self._version))
 
     async def open(self) -> None:
         """Open the store and begin the centre's own running time."""
         await self._buckets.open()
         await self._ingest.open()
         await self._control.open()
-        self._run_id = await self._database.write(lambda tx: ledger.start_run(tx, now_ms(), version("pantau")))
+        self._run_id = await self._database.write(lambda tx: ledger.start_run(tx, now_ms(), self._version))
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
@@ -246,6 +250,12 @@ class Centre:
 
     async def _forget(self) -> None:
         await self._buckets.forget(now_ms() * 1_000_000)
+
+
+async def _tell_version(known: str, request: web.Request, response: web.StreamResponse) -> None:
+    """Tell agents the centre's version with each answer to a write, so that they can say which side is the older one."""
+    if request.path in _WRITES:
+        response.headers["X-Pantau-Version"] = known
 
 
 async def _forever(name: str, work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:

@@ -172,6 +172,7 @@ def test_it_reports_about_itself_by_telegraf_s_names(agent, centre):
         b"internal_gather,host=srv-1,input=counter ",
         b"clock_offset_ms=",
         b"metrics_written=",
+        b'hostname="%b"' % socket.gethostname().encode(),
     ):
         wait_for(lambda part=part: any(part in line for line in centre.lines), 10, part)
     assert agent.end()[0] == 0

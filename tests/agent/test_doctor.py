@@ -121,6 +121,20 @@ def test_what_the_centre_answers(host, centre, mood, word):
     assert found[word].mend or word == "centre_bucket"
 
 
+def test_a_centre_of_another_version_is_told_of(host, centre):
+    assert "versions" not in host.found()
+    centre.mood = (204, {"X-Pantau-Version": "9.0.0"}, "")
+    found = host.found()
+    assert (found["centre"].level, found["versions"].values["theirs"]) == ("well", "9.0.0")
+
+
+def test_a_spool_of_another_version_is_told_of(host):
+    folder = host.state
+    folder.mkdir(exist_ok=True)
+    (folder / "spool.db.layout2").write_bytes(b"")
+    assert host.found()["spool_newer"].values["file"] == str(folder / "spool.db.layout2")
+
+
 def test_a_clock_that_is_off(host, centre):
     assert host.found()["clock"].level == "well"
     found = settings.read(host.file)

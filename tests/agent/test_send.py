@@ -10,6 +10,7 @@ from agent.pace import Pace
 from agent.post import Endpoint
 from agent.send import Sender
 from agent.spool import Options, Spool
+from agent.version import VERSION
 from configs.secret import Secret
 from configs.units import Duration, Size
 
@@ -144,6 +145,20 @@ def test_a_rotated_token_loses_nothing_and_needs_no_restart(centre, spool, clock
     assert centre.requests[-1][1]["Authorization"] == "Token new"
     assert (spool.tally.delivered, spool.tally.spooled) == (5, 0)
     still.endpoint.close()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"), [("9.0.0", True), ("0.0.9", True), (f"{VERSION}.post1", False), ("", False)]
+)
+def test_a_centre_of_another_version_gets_its_lines_and_is_told_of_once(
+    centre, spool, still, clock, some_lines, caplog, theirs, told
+):
+    centre.mood = (204, {"X-Pantau-Version": theirs}, "")
+    for _ in range(3):
+        spool.put(some_lines(5), clock.ms())
+        still.turn(10)
+    assert (still.sender.version, spool.tally.delivered) == (theirs, 15)
+    assert caplog.text.count(f"this agent is {VERSION}, the centre {theirs}") == told
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import batchfile
 from agent import spool as module
 from agent.spool import Options, Spool
 from configs.units import Duration, Size
@@ -183,7 +184,8 @@ def test_a_file_that_cannot_be_used_is_set_aside_and_a_fresh_one_started(file, s
     spool.put(some_lines(3), NOW)
     assert spool.set_aside == 1
     assert spool.newest(10).lines == some_lines(3)
-    assert file.with_name("spool.db.corrupt").exists()
+    aside = "spool.db.layout99" if damage == "newer" else "spool.db.corrupt"
+    assert file.with_name(aside).exists()
     assert "set aside" in caplog.text
     spool.close()
 
@@ -322,3 +324,45 @@ def test_collected_is_always_delivered_or_spooled_or_counted(steps):
         spool.put([b"m n=1i 1"], now)
         assert on_disk(file)[0] == spool.tally.spooled
         spool.close()
+
+
+@pytest.mark.parametrize("ends", ["closed", "killed"])
+def test_after_a_downgrade_and_an_upgrade_nothing_that_was_spooled_is_missing(file, some_lines, monkeypatch, ends):
+    monkeypatch.setattr(batchfile, "LAYOUT", 2)
+    monkeypatch.setattr(batchfile, "_TABLES", batchfile._TABLES.replace("user_version = 1", "user_version = 2"))
+    newer = Spool(file, FREE)
+    for number in range(120):
+        newer.put(some_lines(5, number * 5), NOW + number)
+    if ends == "closed":
+        newer.close()
+    else:  # its last changes are in the write-ahead log only
+        for tail in ("", "-wal"):
+            shutil.copy(f"{file}{tail}", f"{file}{tail}.copy")
+        newer.close()
+        for tail in ("", "-wal"):
+            Path(f"{file}{tail}.copy").rename(f"{file}{tail}")
+
+    monkeypatch.setattr(batchfile, "LAYOUT", 1)
+    older = Spool(file, FREE)
+    assert (older.set_aside, older.tally.spooled) == (1, 0)
+    older.put(some_lines(5, 1000), NOW)  # the clock was set back: the same number as a batch of before
+    older.close()
+    with sqlite3.connect(file) as db:  # as the newer one changes what an older one left
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+
+    monkeypatch.setattr(batchfile, "LAYOUT", 2)
+    again = Spool(file, FREE)
+    assert (again.tally.spooled, again.tally.collected, again.tally.dropped) == (605, 605, 0)
+    assert sorted(again.newest(1000).lines) == sorted([*some_lines(600), *some_lines(5, 1000)])
+    assert not list(file.parent.glob("*.layout*"))
+    again.close()
+
+
+def test_a_spool_set_aside_that_cannot_be_taken_back_is_left_and_ends_nothing(file, some_lines, caplog):
+    file.with_name("spool.db.layout1").write_bytes(b"no database" * 500)
+    spool = Spool(file, FREE)
+    spool.put(some_lines(3), NOW)
+    assert spool.newest(10).lines == some_lines(3)
+    assert "cannot be taken back" in caplog.text
+    spool.close()

@@ -1,8 +1,10 @@
 """The centre in this process: what happens between its parts when settings change."""
 
 import socket
+from importlib.metadata import version
 
 import pytest
+from aiohttp import ClientSession
 from parts import free_port, wait_until
 from sqlalchemy import select
 
@@ -95,3 +97,12 @@ async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_i
             await wait_until(lambda: store.latest("internal_schedule", ["late_ms"], since=0, where={"type": "http"}))
     (opened,) = [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"]
     assert (opened["status"], opened["reason"], opened["severity"]) == ("degraded", "late", "high")
+
+
+@pytest.mark.may_block
+async def test_each_answer_to_a_write_tells_the_version_of_the_centre_and_no_page_does(settings):
+    made = settings(with_check=False)
+    async with running(made), ClientSession("http://{}:{}".format(*made.listen)) as client:
+        for path, told in (("/api/v2/write", version("pantau")), ("/write", version("pantau")), ("/status", None)):
+            async with client.request("GET" if told is None else "POST", path) as answer:
+                assert answer.headers.get("X-Pantau-Version") == told
