@@ -65,18 +65,18 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "en": "{name} cannot be made ({why}); init needs an operator or all-access token",
     },
     "database_made": {
-        "id": "basis data {bucket} dibuat, nilai mentah disimpan {days} hari",
-        "en": "database {bucket} made, raw values are kept {days} days",
+        "id": "basis data {bucket} dibuat, nilai mentah disimpan {kept}",
+        "en": "database {bucket} made, raw values are kept {kept}",
     },
-    "kept": {"id": "{name}: disimpan {days} hari", "en": "{name}: kept {days} days"},
-    "kept_made": {"id": "{name} dibuat: disimpan {days} hari", "en": "{name} made: kept {days} days"},
+    "kept": {"id": "{name}: disimpan {kept}", "en": "{name}: kept {kept}"},
+    "kept_made": {"id": "{name} dibuat: disimpan {kept}", "en": "{name} made: kept {kept}"},
     "kept_changed": {
-        "id": "{name}: lama simpan diubah dari {now} menjadi {days} hari",
-        "en": "{name}: kept {days} days now instead of {now}",
+        "id": "{name}: lama simpan diubah dari {now} menjadi {kept}",
+        "en": "{name}: kept {kept} now instead of {now}",
     },
     "kept_otherwise": {
-        "id": "{name}: disimpan {now}, bukan {days} hari; pantau store init --change mengubahnya dan menghapus yang lebih lama",
-        "en": "{name}: kept {now}, not {days} days; pantau store init --change changes it and deletes what is older",
+        "id": "{name}: disimpan {now}, bukan {kept}; pantau store init --change mengubahnya dan menghapus yang lebih lama",
+        "en": "{name}: kept {now}, not {kept}; pantau store init --change changes it and deletes what is older",
     },
     "kept_missing": {
         "id": "{name} belum ada: jalankan pantau store init",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
+from uuid import uuid4
 
 import msgspec
 import numpy as np
@@ -394,16 +395,20 @@ class Tables:
 
     def copy(self, folder: Path) -> None:
         """Copy one state of everything into a new folder, beside writing and reading."""
-        folder = folder.absolute()
-        with self.view() as seen:
-            (folder / self.folder.name).mkdir(parents=True)
-            seen.cursor.execute(f"ATTACH {text(folder / self.file.name, wild=False)} AS copied")
-            seen.cursor.execute(f'COPY FROM DATABASE "{self.file.stem}" TO copied')
-            seen.cursor.execute("COMMIT")
-            seen.cursor.execute("DETACH copied")
-            for known in seen.shelves.values():
-                for one in known.files():
-                    shutil.copyfile(self.folder / one.name, folder / self.folder.name / one.name)
+        folder, name = folder.absolute(), f"copied_{uuid4().hex}"
+        try:
+            with self.view() as seen:
+                (folder / self.folder.name).mkdir(parents=True)
+                seen.cursor.execute(f"ATTACH {text(folder / self.file.name, wild=False)} AS {name}")
+                seen.cursor.execute(f'COPY FROM DATABASE "{self.file.stem}" TO {name}')
+                seen.cursor.execute("COMMIT")
+                for known in seen.shelves.values():
+                    for one in known.files():
+                        shutil.copyfile(self.folder / one.name, folder / self.folder.name / one.name)
+        finally:
+            # also of a copy that failed: what is attached would stay open until the end
+            with self.plain_errors():
+                self._writer.cursor().execute(f"DETACH DATABASE IF EXISTS {name}")
 
     def latest(self, measurement: str, fields: Sequence[str], since: int, where: Mapping[str, str]) -> list[Latest]:
         """See ``Store.latest``."""

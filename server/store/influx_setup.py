@@ -78,7 +78,7 @@ class Setup:
                     f"CREATE DATABASE {influx_ql.name(bucket)} WITH DURATION {self._raw}s REPLICATION 1 NAME {influx_ql.name(policy)}"
                 ]
             )
-            yield Step("done", "database_made", {"bucket": bucket, **_days(self._raw)})
+            yield Step("done", "database_made", {"bucket": bucket, "kept": _lasting(self._raw)})
             known = {policy: (self._raw, True)}
         else:
             policy = self._options.policy or next((name for name, (_, default) in known.items() if default), policy)
@@ -89,17 +89,17 @@ class Setup:
 
     async def _policy(self, name: str, seconds: int, present: int | None, *, change: bool) -> Step:
         on = f"RETENTION POLICY {influx_ql.name(name)} ON {influx_ql.name(self._options.bucket)} DURATION {seconds}s"
-        told = {"name": name, **_days(seconds)}
+        told = {"name": name, "kept": _lasting(seconds)}
         if present is None:
             await self._server.ask([f"CREATE {on} REPLICATION 1"])
             return Step("done", "kept_made", told)
         if present == seconds:
             return Step("well", "kept", told)
         if not (change or await self._loses_nothing(name, seconds, present)):
-            return Step("bad", "kept_otherwise", told | {"now": _words(present)})
+            return Step("bad", "kept_otherwise", told | {"now": _lasting(present)})
         # 0 s, also in a rule of InfluxDB 2: what suits the new duration; shards that are longer than it would be refused
         await self._server.ask([f"ALTER {on} SHARD DURATION 0s"])
-        return Step("done", "kept_changed", told | {"now": _words(present)})
+        return Step("done", "kept_changed", told | {"now": _lasting(present)})
 
     async def _continuous_query(self, policy: str) -> Step:
         bucket, days = self._options.bucket, _LATE_DAYS + 1
@@ -129,7 +129,7 @@ class Setup:
 
     async def _make_bucket(self, org: str, name: str, seconds: int, *, change: bool) -> Step:
         bucket = await self._find_bucket(name)
-        told = {"name": name, **_days(seconds)}
+        told = {"name": name, "kept": _lasting(seconds)}
         rule = {"type": "expire", "everySeconds": seconds, "shardGroupDurationSeconds": 0}
         body = {"name": name, "orgID": org, "retentionRules": [rule]}
         if bucket is None:
@@ -137,7 +137,7 @@ class Setup:
         present = sum(rule["everySeconds"] for rule in bucket["retentionRules"])
         if present == seconds:
             return Step("well", "kept", told)
-        told |= {"now": _words(present)}
+        told |= {"now": _lasting(present)}
         policy = name.partition("/")[2]
         if not (change or await self._loses_nothing(policy, seconds, present)):
             return Step("bad", "kept_otherwise", told)
@@ -286,18 +286,18 @@ class Setup:
 def _kept(name: str, seconds: int, present: int | None) -> Step:
     if present is None:
         return Step("bad", "kept_missing", {"name": name})
-    told = {"name": name, **_days(seconds)}
+    told = {"name": name, "kept": _lasting(seconds)}
     if present == seconds:
         return Step("well", "kept", told)
-    return Step("note", "kept_otherwise", told | {"now": _words(present)})
+    return Step("note", "kept_otherwise", told | {"now": _lasting(present)})
 
 
-def _days(seconds: int) -> dict[str, str | int | float]:
-    return {"days": f"{seconds / _DAY:g}"}
-
-
-def _words(seconds: int) -> str:
-    return f"{seconds / _DAY:g} d" if seconds else "∞"
+def _lasting(seconds: int) -> str:
+    """Write a retention as the settings do; 0 is for ever."""
+    for unit, size in (("d", _DAY), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s" if seconds else "∞"
 
 
 def _plain(statement: str) -> str:

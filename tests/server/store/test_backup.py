@@ -17,7 +17,7 @@ from server.backup import BackupFailed
 from server.buckets import Bucket, Buckets
 from server.cli import backup as command
 from server.control import Ask, Control
-from server.store import Aggregate, Range
+from server.store import Aggregate, Range, StoreUnavailable
 from server.store.embedded import Embedded, Options
 
 S = 10**9
@@ -196,3 +196,27 @@ async def test_the_commands_work_without_a_centre(tmp_path, capsys):
     second = Embedded(AT_ONCE, tmp_path / "new" / "store")
     assert await total(second) == 200
     await second.close()
+
+
+async def test_two_backups_at_once_are_both_whole(store, tmp_path):
+    await store.write(place(0))
+    await store.settle(everything=True)
+    await store.write(place(10))
+    await asyncio.gather(*(store.backup(tmp_path / f"copy{number}") for number in range(3)))
+    for number in range(3):
+        copy = Embedded(AT_ONCE, tmp_path / f"copy{number}")
+        await copy.open()
+        assert await total(copy) == 400
+        await copy.close()
+
+
+async def test_a_backup_that_failed_is_no_hindrance_to_the_next(store, tmp_path):
+    await store.write(place(0))
+    (tmp_path / "full").write_text("not a folder")
+    with pytest.raises(StoreUnavailable):
+        await store.backup(tmp_path / "full")
+    await store.backup(tmp_path / "copy")
+    attached = store._tables._writer.cursor().execute(
+        "SELECT count(*) FROM duckdb_databases() WHERE database_name LIKE 'copied%'"
+    )
+    assert attached.fetchall() == [(0,)]

@@ -79,7 +79,7 @@ def test_it_makes_everything_says_so_and_a_repeat_changes_nothing(target, capsys
     assert target.run("init") == 0
     made = capsys.readouterr().out
     assert "made" in made
-    assert "kept 400 days" in made
+    assert "kept 400d" in made
     assert made.count("\n+ ") == 3
     assert target.run("init") == 0
     again = capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_it_makes_everything_says_so_and_a_repeat_changes_nothing(target, capsys
     told = capsys.readouterr().out
     assert "✗" not in told
     for line in ("answers within", "version", "clocks agree", "writing is allowed", "reading is allowed", "read back",
-                 "kept 30 days", "kept 400 days", "roll-ups of an hour are made"):  # fmt: skip
+                 "kept 30d", "kept 400d", "roll-ups of an hour are made"):  # fmt: skip
         assert line in told
     assert target.run("check") == 0
     assert "allowed: 0 measurements" in capsys.readouterr().out  # the point of the check is gone
@@ -101,10 +101,10 @@ def test_the_longer_retention_of_an_empty_database_is_shortened(target, capsys):
     target.settings(raw="30d")
     capsys.readouterr()
     assert target.run("init") == 0
-    assert "kept 30 days now instead of 60 d" in capsys.readouterr().out
+    assert "kept 30d now instead of 60d" in capsys.readouterr().out
     target.settings(raw="30d", retention="800d")
     assert target.run("init") == 0
-    assert "kept 800 days now instead of 400 d" in capsys.readouterr().out
+    assert "kept 800d now instead of 400d" in capsys.readouterr().out
 
 
 def test_values_are_deleted_only_when_asked(target, capsys):
@@ -115,11 +115,11 @@ def test_values_are_deleted_only_when_asked(target, capsys):
     target.settings(raw="30d")
     capsys.readouterr()
     assert target.run("init") == 1
-    assert "kept 60 d, not 30 days; pantau store init --change" in capsys.readouterr().out
+    assert "kept 60d, not 30d; pantau store init --change" in capsys.readouterr().out
     assert target.run("check") == 0
-    assert "kept 60 d, not 30 days" in capsys.readouterr().out
+    assert "kept 60d, not 30d" in capsys.readouterr().out
     assert target.run("init", "--change") == 0
-    assert "kept 30 days now instead of 60 d" in capsys.readouterr().out
+    assert "kept 30d now instead of 60d" in capsys.readouterr().out
 
 
 def test_roll_ups_that_are_made_otherwise_are_renewed(target, monkeypatch, capsys):
@@ -303,7 +303,7 @@ def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_pa
     capsys.readouterr()
     assert small.run("check") == 0
     told = capsys.readouterr().out
-    assert "kept 400 days" in told
+    assert "kept 400d" in told
     assert "this token may not see them" in told
 
 
@@ -383,8 +383,8 @@ def test_every_bucket_is_made_and_checked(target, names, capsys):
     assert target.run("init") == 0
     first, _, second = capsys.readouterr().out.partition(f"{other}:\n")
     assert first.startswith("pantau:\n")
-    assert "kept 400 days" in first
+    assert "kept 400d" in first
     assert second.count("\n+ ") == 3
-    assert "kept 90 days" in second
+    assert "kept 90d" in second
     assert target.run("check") == 0
     assert capsys.readouterr().out.count("roll-ups of an hour are made") == 2
