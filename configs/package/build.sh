@@ -28,7 +28,7 @@ for minor in $pythons; do
         --dest "$work/$name/wheels" --requirement "$work/requirements.txt"
 done
 pip wheel --wheel-dir "$work/$name/wheels" "$top"
-for file in install.sh postinst prerm postrm pantau-agent; do
+for file in install.sh preinst postinst prerm postrm pantau-agent rollback; do
     cp "$here/$file" "$work/$name/"
 done
 cp "$top/LICENSE" "$work/$name/"
@@ -45,7 +45,7 @@ root=$work/root
 sh "$work/$name/install.sh" --files "$root"
 install -d "$root/DEBIAN" "$root/usr/share/doc/pantau-agent"
 cp "$top/LICENSE" "$root/usr/share/doc/pantau-agent/copyright"
-install -m 755 "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN/"
+install -m 755 "$here/preinst" "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN/"
 cat > "$root/DEBIAN/control" << CONTROL
 Package: pantau-agent
 Version: $version

@@ -42,6 +42,7 @@ PY
     find "$1/$home/lib" -type f -exec chmod 644 {} +
     sed "1s|^#!/usr/bin/python3|#!$interpreter|" "$here/pantau-agent" > "$1/$home/bin/pantau-agent"
     chmod 755 "$1/$home/bin/pantau-agent"
+    install -m 755 "$here/rollback" "$1/$home/bin/"
     install -m 644 "$1/$home/lib/configs/systemd/pantau-agent.service" "$1/$2/"
     ln -sfn "/$home/bin/pantau-agent" "$1/$3/pantau-agent"
 }
@@ -62,6 +63,7 @@ case "${1:-}" in
     interpreter=$(python)
     former=""
     [ ! -e "/$home/bin/pantau-agent" ] || former=installed
+    [ -z "$former" ] || sh "$here/preinst" upgrade
     lay "" etc/systemd/system usr/local/bin
     sh "$here/postinst" configure "$former"
     ;;

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from parts import require
 
+from agent.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200), pytest.mark.may_block]
 
@@ -162,6 +164,55 @@ def test_the_deb_installs_runs_is_upgraded_keeps_settings_and_is_purged(machine,
     assert machine.call("id", "pantau-agent", check=False).returncode == 1
 
 
+def other(deb, folder, version, *, spoil=""):
+    """Make the package once more as another version; ``spoil`` goes to the start of its command line."""
+    tree = folder / version
+    run("dpkg-deb", "--raw-extract", deb, tree)
+    for name in ("DEBIAN/control", "opt/pantau-agent/lib/agent/version.py"):
+        text = (tree / name).read_text()
+        (tree / name).write_text(text.replace(version_of(deb), version))
+    cli = tree / "opt/pantau-agent/lib/agent/cli.py"
+    cli.write_text(spoil + cli.read_text())
+    run("dpkg-deb", "--root-owner-group", "--build", tree, folder / f"{version}.deb")
+    shutil.rmtree(tree)
+    return folder / f"{version}.deb"
+
+
+def test_an_upgrade_can_be_taken_back_and_one_that_cannot_run_takes_itself_back(machine, packages, centre):
+    def install(file):
+        shutil.copy(file, machine.folder / "agent.deb")
+        return machine.call("dpkg", "--install", "/agent.deb")
+
+    def version():
+        return machine.agent("--version").stdout.split()[-1]
+
+    first = version_of(packages[0])
+    install(packages[0])
+    assert "no former version" in machine.call("/opt/pantau-agent/bin/rollback", check=False).stderr
+    install(other(packages[0], machine.folder, "7.0.0"))
+    assert version() == "7.0.0"
+    assert f"went back to pantau-agent {first}" in machine.call("/opt/pantau-agent/bin/rollback").stdout
+    collects_and_sends(machine, centre)
+    machine.call("/opt/pantau-agent/bin/rollback")
+    assert version() == "7.0.0"
+    install(other(packages[0], machine.folder, "7.0.0"))
+    done = install(other(packages[0], machine.folder, "7.0.1", spoil="raise ImportError('spoilt')\n"))
+    assert "ImportError: spoilt" in done.stderr
+    assert version() == "7.0.0"
+    done = install(
+        other(packages[0], machine.folder, "7.0.2", spoil="import sys; sys.exit('settings are not for me')\n")
+    )
+    assert "settings are not for me" in done.stderr
+    assert version() == "7.0.0"
+    assert "can be used" in machine.agent("--check").stdout
+    machine.call("dpkg", "--purge", "pantau-agent")
+    assert not machine.has("/opt/pantau-agent")
+
+
+def version_of(deb):
+    return run("dpkg-deb", "--field", deb, "Version").stdout.strip()
+
+
 def test_the_tar_installs_and_runs_where_there_is_no_dpkg(machine, packages, centre):
     _, tar = packages
     run("tar", "--extract", "--file", tar, "--directory", machine.folder / "opt")
@@ -171,6 +222,13 @@ def test_the_tar_installs_and_runs_where_there_is_no_dpkg(machine, packages, cen
     assert machine.has("/etc/systemd/system/pantau-agent.service")
     collects_and_sends(machine, centre)
     machine.call("sh", f"{folder}/install.sh")
+    assert not machine.has("/opt/pantau-agent/former")  # the same version once more is no former one
+    known = machine.folder / "opt/pantau-agent/lib/agent/version.py"
+    known.write_text(known.read_text().replace(VERSION, "0.0.1"))
+    machine.call("sh", f"{folder}/install.sh")
+    assert machine.agent("--version").stdout == f"pantau-agent {VERSION}\n"
+    machine.call("/opt/pantau-agent/bin/rollback")
+    assert machine.agent("--version").stdout == "pantau-agent 0.0.1\n"
     machine.call("sh", f"{folder}/install.sh", "--remove")
     assert machine.has("/etc/pantau/agent.toml")
     assert not machine.has("/opt/pantau-agent")
