@@ -93,6 +93,12 @@ class Points(Sequence[Point]):
             self._made = [point for _, point in numbered]
         return self._made
 
+    def times(self) -> tuple[int, int]:
+        """Return the oldest and the newest time (ns); ValueError when there is no point."""
+        ends = [end for block in self.blocks for end in (min(block.times), max(block.times))]
+        ends += [point.time for _, point in self.others]
+        return min(ends), max(ends)
+
     def hosts(self) -> dict[str, int]:
         """Return tag ``host`` -> newest time (ns) of its points; "" stands for those without one."""
         heads: dict[Head, int] = {}

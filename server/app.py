@@ -170,7 +170,7 @@ class Centre:
             self._schedule.add(device_job(Device(options), self._recorder.add))
         for rule in self._settings.rules.values():
             self._schedule.add(rule_job(rule, self._store, self._known, self._ingest.seen, now_ms()))
-        self._schedule.add(store_job(self._store, self._inventory.interval(STORE_CHECK)))
+        self._schedule.add(store_job(self._buckets, self._inventory.interval(STORE_CHECK)))
         self._schedule.add(
             clones_job(self._ingest.clones, self._known, self._inventory.interval(CLONES_CHECK), now_ms())
         )

@@ -17,6 +17,7 @@ from server.store import Spender, Store, StoreUnavailable
 
 STORE: Final = "store"  # the folder of the first store in the data folder
 _FOLDER: Final = "buckets"  # in it, those of the others
+_PATIENCE: Final = 9.0  # seconds
 _log: Final = logging.getLogger("pantau.store")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -90,6 +91,11 @@ class Buckets:
             except StoreUnavailable:
                 continue  # told already; the next turn forgets it
 
+    async def health(self) -> dict[str, str]:
+        """Return what is wrong with each bucket's store, "" where nothing is; by name, the first one first."""
+        found = await asyncio.gather(*(_health(bucket.store) for bucket in self))
+        return dict(zip(self._buckets, found, strict=True))
+
     async def backup(self, folder: Path) -> bool:
         """Copy all into a folder that has the shape of theirs; False when a database must do that itself."""
         places = {bucket.name: folder if bucket.store is self.main else place(folder, bucket.name) for bucket in self}
@@ -98,6 +104,14 @@ class Buckets:
     async def spending(self) -> list[Spending]:
         """Tell who spends the series of each bucket."""
         return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
+
+
+async def _health(store: Store) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await store.health()
+    except TimeoutError:
+        return f"the store does not answer within {_PATIENCE:g} s"
 
 
 async def _spenders(store: Store) -> list[Spender] | None:

@@ -49,6 +49,7 @@ class Ingest:
         self._bodies = Bodies(options)
         self._seen = Seen(database)
         self._trouble: dict[str, str] = {}
+        self._newest: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
         self._started = clock()
         self._version = ""
@@ -142,16 +143,25 @@ class Ingest:
         return web.Response(status=204, headers={"X-Influxdb-Version": f"2.7.0-pantau.{self._version}"})
 
     async def health(self, _request: web.Request) -> web.Response:
-        """``GET /health``: 200 when the store works, else 503; why not is for the pages of those who log in."""
-        away = bool(await self._buckets.main.health())
+        """``GET /health``: 200 when writes of the first bucket are taken, if only until its database is back; else 503.
+
+        As InfluxDB's, it is asked by those who write. What ails the store is for the pages of those who log in.
+        """
+        main = next(iter(self._buckets))
+        takes = await main.store.takes()
+        wrong = await main.store.health()
+        message = "ready for queries and writes"
+        if wrong:
+            trouble = self._trouble.get(main.name, "is away")
+            message = "the database is away, writes wait on disk" if takes else f"the store {trouble}"
         body: dict[str, object] = {
             "name": "pantau",
-            "message": "the store is away" if away else "ready for queries and writes",
-            "status": "fail" if away else "pass",
+            "message": message,
+            "status": "pass" if takes else "fail",
             "checks": [],
             "version": self._version,
         }
-        return web.json_response(body, status=503 if away else 200)
+        return web.json_response(body, status=200 if takes else 503)
 
     async def ready(self, _request: web.Request) -> web.Response:
         """``GET /api/v2/ready`` and ``/ready``: since when we run."""
@@ -206,6 +216,7 @@ class Ingest:
                 hosts = {writer.agent.host: hosts[writer.agent.host]}
             self._seen.note(hosts, at=self._clock(), address=writer.address, client=client)
         kept, rejected = _without_time(points)
+        kept, old = self._in_retention(bucket, kept)
         try:
             written = await bucket.store.write(kept)
         except StoreFull as error:
@@ -215,12 +226,29 @@ class Ingest:
             self._note(bucket, "is away", error)
             raise Refused(503, "the store is away, keep the points and try again", retry=_AWAY_RETRY) from error
         if self._trouble.pop(bucket.name, ""):
-            _log.info("the store takes points again")
-        return [*foreign, *rejected, *written.rejected]
+            _log.info("the store of bucket %s takes points again", bucket.name)
+        return [*foreign, *rejected, *old, *written.rejected]
+
+    def _in_retention(self, bucket: Bucket, points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:
+        """Leave out points that the bucket would forget at once, and say how many, as InfluxDB does.
+
+        Retention goes by our clock or the newest point, whichever is earlier: a clock that is ahead must not refuse all points.
+        """
+        if not bucket.retention or not points:
+            return points, []
+        oldest, newest = points.times() if isinstance(points, Points) else _times(points)
+        newest = self._newest[bucket.name] = max(newest, self._newest.get(bucket.name, newest))
+        since = min(self._now_ns(), newest) - int(bucket.retention * 10**9)
+        if oldest >= since:
+            return points, []
+        kept = [point for point in points if point.time >= since]
+        why = f"points beyond retention policy dropped={len(points) - len(kept)}"
+        return kept, [Rejected("", "", why)]
 
     def _note(self, bucket: Bucket, trouble: str, error: StoreUnavailable) -> None:
         if trouble != self._trouble.get(bucket.name):
-            _log.warning("the store %s (%s); clients are asked to keep their points", trouble, error)
+            told = "the store of bucket %s %s (%s); clients are asked to keep their points"
+            _log.warning(told, bucket.name, trouble, error)
         self._trouble[bucket.name] = trouble
 
 
@@ -256,6 +284,11 @@ def _precision(query: Mapping[str, str], known: Collection[str], why: str) -> st
     if precision not in known:
         raise Refused(400, why)
     return precision
+
+
+def _times(points: Sequence[Point]) -> tuple[int, int]:
+    times = [point.time for point in points]
+    return min(times), max(times)
 
 
 def _without_time(points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:

@@ -1,6 +1,5 @@
 """What the schedule looks at: checks, devices, rules, the store and the names of hosts; each becomes a job that returns Results."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -9,6 +8,7 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
+from server.buckets import Buckets
 from server.clones import Clones
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
 from server.lateness import Punctuality, to_points
@@ -88,23 +88,25 @@ def rule_job(
     )
 
 
-def store_job(store: Store, interval: float) -> Job:
-    """Make the job that watches the store itself: one incident when it cannot be read, not one a rule."""
+def store_job(buckets: Buckets, interval: float) -> Job:
+    """Make the job that watches the stores of all buckets: one incident when one cannot be read, not one a rule.
+
+    Without the first one the centre sees nothing; without another its writers keep their points.
+    """
 
     async def look(at: int) -> Sequence[Result]:
-        try:
-            async with asyncio.timeout(_STORE_TIMEOUT):
-                wrong = await store.health()
-        except TimeoutError:
-            wrong = f"the store does not answer within {_STORE_TIMEOUT:g} s"
+        found = await buckets.health()
+        main, *others = found
+        wrong = [found[main]] + [f"bucket {name}: {found[name]}" for name in others if found[name]]
+        status = Status.DOWN if found[main] else Status.DEGRADED if others and any(wrong) else Status.UP
         return [
             Result(
                 check=STORE_CHECK,
                 subject=STORE_CHECK,
-                status=Status.DOWN if wrong else Status.UP,
-                reason=Reason.STORE_UNREADABLE if wrong else Reason.OK,
+                status=status,
+                reason=Reason.OK if status is Status.UP else Reason.STORE_UNREADABLE,
                 at=at,
-                detail=wrong,
+                detail="; ".join(filter(None, wrong)),
             )
         ]
 

@@ -142,6 +142,10 @@ class Store(Protocol):
         """Return "" when reading and writing work, else one line that says what does not."""
         ...
 
+    async def takes(self) -> bool:
+        """Tell whether a write would be kept now, if only on disk until the database is back."""
+        ...
+
     async def close(self) -> None:
         """Write out what is held and let go."""
         ...

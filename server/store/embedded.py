@@ -229,6 +229,10 @@ class Embedded:
             return str(error)
         return self._trouble.text
 
+    async def takes(self) -> bool:
+        """Tell whether a write would be kept now."""
+        return not await self.health()
+
     async def close(self) -> None:
         """Write out what waits and close the file."""
         if self._settling is not None:

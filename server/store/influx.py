@@ -53,6 +53,10 @@ class Influx:
             raise StoreUnavailable(f"{self._server.url}: {refused}")
         await self.measurements()
 
+    async def takes(self) -> bool:
+        """Tell whether a write would be kept now."""
+        return not await self.health()
+
     async def close(self) -> None:
         """Let go of the connections."""
         await self._server.close()

@@ -204,6 +204,15 @@ class Spooled:
             return "; ".join(filter(None, [away, str(error)]))
         return "; ".join(filter(None, [away, _told(summary) if summary.batches else ""]))
 
+    async def takes(self) -> bool:
+        """Tell whether a write would be kept now, on disk while the database is away."""
+        if await self._store.takes():
+            return True
+        try:
+            return (await self._look()).size < self._options.size
+        except StoreUnavailable:
+            return False
+
     async def close(self) -> None:
         """Let go of the database; what waits stays on disk."""
         if self._replaying is not None:

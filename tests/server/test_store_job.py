@@ -1,9 +1,18 @@
-"""The look at the store itself: a database that hangs is down, not a look that never ends."""
+"""The look at the stores themselves: a database that hangs is down, not a look that never ends; each bucket is told by name."""
 
 import asyncio
 
 from collectors.result import Reason, Status
+from server.buckets import Bucket, Buckets
 from server.jobs import store_job
+
+
+class Fake:
+    def __init__(self, wrong=""):
+        self.wrong = wrong
+
+    async def health(self):
+        return self.wrong
 
 
 class Hanging:
@@ -11,8 +20,24 @@ class Hanging:
         await asyncio.sleep(60)
 
 
+async def look(*stores):
+    buckets = Buckets(
+        [Bucket(name, store, 0.0, 0) for name, store in zip(("pantau", "lab", "old"), stores, strict=False)]
+    )
+    (result,) = await store_job(buckets, 15.0).look(7)
+    assert result.at == 7
+    return result.status, result.reason, result.detail
+
+
 async def test_a_database_that_hangs_is_down(monkeypatch):
-    monkeypatch.setattr("server.jobs._STORE_TIMEOUT", 0.05)
-    (result,) = await store_job(Hanging(), 15.0).look(7)
-    assert (result.status, result.reason, result.at) == (Status.DOWN, Reason.STORE_UNREADABLE, 7)
-    assert result.detail == "the store does not answer within 0.05 s"
+    monkeypatch.setattr("server.buckets._PATIENCE", 0.05)
+    told = "the store does not answer within 0.05 s"
+    assert await look(Hanging()) == (Status.DOWN, Reason.STORE_UNREADABLE, told)
+
+
+async def test_trouble_of_another_bucket_is_told_by_its_name():
+    assert await look(Fake(), Fake(), Fake()) == (Status.UP, Reason.OK, "")
+    told = await look(Fake(), Fake("the disk is gone"), Fake())
+    assert told == (Status.DEGRADED, Reason.STORE_UNREADABLE, "bucket lab: the disk is gone")
+    told = await look(Fake("away"), Fake(), Fake("full"))
+    assert told == (Status.DOWN, Reason.STORE_UNREADABLE, "away; bucket old: full")

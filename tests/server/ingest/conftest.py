@@ -49,6 +49,9 @@ class MemoryStore:
     async def health(self):
         return str(self.away or "")
 
+    async def takes(self):
+        return not self.away
+
 
 class Centre:
     """The ingest behind a web server: its base address and its parts."""

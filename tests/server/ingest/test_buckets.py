@@ -162,3 +162,37 @@ def test_buckets_of_an_influxdb_are_buckets_there(tmp_path):
 def test_settings_that_make_no_sense_are_refused(tmp_path, more, why):
     with pytest.raises(SettingsError, match=why):
         settings_of(tmp_path, more)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            V2,
+            (
+                422,
+                "message",
+                "failure writing points to database: partial write: points beyond retention policy dropped=2",
+            ),
+        ),
+        (V1, (400, "error", "partial write: points beyond retention policy dropped=2")),
+    ],
+)
+async def test_points_that_would_be_forgotten_at_once_are_told_and_the_others_written(centre, buckets, path, told):
+    old = NOW - 3 * DAY
+    body = f'm f=1 {old}\nm f=2 {NOW}\nm f=3 {NOW - DAY}\nm f=4,s="x" {old}'.encode()
+    status, field, why = told
+    answer = await centre.write(body, path.format("lab"))
+    assert (answer[0], answer[1][field]) == (status, why)
+    assert await count(buckets.find("lab")) == 2
+    assert (await centre.write(body, path.format("pantau")))[0] == 204  # which keeps ten days
+    answer = await centre.write(b"m f=1 %d" % old, path.format("lab"))
+    assert (answer[0], answer[1][field]) == (status, why.replace("=2", "=1"))
+    assert await count(buckets.find("lab")) == 2
+
+
+async def test_a_clock_that_is_years_ahead_refuses_no_points(centre, buckets):
+    # ours is: these points are of 2023, and all there is
+    for hour in range(4):
+        assert (await centre.write(b"m f=1 %d" % (NOW + hour * 3600), V2.format("lab")))[0] == 204
+    assert await count(buckets.find("lab")) == 4

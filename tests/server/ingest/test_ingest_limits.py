@@ -82,8 +82,8 @@ async def test_a_full_disk_is_told_apart_from_a_store_that_is_away(centre, caplo
     centre.store.away = None
     assert (await centre.write(b"m f=1"))[0] == 204
     assert [record.message for record in caplog.records if record.name == "pantau.ingest"] == [
-        "the store is full (no space left on device); clients are asked to keep their points",
-        "the store takes points again",
+        "the store of bucket pantau is full (no space left on device); clients are asked to keep their points",
+        "the store of bucket pantau takes points again",
     ]
 
 
@@ -109,8 +109,8 @@ async def test_while_the_store_is_away_clients_are_asked_to_come_again(centre, c
     assert (await centre.write(b"m f=1"))[0] == 204
     told = [record.message for record in caplog.records if record.name == "pantau.ingest"]
     assert told == [
-        "the store is away (the disk is gone); clients are asked to keep their points",
-        "the store takes points again",
+        "the store of bucket pantau is away (the disk is gone); clients are asked to keep their points",
+        "the store of bucket pantau takes points again",
     ]
     assert "a" in centre.ingest.seen()
 
