@@ -37,7 +37,7 @@ async def actions(visitor):
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "evaluator", "admin"])
 async def test_every_role_sees_its_account_and_changes_its_password(visit, role):
-    visitor = await visit(role)
+    visitor = await visit(role, filled=False)
     _, text = await visitor.get("/account")
     assert f"<dd>{role}</dd>" in text
     answer, _ = await change(visitor)
@@ -49,7 +49,7 @@ async def test_every_role_sees_its_account_and_changes_its_password(visit, role)
 
 
 async def test_the_sessions_elsewhere_end(visit):
-    visitor = await visit("viewer")
+    visitor = await visit("viewer", filled=False)
     elsewhere = visitor.cookie("pantau")
     await come_again(visitor, "viewer")
     await change(visitor)
@@ -70,7 +70,7 @@ async def test_the_sessions_elsewhere_end(visit):
     ],
 )
 async def test_what_is_wrong_is_told_and_changes_nothing(visit, given, status, told):
-    visitor = await visit("viewer")
+    visitor = await visit("viewer", filled=False)
     answer, text = await change(visitor, **given)
     assert answer.status == status
     assert told in text
@@ -78,7 +78,7 @@ async def test_what_is_wrong_is_told_and_changes_nothing(visit, given, status, t
 
 
 async def test_who_finds_an_open_page_cannot_guess_the_password(visit):
-    visitor = await visit("viewer")
+    visitor = await visit("viewer", filled=False)
     for _ in range(sessions.MAX_FROM_ONE):
         assert (await change(visitor, password="salah-sekali-1"))[0].status == 403
     answer, text = await change(visitor)
@@ -87,9 +87,9 @@ async def test_who_finds_an_open_page_cannot_guess_the_password(visit):
 
 
 async def test_it_needs_a_login_and_the_token_of_the_session(visit):
-    visitor = await visit()
+    visitor = await visit(filled=False)
     assert (await visitor.get("/account"))[0].status == 303
     assert (await visitor.post("/account", {"password": PASSWORD, "new": NEW, "again": NEW}))[0].status == 401
-    visitor = await visit("viewer")
+    visitor = await visit("viewer", filled=False)
     assert (await visitor.post("/account", {"password": PASSWORD, "new": NEW, "again": NEW}))[0].status == 403
     assert await come_again(visitor, "viewer") == 303

@@ -84,10 +84,10 @@ async def test_handling_many_needs_the_role_and_the_token(visit, role, status):
     assert (await visitor.post("/incidents/ack", {"ids": "40", "csrf": await visitor.csrf()}))[0].status == status
 
 
-@pytest.mark.parametrize(
-    ("ids", "status"), [("", 404), ("x", 404), ("1,", 404), ("40,1e3", 404), ("1," * 5000 + "1", 400)]
-)
-async def test_numbers_that_are_none_change_nothing(visit, ids, status):
+async def test_numbers_that_are_none_change_nothing(visit):
     visitor = await visit("operator")
-    answer, _ = await visitor.post("/incidents/ack", {"csrf": await visitor.csrf(), "ids": ids})
-    assert answer.status == status
+    for ids, status in (("", 404), ("x", 404), ("1,", 404), ("40,1e3", 404), ("1," * 5000 + "1", 400)):
+        answer, _ = await visitor.post("/incidents/ack", {"csrf": await visitor.csrf(), "ids": ids})
+        assert (ids[:9], answer.status) == (ids[:9], status)
+    acked = select(tables.incident.c.acked_by).where(tables.incident.c.id == 40)
+    assert await visitor.parts.database.read(lambda tx: tx.scalar(acked)) is None
