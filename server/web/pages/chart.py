@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from server import charts
 from server.charts import SPANS, Chart, Drawn
-from server.store import Aggregate, StoreUnavailable
+from server.store import Aggregate, Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.figure import svg
 from server.web.language import Language
@@ -16,8 +16,9 @@ _TAG = "tag."
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Which series the series page was asked for."""
+    """Which series the series page was asked for; ``bucket`` is "" for the first one."""
 
+    bucket: str
     measurement: str
     field: str
     aggregate: Aggregate
@@ -27,7 +28,8 @@ class Asked(msgspec.Struct, frozen=True):
     def query(self) -> str:
         """The same question as a query string."""
         pairs = [("measurement", self.measurement), ("field", self.field), ("aggregate", self.aggregate.value)]
-        return urlencode(pairs + [(_TAG + tag, value) for tag, value in self.where.items()])
+        bucket = [("bucket", self.bucket)] if self.bucket else []
+        return urlencode(bucket + pairs + [(_TAG + tag, value) for tag, value in self.where.items()])
 
 
 def span_of(request: web.Request, since: int | None = None) -> str:
@@ -41,7 +43,10 @@ def span_of(request: web.Request, since: int | None = None) -> str:
 def asked_of(request: web.Request) -> Asked:
     """Read the question of the series page; what makes no sense becomes its default."""
     aggregate = request.query.get("aggregate", "")
+    _, *others = request.app[WEB].parts.buckets
+    bucket = request.query.get("bucket", "")
     return Asked(
+        bucket=bucket if bucket in {one.name for one in others} else "",
         measurement=request.query.get("measurement", ""),
         field=request.query.get("field", ""),
         aggregate=Aggregate(aggregate) if aggregate in set(Aggregate) else Aggregate.MEAN,
@@ -49,24 +54,31 @@ def asked_of(request: web.Request) -> Asked:
     )
 
 
+def store_of(request: web.Request) -> Store:
+    """Return the store of the bucket that was asked for."""
+    parts = request.app[WEB].parts
+    found = parts.buckets.find(asked_of(request).bucket)
+    return found.store if found else parts.store
+
+
 async def subject_json(request: web.Request) -> web.StreamResponse:
     """Answer with a chart of a service, host or device: ``?subject=host/web-1&chart=cpu&span=24h``."""
-    return await _json(request, _chart_of(request))
+    return await _json(request, _chart_of(request), request.app[WEB].parts.store)
 
 
 async def subject_svg(request: web.Request) -> web.StreamResponse:
     """Answer with the same chart as a picture."""
-    return await _svg(request, _chart_of(request))
+    return await _svg(request, _chart_of(request), request.app[WEB].parts.store)
 
 
 async def series_json(request: web.Request) -> web.StreamResponse:
     """Answer with any series: ``?measurement=cpu&field=usage_user&tag.host=web-1&aggregate=mean&span=24h``."""
-    return await _json(request, await _series_of(request))
+    return await _json(request, await _series_of(request), store_of(request))
 
 
 async def series_svg(request: web.Request) -> web.StreamResponse:
     """Answer with the same series as a picture."""
-    return await _svg(request, await _series_of(request))
+    return await _svg(request, await _series_of(request), store_of(request))
 
 
 def _chart_of(request: web.Request) -> Chart:
@@ -92,31 +104,31 @@ async def _series_of(request: web.Request) -> Chart:
         raise web.HTTPNotFound
     context = request.app[WEB]
     try:
-        tags = await charts.tags(context.parts.store, asked.measurement, asked.field, context.parts.clock())
+        tags = await charts.tags(store_of(request), asked.measurement, asked.field, context.parts.clock())
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable from error
     by = [tag for tag, values in tags.items() if len(values) > 1 and tag not in asked.where]
     return charts.of_series(asked.measurement, asked.field, asked.where, by, asked.aggregate)
 
 
-async def _draw(request: web.Request, chart: Chart) -> Drawn:
+async def _draw(request: web.Request, chart: Chart, store: Store) -> Drawn:
     context = request.app[WEB]
     try:
-        return await charts.draw(context.parts.store, chart, span_of(request), context.parts.clock())
+        return await charts.draw(store, chart, span_of(request), context.parts.clock())
     except StoreUnavailable as error:
         raise web.HTTPServiceUnavailable from error
 
 
-async def _json(request: web.Request, chart: Chart) -> web.Response:
-    drawn = _spoken(await _draw(request, chart), request.app[WEB].language(request))
+async def _json(request: web.Request, chart: Chart, store: Store) -> web.Response:
+    drawn = _spoken(await _draw(request, chart, store), request.app[WEB].language(request))
     headers = {hdrs.CACHE_CONTROL: "no-store"}
     return web.Response(body=msgspec.json.encode(drawn), content_type="application/json", headers=headers)
 
 
-async def _svg(request: web.Request, chart: Chart) -> web.Response:
+async def _svg(request: web.Request, chart: Chart, store: Store) -> web.Response:
     context = request.app[WEB]
     spoken = context.language(request)
-    drawn = _spoken(await _draw(request, chart), spoken)
+    drawn = _spoken(await _draw(request, chart, store), spoken)
     headers = {hdrs.CACHE_CONTROL: "no-store"}
     text = svg(drawn, unit=chart.unit, top=chart.top, spoken=spoken, now=context.parts.clock())
     return web.Response(text=text, content_type="image/svg+xml", headers=headers)

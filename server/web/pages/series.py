@@ -4,9 +4,9 @@ import msgspec
 from aiohttp import web
 
 from server import charts
-from server.store import StoreUnavailable
-from server.web.context import WEB, Web
-from server.web.pages.chart import Asked, asked_of, span_of
+from server.store import Store, StoreUnavailable
+from server.web.context import WEB
+from server.web.pages.chart import Asked, asked_of, span_of, store_of
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     asked = asked_of(request)
     unreadable = False
     try:
-        choice = await _choices(context, asked)
+        choice = await _choices(store_of(request), asked, context.parts.clock())
     except StoreUnavailable:
         choice, unreadable = Choice(asked, [], [], {}), True
     return await context.page(
@@ -33,14 +33,14 @@ async def show(request: web.Request) -> web.StreamResponse:
         unreadable=unreadable,
         span=span_of(request, await context.overview.running_since()),
         asked=choice.asked,
+        buckets=[one.name for one in context.parts.buckets],
         measurements=choice.measurements,
         fields=choice.fields,
         tags=choice.tags,
     )
 
 
-async def _choices(context: Web, asked: Asked) -> Choice:
-    store = context.parts.store
+async def _choices(store: Store, asked: Asked, now: int) -> Choice:
     measurements = await store.measurements()
     if asked.measurement not in measurements:
         return Choice(msgspec.structs.replace(asked, measurement="", field=""), measurements, [], {})
@@ -48,6 +48,6 @@ async def _choices(context: Web, asked: Asked) -> Choice:
     fields = sorted(name for name, kind in kinds.items() if kind != "string")
     if asked.field not in fields:
         asked = msgspec.structs.replace(asked, field=fields[0] if fields else "", where={})
-    tags = await charts.tags(store, asked.measurement, asked.field, context.parts.clock()) if asked.field else {}
+    tags = await charts.tags(store, asked.measurement, asked.field, now) if asked.field else {}
     where = {tag: value for tag, value in asked.where.items() if tag in tags}
     return Choice(msgspec.structs.replace(asked, where=where), measurements, fields, tags)
