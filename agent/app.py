@@ -28,6 +28,7 @@ log = logging.getLogger("pantau.agent")
 
 _SETTLE: Final = 0.25  # the collectors of one turn go into the spool together
 _DRAIN: Final = 4.0
+_PROBE_AGAIN: Final = 600.0
 _STALL: Final = 45.0
 _SET: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
 
@@ -104,8 +105,9 @@ class App:
 
     async def _probe_and_run(self, runner: Runner) -> None:
         try:
-            if await runner.probe():
-                await runner.run(self._inbox.put)
+            while not await runner.probe():  # noqa: ASYNC110 - nobody tells that a socket or a device has come
+                await asyncio.sleep(_PROBE_AGAIN)
+            await runner.run(self._inbox.put)
         except Exception:
             log.exception("the runner of collector %s ended by a fault of Pantau's own", runner.unit.name)
 
@@ -144,7 +146,7 @@ class App:
             await asyncio.sleep(self._systemd.watchdog or _STALL)
             now = self._clock.monotonic()
             sending = now - self._sender.progress < _STALL + self._settings.output.timeout
-            turning = [runner for runner, task in self._runners.items() if not task.done()]
+            turning = [runner for runner, task in self._runners.items() if not (task.done() or runner.off)]
             collecting = any(now - one.turned < _STALL + 2 * one.unit.interval for one in turning)
             if sending and (collecting or not turning):
                 self._systemd.tell("WATCHDOG=1")

@@ -35,8 +35,8 @@ from configs.read import SettingsError
 from configs.secret import Secret, SecretUnreadable
 
 _USER: Final = "pantau-agent"
+_FILE: Final = Path("/etc/pantau/agent.toml")
 _UNIT: Final = "pantau-agent.service"
-_START: Final = f"setpriv --reuid={_USER} --regid={_USER} --clear-groups pantau-agent &"
 _SYSTEMD: Final = Path("/run/systemd/system")
 _NAME_SECONDS: Final = 5.0
 _CLOCK_MS: Final = 2000
@@ -68,7 +68,7 @@ def examine(file: Path, become: Callable[[], None] = lambda: None) -> Iterator[F
     yield Finding("well", "settings", {"file": str(file)})
     yield from token(found.output.token, file)
     yield from centre(found, file, Clock())
-    yield from service(found.state_dir)
+    yield from service(found.state_dir, file)
     yield from spool(found, time.time_ns() // 1_000_000)
     yield from collectors(found, file, become)
 
@@ -147,15 +147,15 @@ def _resolve(host: str) -> tuple[str, str]:
         return "", error.strerror or str(error)
 
 
-def service(folder: Path) -> Iterator[Finding]:
+def service(folder: Path, file: Path) -> Iterator[Finding]:
     """Look whether the agent runs: whether somebody holds the lock of its state folder."""
-    start = f"systemctl enable --now {_UNIT}" if _SYSTEMD.exists() else _START
+    start = _start(file)
     try:
-        with (folder / "lock").open(encoding="ascii") as file:
+        with (folder / "lock").open(encoding="ascii") as lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                yield Finding("well", "running", {"process": file.read().strip() or "?"})
+                yield Finding("well", "running", {"process": lock.read().strip() or "?"})
                 return
     except PermissionError as error:
         yield Finding("note", "folder_bad", {"folder": str(folder), "why": error.strerror or ""})
@@ -163,6 +163,18 @@ def service(folder: Path) -> Iterator[Finding]:
     except OSError:
         pass  # it never ran
     yield Finding("bad", "running_not", mend=(start,))
+
+
+def _start(file: Path) -> str:
+    """Return the command that starts the agent with these settings: as the service where it is one."""
+    if _SYSTEMD.exists() and file == _FILE:
+        return f"systemctl enable --now {_UNIT}"
+    agent = "pantau-agent" if file == _FILE else f"pantau-agent --settings {shlex.quote(str(file))}"
+    try:
+        pwd.getpwnam(_USER)
+    except KeyError:
+        return f"{agent} &"
+    return f"setpriv --reuid={_USER} --regid={_USER} --clear-groups {agent} &"
 
 
 def spool(found: Settings, now: int) -> Iterator[Finding]:

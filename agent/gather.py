@@ -89,7 +89,7 @@ class Inbox:
 
 
 class Runner:
-    """Runs one collector for ever and hands its lines on; ``turned`` is the monotonic time of its last turn.
+    """Runs one collector for ever and hands its lines on; ``turned`` is the monotonic time of its last turn, ``off`` that it has none.
 
     ``tags`` (the host among them) are added to each point. ``calls`` are those of an earlier runner of this collector that may
     still hang in a thread; ``stuck`` is called when one of ours does.
@@ -110,6 +110,7 @@ class Runner:
         self._stuck = stuck
         self.counts = Counts()
         self.turned = clock.monotonic()
+        self.off = False
         self._tags = dict(tags)
         self._clock = clock
         self._sleep = sleep
@@ -121,7 +122,11 @@ class Runner:
         self._why = ""
 
     async def probe(self) -> bool:
-        """Read once, for the counters' first values; False when this host lacks what is read, which is explained in the log."""
+        """Read once, for the counters' first values; False when this host lacks what is read, which is explained in the log once.
+
+        It may come later, a socket of a service for instance that starts after us, so a probe may be tried again.
+        """
+        was_off, self.off = self.off, False
         if self._hangs():
             self._failed(TimeoutError("a reading from before still hangs"))
             return True
@@ -129,11 +134,18 @@ class Runner:
             await self.look()
         except OSError as error:
             if error.errno in _LACKING:
-                log.warning("collector %s is off: this host lacks what it reads: %s", self.unit.name, error)
+                self.off = True
+                if str(error) != self._why:
+                    log.warning("collector %s is off: this host lacks what it reads: %s", self.unit.name, error)
+                self._why = str(error)
                 return False
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - a collector may fail in any way
             self._failed(error)
+        else:
+            if was_off:
+                log.warning("collector %s is on: this host has what it reads by now", self.unit.name)
+            self._why = ""
         return True
 
     async def run(self, keep: Callable[[list[bytes]], None]) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+_ED25519_BITS: Final = 256
 _SEQUENCE, _INTEGER, _OID, _UTC_TIME, _BMP_STRING = 0x30, 0x02, 0x06, 0x17, 0x1E
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _EMAIL, _DNS, _URI, _IP = 0x81, 0x82, 0x86, 0x87
@@ -37,6 +38,7 @@ _SIGNATURES: Final = {
     "1.3.101.112": "Ed25519",
 }
 _KEYS: Final = {"1.2.840.113549.1.1.1": "RSA", "1.2.840.10045.2.1": "ECDSA", "1.3.101.112": "Ed25519"}
+_CURVES: Final = {"1.2.840.10045.3.1.7": 256, "1.3.132.0.34": 384, "1.3.132.0.35": 521, "1.3.132.0.33": 224}
 _ALT_NAMES: Final = "2.5.29.17"
 _CONSTRAINTS: Final = "2.5.29.19"
 
@@ -44,11 +46,15 @@ Element = tuple[int, bytes]  # tag, contents
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """One certificate; ``begins`` and ``ends`` are seconds since the epoch, ``subject`` and ``issuer`` by Telegraf's tags."""
+    """One certificate; ``begins`` and ``ends`` are seconds since the epoch, ``subject`` and ``issuer`` by Telegraf's tags.
+
+    ``key_bits`` is the length of its key, 0 when not known.
+    """
 
     serial: str
     signature: str
     key: str
+    key_bits: int
     begins: int
     ends: int
     subject: dict[str, str]
@@ -82,6 +88,7 @@ def _certificate(der: bytes) -> Certificate:
             serial=f"{int.from_bytes(serial, 'big', signed=True):x}",
             signature=_first_oid(algorithm, _SIGNATURES),
             key=_first_oid(next(_elements(key))[1], _KEYS),
+            key_bits=_bits(key),
             begins=begins,
             ends=ends,
             subject=_name(subject),
@@ -123,6 +130,21 @@ def _oid(data: bytes) -> str:
 def _first_oid(data: bytes, names: dict[str, str]) -> str:
     oid = _oid(next(_elements(data))[1])
     return names.get(oid, oid)
+
+
+def _bits(key: bytes) -> int:
+    """Return the length of a public key in bits: of RSA the modulus, of ECDSA the curve (RFC 3279, 5480, 8410)."""
+    (_, algorithm), (_, bits), *_ = _elements(key)
+    (_, oid), *parameters = _elements(algorithm)
+    match _KEYS.get(_oid(oid)):
+        case "RSA":
+            (_, modulus), *_ = _elements(next(_elements(bits[1:]))[1])
+            return int.from_bytes(modulus, "big").bit_length()
+        case "ECDSA" if parameters and parameters[0][0] == _OID:
+            return _CURVES.get(_oid(parameters[0][1]), 0)
+        case "Ed25519":
+            return _ED25519_BITS
+    return 0
 
 
 def _time(element: Element) -> int:

@@ -115,7 +115,7 @@ def _open_files(proc: str, pid: str) -> dict[str, Value]:
         return fields
     for line in (kernelfile.word(proc, f"{pid}/limits") or "").splitlines():
         if line.startswith(_OPEN_FILES):
-            soft = line.removeprefix(_OPEN_FILES).split()[0]
-            if soft != _UNLIMITED:
-                fields["rlimit_num_fds_soft"] = int(soft)
+            for name, limit in zip(("soft", "hard"), line.removeprefix(_OPEN_FILES).split(), strict=False):
+                if limit != _UNLIMITED:
+                    fields[f"rlimit_num_fds_{name}"] = int(limit)
     return fields

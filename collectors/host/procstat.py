@@ -27,6 +27,7 @@ _OF_THE_OLDEST: Final = {
     "nice_priority",
     "realtime_priority",
     "rlimit_num_fds_soft",
+    "rlimit_num_fds_hard",
 }
 _YOUNG: Final = 2  # rounds after which a process is taken to have become the program that it will be
 _ALL_AGAIN: Final = 6

@@ -151,6 +151,8 @@ def _points(path: str, known: _Known, now: int) -> list[Point]:
             "startdate": one.begins,
             "enddate": one.ends,
         }
+        if one.key_bits:
+            fields["public_key_length"] = one.key_bits
         if place == 0 and known.verified is not None:
             tags["verification"] = "invalid" if known.verified else "valid"
             fields["verification_code"] = int(bool(known.verified))

@@ -1,6 +1,7 @@
 """What the service manager is told, by what gets ahead."""
 
 import asyncio
+import errno
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,10 @@ from parts import wait_until
 from agent import app as module
 from agent.app import App
 from agent.clock import Clock
+from agent.gather import Runner, Unit
 from agent.settings import read
 from agent.spool import Spool
+from collectors.point import Point
 
 
 class Systemd:
@@ -40,6 +43,7 @@ class Turned:
 
     def __init__(self, turned):
         self.turned = turned
+        self.off = turned < -3000
         self.unit = SimpleNamespace(interval=0.0)
 
 
@@ -51,6 +55,7 @@ class Turned:
         (-60, [0], False),  # the sending thread hangs
         (0, [-60, -60], False),  # no collector has had its turn: the loop does not get ahead
         (0, [], True),
+        (0, [-(10**6)], True),  # what its only collector reads is not there
     ],
 )
 async def test_a_word_of_life_needs_both_loops_to_get_ahead(app, sender, collectors, lives):
@@ -68,3 +73,21 @@ async def test_a_word_of_life_needs_both_loops_to_get_ahead(app, sender, collect
     for task in (watch, *tasks.values()):
         task.cancel()
     await asyncio.wait([watch, *tasks.values()])
+
+
+async def test_a_collector_whose_socket_comes_after_the_agent_is_asked_again_until_it_is_there(app, monkeypatch):
+    monkeypatch.setattr(module, "_PROBE_AGAIN", 0.01)
+    asked = []
+
+    class Late:
+        async def collect(self, now):
+            asked.append(now)
+            if len(asked) < 3:
+                raise FileNotFoundError(errno.ENOENT, "no", "/run/docker.sock")
+            return [Point("late", {}, {"n": 1}, now)]
+
+    runner = Runner(Unit("late", Late(), 0.1, 1.0), {"host": "srv-1"}, Clock())
+    task = asyncio.create_task(app._probe_and_run(runner))
+    await asyncio.wait_for(app._inbox.wait(), 30)
+    task.cancel()
+    assert app._inbox.take()[0][0].startswith(b"late,host=srv-1 n=1i ")

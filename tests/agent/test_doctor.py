@@ -1,11 +1,13 @@
 """The doctor names what is wrong and the command that mends it, in both languages; its exit code tells how bad it is."""
 
 import fcntl
+import pwd
 import sqlite3
 import string
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from parts import free_port
@@ -15,6 +17,7 @@ from agent.batchfile import BatchFile
 from agent.findings import WORDS, Finding, tell
 from collectors.host import COLLECTORS
 
+SETPRIV = "setpriv --reuid={0} --regid={0} --clear-groups"
 MINE = """
 import msgspec
 
@@ -150,6 +153,27 @@ def test_an_agent_that_does_not_run(host):
     host.state.mkdir()
     (host.state / "lock").write_text("4711")
     assert "running_not" in bad(host.found())
+
+
+@pytest.mark.parametrize(
+    ("file", "systemd", "user", "command"),
+    [
+        ("/etc/pantau/agent.toml", True, True, "systemctl enable --now pantau-agent.service"),
+        ("/etc/pantau/agent.toml", False, True, f"{SETPRIV} pantau-agent &"),
+        ("/srv/my agent.toml", True, True, f"{SETPRIV} pantau-agent --settings '/srv/my agent.toml' &"),
+        ("/srv/agent.toml", False, False, "pantau-agent --settings /srv/agent.toml &"),
+    ],
+)
+def test_the_command_that_starts_the_agent_is_for_these_settings_and_this_machine(
+    tmp_path, monkeypatch, file, systemd, user, command
+):
+    monkeypatch.setattr(doctor, "_SYSTEMD", tmp_path if systemd else tmp_path / "none")
+    if user:
+        monkeypatch.setattr(doctor, "_USER", pwd.getpwuid(0).pw_name)
+    else:
+        monkeypatch.setattr(doctor, "_USER", "nobody-of-that-name")
+    (found,) = doctor.service(tmp_path, Path(file))
+    assert found.mend == (command.format(doctor._USER),)
 
 
 def test_the_spool(host):

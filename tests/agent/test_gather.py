@@ -197,6 +197,16 @@ async def test_at_the_start_one_that_the_host_lacks_goes_off_with_one_line(numbe
     assert "/proc/what" in caplog.text
 
 
+async def test_what_a_host_lacks_at_the_start_is_told_once_and_collected_when_it_comes(caplog):
+    collector = Steady(FileNotFoundError(errno.ENOENT, "no", "/run/docker.sock"))
+    one = runner(collector)
+    assert (await one.probe(), await one.probe(), one.off) == (False, False, True)
+    assert caplog.text.count("is off") == 1
+    collector.fault = None
+    assert (await one.probe(), one.off) == (True, False)
+    assert "is on: this host has what it reads by now" in caplog.text
+
+
 async def test_a_suspended_machine_wakes_to_one_turn_and_the_missed_ones_are_counted(clock):
     collector = Steady()
     one = runner(collector, clock, interval=10)
