@@ -1,4 +1,4 @@
-"""Roll-ups that were asked for lately, in memory: a page that is drawn again reads no file for what cannot change any more."""
+"""Rows of files that were asked for lately, in memory: a page that is drawn again reads no file for what cannot change any more."""
 
 import threading
 from collections import OrderedDict
@@ -45,9 +45,10 @@ class Held:
 
     def _keep(self, new: dict[Name, Block]) -> None:
         with self._lock:
-            for name in new.keys() - self._blocks.keys():
-                self._blocks[name] = new[name]
-                self._size += new[name].nbytes + _OVERHEAD
+            for name, block in new.items():
+                if name not in self._blocks:
+                    self._blocks[name] = block
+                    self._size += block.nbytes + _OVERHEAD
             while self._size > self.limit:
                 _, gone = self._blocks.popitem(last=False)
                 self._size -= gone.nbytes + _OVERHEAD

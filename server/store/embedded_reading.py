@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import starmap
+from itertools import pairwise, starmap
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from server.store import Aggregate, Range, Series
 from server.store.embedded_columns import Chunk
 from server.store.embedded_held import Block, Held, Name, cut, form
-from server.store.embedded_levels import HOUR, RAW, ROLLED, Part, Shelf, Stretch, plan
+from server.store.embedded_levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
 from server.store.embedded_series import Dictionary
 from server.store.embedded_windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
@@ -25,6 +25,7 @@ Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
 _EVER: Final = 2**63 - 1
 _FEW: Final = 64  # hours of one series: some ten thousand rows
+_OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
 _SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
 # a window starts at a whole multiple of the step, also before 1970
 _WINDOW: Final = "time - ((time % $step) + $step) % $step"
@@ -99,14 +100,14 @@ def over_time(
 
 
 def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> Columns:
-    """Return rows of all parts: of roll-ups in files those in memory, which are read into it first; else what SQL joins."""
+    """Return rows of all parts: those of files from memory, into which they are read first; else what SQL joins."""
     kind, keys, groups, aggregate, step, field = question
-    size = len(keys) * form(kind, NEEDED[aggregate]).itemsize if kind != "string" else 0
-    rolled = [part for part in parts if part.level != RAW]
+    lasting = [part for part in parts if _lasting(question, part)]
+    count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
-    if size * sum(file.width // ROLLED[part.level] for part in rolled for file in part.files) <= held.limit // _SHARE:
-        found = _remembered(question, rolled, ask, folder, held)
-        parts = [part for part in parts if part.level == RAW]
+    if lasting and count * form(kind, NEEDED[aggregate]).itemsize <= held.limit // _SHARE:
+        found = _remembered(question, lasting, ask, folder, held)
+        parts = [part for part in parts if part not in lasting]
     if parts:
         hours = sum(end - start for part in parts for start, end in part.stretches) / HOUR
         statement = _statement(
@@ -119,8 +120,19 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
     return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
 
 
+def _lasting(question: _Question, part: Part) -> bool:
+    """Tell whether a part is worth being held: whole files that nothing overrules, of values as they came only a few."""
+    if not part.files or part.overruled or question.kind == "string":
+        return False
+    if part.level != RAW:
+        return True
+    files = sorted(part.files, key=lambda file: file.start)
+    apart = all(file.end <= later.start for file, later in pairwise(files))
+    return apart and len(question.keys) * sum(file.width for file in files) <= _FEW * HOUR
+
+
 def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> list[Columns]:
-    """Return the roll-ups of each part from memory."""
+    """Return the rows of each part from memory."""
     _, keys, groups, aggregate, step, _ = question
     needed = NEEDED[aggregate]
     names = [(file.name, key, needed) for part in parts for file in part.files for key in keys.tolist()]
@@ -153,8 +165,7 @@ def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask
         sorted((file for file in part.files if file.name in wanted), key=lambda file: file.start) for part in parts
     ]
     selects = [
-        f"SELECT {number} AS part, key, {columns}"  # noqa: S608 - our own names
-        f" FROM {place(question.kind, part._replace(files=tuple(some)), folder, question.field)} {among}"
+        f"SELECT {number} AS part, key, {columns} FROM {_rolled(question, part, some, folder)} {among}"  # noqa: S608 - our own names
         for number, (part, some) in enumerate(zip(parts, files, strict=True))
         if some
     ]
@@ -170,6 +181,14 @@ def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask
         places[mine] = len(numbers) - 1 + np.searchsorted([file.start for file in some], rows["time"][mine], "right")
         numbers |= {file.name: place for place, file in enumerate(some, len(numbers))}
     return cut(rows, places, answer["key"].astype(np.int64), [(numbers[name], key) for name, key, _ in names])
+
+
+def _rolled(question: _Question, part: Part, files: Sequence[File], folder: Path) -> str:
+    """Return the rows of some files of a part as roll-ups."""
+    source = place(question.kind, part._replace(files=tuple(files)), folder, question.field)
+    if part.level != RAW:
+        return source
+    return f"(SELECT key, time, {_ONE.format(total='CAST(value AS DOUBLE)')} FROM {source})"  # noqa: S608 - our own names
 
 
 def newest(kind: str, keys: Sequence[int], since: int, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:

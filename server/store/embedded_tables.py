@@ -57,7 +57,7 @@ _SCHEMA: Final = (
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
 _TRIES: Final = 3
-_HELD: Final = 16  # such a part of the memory is for roll-ups that were asked for lately
+_HELD: Final = 16  # such a part of the memory is for rows that were asked for lately
 _FIELDS_MAX: Final = 10_000
 _FIELD_OF: Final = "SELECT field FROM keys WHERE id = ?"
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"

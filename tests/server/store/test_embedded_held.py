@@ -120,6 +120,33 @@ async def test_a_page_that_is_drawn_again_reads_no_roll_ups_but_what_is_new(make
 
 
 @pytest.mark.usefixtures("small_files")
+async def test_values_as_they_came_are_held_of_few_series_only(make, statements):
+    store = await make()
+    hosts = [str(number) for number in range(9)]
+    await store.write([point for host in hosts for point in every_minute(host, T, 150)])
+    await settle_all(store)
+    few = Range("m", "f", T + 7 * S, T + DAY, 7 * S, Aggregate.COUNT, {"host": "3"})
+    many = Range("m", "f", T + 7 * S, T + DAY, 7 * S, Aggregate.COUNT)
+    for question, asked, hosts_of_it in ((few, 1, 1), (many, 3, 9)):
+        statements.clear()
+        for _ in range(3):
+            (answer,) = await store.range(question)
+            assert (len(answer.times), sum(answer.values)) == (149, 149 * hosts_of_it)
+        assert len(statements) == asked
+    # what comes late overrules what is held, and what is forgotten is not told any more
+    await store.write(every_minute("3", T + HOUR, 1, value=9.0))
+    last = Range("m", "f", T, T + DAY, 60 * S, Aggregate.LAST, {"host": "3"})
+    for _ in range(2):
+        (answer,) = await store.range(last)
+        assert answer.values == [*map(float, range(60)), 9.0, *map(float, range(61, 150))]
+        await settle_all(store)
+    await store.drop_before(T + HOUR)
+    (answer,) = await store.range(last)
+    assert answer.values[0] == 9.0
+    assert len(answer.values) == 90
+
+
+@pytest.mark.usefixtures("small_files")
 async def test_of_many_series_only_the_rows_of_one_field_are_read(make, statements):
     store = await make()
     points = [
