@@ -15,6 +15,7 @@ _CHUNK: Final = 1 << 16
 _MOST_COMPLAINT: Final = 4096
 _MOST: Final = 1 << 20
 _REAP_SECONDS: Final = 1.0
+_LEFT_SECONDS: Final = 0.5  # for what stands in the pipes when a daemon with a session of its own keeps them open
 _ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -58,8 +59,8 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut:
         )
         write_out.close()
         write_err.close()
-        said = bytearray()
-        told = asyncio.gather(_read(out, most, said), _read(err, _MOST_COMPLAINT, bytearray(), drop=True))
+        said, complained = bytearray(), bytearray()
+        told = asyncio.gather(_read(out, most, said), _read(err, _MOST_COMPLAINT, complained, drop=True))
         ending = asyncio.ensure_future(process.wait())
         both: set[asyncio.Future[Any]] = {ending, told}
         try:
@@ -67,11 +68,13 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not told.done():
                     _kill(process.pid)  # what it left behind holds the pipes open
-                texts = await told
-                return Ended(await ending, *texts)
+                    await asyncio.wait({told}, timeout=_LEFT_SECONDS)
+                if told.done():
+                    told.result()  # its error, if any
+                return Ended(await ending, _text(said, most), _text(complained, _MOST_COMPLAINT))
         except OSError as error:
             if cut and error.errno == errno.EFBIG:
-                return Ended(-signal.SIGKILL, said[:most].decode("utf-8", "replace"))
+                return Ended(-signal.SIGKILL, _text(said, most))
             if not isinstance(error, TimeoutError):
                 raise
             raise TimeoutError(errno.ETIMEDOUT, f"no end within {seconds:g} s", command[0]) from error
@@ -103,10 +106,13 @@ async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, FileIO]]:
         transport.close()
 
 
-async def _read(reader: asyncio.StreamReader, most: int, kept: bytearray, *, drop: bool = False) -> str:
+async def _read(reader: asyncio.StreamReader, most: int, kept: bytearray, *, drop: bool = False) -> None:
     """Read into ``kept`` to the end; beyond ``most`` bytes, drop the rest or raise OSError with EFBIG."""
     while chunk := await reader.read(_CHUNK):
         kept += chunk[: most + 1 - len(kept)]
         if len(kept) > most and not drop:
             raise OSError(errno.EFBIG, f"wrote more than {most} bytes")
+
+
+def _text(kept: bytearray, most: int) -> str:
     return kept[:most].decode("utf-8", "replace")

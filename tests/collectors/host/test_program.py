@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -76,6 +77,17 @@ async def test_what_it_leaves_behind_is_killed_and_not_waited_for(tmp_path, gone
     assert (ended.code, ended.out) == (0, "done\n")
     assert time.monotonic() - began < 20
     await gone(int(file.read_text()))
+
+
+async def test_a_daemon_that_it_starts_in_a_session_of_its_own_does_not_hold_its_answer_back(tmp_path, gone, until):
+    file = tmp_path / "pid"
+    began = time.monotonic()
+    ended = await run(shell(f"setsid sh -c 'echo $$ > {file}; exec sleep 60' & echo done; exit 1"), seconds=50)
+    assert (ended.code, ended.out) == (1, "done\n")
+    assert time.monotonic() - began < 20
+    pid = int(await until(lambda: file.exists() and file.read_text().strip()))
+    os.kill(pid, signal.SIGKILL)
+    await gone(pid)
 
 
 async def test_endless_output_is_cut_and_the_program_killed():
