@@ -42,13 +42,31 @@ _SUB: Final = {
     0xA0: ("elapsed",),
 }
 _UNKNOWN: Final = -1
+# a property of systemd -> Telegraf's field; older versions lack some
+_DETAILS: Final = {
+    "StatusErrno": "status_errno",
+    "NRestarts": "restarts",
+    "MainPID": "pid",
+    "MemoryCurrent": "mem_current",
+    "MemoryPeak": "mem_peak",
+    "MemorySwapCurrent": "swap_current",
+    "MemorySwapPeak": "swap_peak",
+    "MemoryAvailable": "mem_avail",
+}
+_TAGS: Final = {"UnitFileState": "state", "UnitFilePreset": "preset"}
+_NOT_SET: Final = 2**64 - 1  # as old versions write what newer ones call [not set] or infinity
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``units``: names or patterns as systemctl takes them (``nginx*``), all by default; ``unittype``: ``service``, ``timer`` ..."""
+    """``units``: names or patterns as systemctl takes them (``nginx*``), all by default; ``unittype``: ``service``, ``timer`` ...
+
+    ``details`` adds restarts, main process and memory of each loaded unit, and whether it is enabled; Telegraf's
+    ``active_enter_timestamp_us`` is not among them, which systemctl tells in words only.
+    """
 
     units: tuple[str, ...] = ()
     unittype: str = "service"
+    details: bool = False
 
 
 class SystemdUnits:
@@ -57,6 +75,7 @@ class SystemdUnits:
     def __init__(self, options: Options, roots: "Roots", run: program.Run = program.run) -> None:
         self._booted = Path(roots.run, "systemd/system")
         self._run = run
+        self._details = options.details
         self._codes = {state: block + place for block, states in _SUB.items() for place, state in enumerate(states)}
         self._command = [
             "systemctl",
@@ -69,11 +88,21 @@ class SystemdUnits:
         """Return one point a unit. FileNotFoundError on hosts without systemd, OSError when it does not answer."""
         if not await asyncio.to_thread(self._booted.exists):
             raise kernelfile.lacking(str(self._booted), "this host was not started by systemd")
-        ended = await self._run(self._command, seconds=_SECONDS)
+        listed = await self._ask(self._command)
+        rows = (line.lstrip("●*× ").split(None, _COLUMNS - 1) for line in listed.splitlines())
+        points = [self._point(*row[:4], now=now) for row in rows if len(row) >= _COLUMNS - 1]
+        loaded = [point.tags["name"] for point in points if point.tags["load"] == _LOAD[0]]
+        if not (self._details and loaded):
+            return points
+        properties = ",".join(("Id", *_DETAILS, *_TAGS))
+        told = _shown(await self._ask(["systemctl", "show", f"--property={properties}", "--", *loaded]))
+        return [_detailed(point, told.get(point.tags["name"], {})) for point in points]
+
+    async def _ask(self, command: list[str]) -> str:
+        ended = await self._run(command, seconds=_SECONDS)
         if ended.code:
             raise OSError(errno.EIO, f"systemctl: {ended.complaint()}")
-        rows = (line.lstrip("●*× ").split(None, _COLUMNS - 1) for line in ended.out.splitlines())
-        return [self._point(*row[:4], now=now) for row in rows if len(row) >= _COLUMNS - 1]
+        return ended.out
 
     def _point(self, name: str, load: str, active: str, sub: str, *, now: int) -> Point:
         fields: dict[str, Value] = {
@@ -82,3 +111,20 @@ class SystemdUnits:
             "sub_code": self._codes.get(sub, _UNKNOWN),
         }
         return Point("systemd_units", {"name": name, "load": load, "active": active, "sub": sub}, fields, now)
+
+
+def _shown(out: str) -> dict[str, dict[str, str]]:
+    """Read what ``systemctl show`` says: name -> properties; units are apart by an empty line."""
+    blocks = (dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n"))
+    return {block["Id"]: block for block in blocks if "Id" in block}
+
+
+def _detailed(point: Point, told: dict[str, str]) -> Point:
+    """Return the point with what is told of its unit; numbers that are not set have no field."""
+    tags = {tag: told[name] for name, tag in _TAGS.items() if told.get(name)}
+    fields: dict[str, Value] = {
+        field: int(told[name])
+        for name, field in _DETAILS.items()
+        if told.get(name, "").isdecimal() and int(told[name]) < _NOT_SET
+    }
+    return Point(point.measurement, {**point.tags, **tags}, {**point.fields, **fields}, point.time)
