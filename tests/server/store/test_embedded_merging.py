@@ -6,8 +6,10 @@ import duckdb
 import pytest
 from settled import AT_ONCE, T, counted, every_minute, files, settle_all
 
+from configs.units import Duration
 from server.store import StoreUnavailable
-from server.store.embedded import Embedded
+from server.store import embedded_export as export
+from server.store.embedded import Embedded, Options
 from server.store.embedded_levels import DAY, HOUR
 
 pytestmark = pytest.mark.usefixtures("small_files", "short_weeks")
@@ -195,6 +197,20 @@ def as_format_2(folder):
             rows = f"SELECT * EXCLUDE field FROM '{path}' ORDER BY key, time"
             file.execute(f"COPY ({rows}) TO '{path}.old' (FORMAT parquet)")
             path.with_name(path.name + ".old").rename(path)
+
+
+async def test_a_merged_file_is_exported_hour_by_hour(make):
+    store = await make(Options(window=Duration(0.0), raw=Duration(86400), five_minutes=Duration(86400)))
+    for day in range(4):
+        await store.write(every_minute("a", T + day * DAY, 90, value=float(day)))
+    expected = await counted(store)
+    await settle_all(store)
+    assert rolled(store) == [(0, 2), (2, 1), (3, 1)]
+    tables = store._tables
+    assert {hour for hour in export.hours(tables) if export.rolled(tables, hour, export.keys(tables))} == set(expected)
+    (point,) = export.rolled(tables, T + DAY + HOUR, export.keys(tables))
+    assert (point.tags, point.fields["count_f"], point.fields["mean_f"]) == ({"host": "a"}, 30, sum(range(61, 91)) / 30)
+    assert not export.points(tables, T, T + HOUR, export.keys(tables))
 
 
 async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
