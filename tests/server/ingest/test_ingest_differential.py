@@ -2,10 +2,14 @@
 
 import base64
 import gzip
+import json
 import re
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import pytest
-from parts import influxdb1
+from parts import influxdb1, wait_for
 
 T = 1_700_000_000_000_000_000
 V2 = "/api/v2/write"
@@ -46,9 +50,6 @@ OTHER_WORDS = {"m f=1 9223372036854775808", "m f=18446744073709551616u", "m,time
 @pytest.fixture(scope="module")
 def influx1(tmp_path_factory):
     """A real InfluxDB 1.6.7 that asks for the password ``s3cret-token`` and takes bodies of 1,000 bytes."""
-    import urllib.parse
-    import urllib.request
-
     http = "auth-enabled = true\nmax-body-size = 1000"
     with influxdb1(tmp_path_factory.mktemp("influx1auth"), http) as url:
         for statement in (
@@ -56,10 +57,19 @@ def influx1(tmp_path_factory):
             "CREATE DATABASE pantau",
         ):
             form = urllib.parse.urlencode({"q": statement}).encode()
-            urllib.request.urlopen(
-                urllib.request.Request(f"{url}/query", form, {"Authorization": BASIC}), timeout=10
-            ).close()
+            request = urllib.request.Request(f"{url}/query", form, {"Authorization": BASIC})
+            wait_for(lambda request=request: done(request), 15, statement)
         yield url
+
+
+def done(request):
+    """Whether a statement was carried out: a database that has just begun may refuse one, with 200 and an error in its answer."""
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return all("error" not in result for result in json.load(answer)["results"])
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
 
 
 async def ask(centre, base, method, path, body="", **headers):

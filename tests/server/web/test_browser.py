@@ -95,6 +95,15 @@ def log_in(page, role, path="/login"):
     follow(page, "main button[type=submit]")
 
 
+def attend(page, town):
+    """Go to the front page and wait until its stream is open, and no other."""
+    page.goto("about:blank")  # lets go of the stream of the page before
+    with page.expect_response("**/live"):
+        page.goto("/")
+    said = lambda: town.parts.feed.publish("look", {})  # noqa: E731 - only what is written shows that nobody reads
+    wait_for(lambda: town.call(said) or town.parts.feed.listeners == 1, what="the stream")
+
+
 def follow(page, selector):
     """Click what leads to another page, and wait until that is there."""
     with page.expect_navigation():
@@ -177,11 +186,10 @@ def test_login_and_acknowledge_by_clicking(tmp_path, served, look, script):
 def test_a_change_reaches_an_open_page_without_a_reload(tmp_path, served, look):
     with served(tmp_path) as own:
         page = look(own.url)
-        page.goto("/")
+        attend(page, own)
         page.evaluate("window.mark = 1")
         row = page.locator("#row-portal")
         assert "berfungsi" in row.inner_text()
-        wait_for(lambda: own.parts.feed.listeners, what="the stream")
         here = tables.state.c.subject == "service/portal"
         own.write(update(tables.state).where(here).values(status="down", reason="timeout"))
         own.call(lambda: own.parts.feed.publish("flip", {"subject": "service/portal", "status": "down"}))
@@ -194,8 +202,7 @@ def test_a_change_reaches_an_open_page_without_a_reload(tmp_path, served, look):
 def test_a_lost_stream_is_said_and_comes_back(tmp_path, served, look):
     with served(tmp_path) as own:
         page = look(own.url)
-        page.goto("/")
-        wait_for(lambda: own.parts.feed.listeners, what="the stream")
+        attend(page, own)
         page.context.set_offline(True)
         own.call(own.end_streams)
         page.wait_for_selector("#offline:not([hidden])", timeout=60_000)
@@ -211,8 +218,7 @@ def test_a_page_that_nobody_sees_leaves_its_connection_to_others(tmp_path, serve
     with served(tmp_path) as own:
         page = look(own.url)
         page.clock.install()
-        page.goto("/")
-        wait_for(lambda: own.parts.feed.listeners == 1, what="the stream")
+        attend(page, own)
         page.evaluate(show, True)
         page.clock.fast_forward(11_000)
         said = lambda: own.parts.feed.publish("look", {})  # noqa: E731 - only what is written shows that nobody reads
@@ -238,8 +244,7 @@ def test_a_list_that_was_unfolded_stays_so_when_the_page_changes(tmp_path, serve
             }
             own.write(insert(tables.incident).values(reason="silent", opened_ms=1, confirmed_ms=1, **known))
         page = look(own.url)
-        page.goto("/")
-        wait_for(lambda: own.parts.feed.listeners, what="the stream")
+        attend(page, own)
         page.click("summary")
         page.wait_for_selector(".cluster a >> text=h5")
         own.write(update(tables.incident).where(tables.incident.c.id == 105).values(closed_ms=1))
