@@ -104,8 +104,8 @@ class Peer:
         """Return the way to ask it, None when it is asked by ``ask`` alone."""
         return None
 
-    async def ask(self, question: str, end: int) -> int:
-        """Ask one of the questions, ``end`` is seconds since epoch; return how many series answered."""
+    async def ask(self, question: str, end: int, host: str) -> int:
+        """Ask one of the questions, of a host where it is of one; ``end`` is seconds since epoch. Return how many series answered."""
         raise NotImplementedError
 
 
@@ -229,11 +229,11 @@ class Victoria(Peer):
 
     name = "victoria"
     questions: ClassVar[dict[str, tuple[str, int, int]]] = {
-        "one series, a day at 5 min": ('avg_over_time(cpu_usage_idle{host="host007",cpu="cpu-total"}[5m])', 86400, 300),
+        "one series, a day at 5 min": ('avg_over_time(cpu_usage_idle{host="HOST",cpu="cpu-total"}[5m])', 86400, 300),
         "top 10 hosts by CPU": ('topk(10, avg_over_time(cpu_usage_user{cpu="cpu-total"}[10m]))', 0, 600),
         "last value of 20,000 series": ('last_over_time({__name__=~".+_.+"}[1h])', 0, 600),
         "a month hourly": (
-            'avg_over_time(cpu_usage_idle{host="host007",cpu="cpu-total"}[1h])', 30 * 86400, 3600,
+            'avg_over_time(cpu_usage_idle{host="HOST",cpu="cpu-total"}[1h])', 30 * 86400, 3600,
         ),
     }  # fmt: skip
 
@@ -256,9 +256,10 @@ class Victoria(Peer):
             await session.get(f"{self.url}/internal/force_merge")
         await super().compacted(pid)
 
-    async def ask(self, question: str, end: int) -> int:
+    async def ask(self, question: str, end: int, host: str) -> int:
         """Ask by PromQL."""
         query, back, step = self.questions[question]
+        query = query.replace("HOST", host)
         form = {"query": query, "start": str(end - back), "end": str(end), "step": str(step)}
         url = f"{self.url}/api/v1/query_range"
         async with aiohttp.ClientSession() as session, session.post(url, data=form) as answer:
