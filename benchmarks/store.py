@@ -5,7 +5,8 @@
 TIMES (default 1) 2.4 hours of 200 hosts with 100 fields every 3 min, so that 100 times is 10 days; over HTTP, gzip, 4,000 lines a
 request, two requests at a time; to the centre's ingest with the embedded store, or straight to the peer. CPU is of the server's
 process until it has compacted. Questions go through the centre's own ``Store`` (VictoriaMetrics: its own API), each 30 times
-after a new start of the server, of one host each time another. InfluxDB 2 needs ``PANTAU_TEST_INFLUXD2``; peers that are missing are left out.
+after a new start of the server, those of one host each time of another. InfluxDB 2 needs ``PANTAU_TEST_INFLUXD2``; peers that are
+missing are left out.
 """
 
 import argparse
