@@ -6,14 +6,17 @@ names and series are their own. Their files lie in folders of their own.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
+from collectors.point import Point
+from collectors.points import Points
+from configs.read import SettingsError
 from configs.units import Duration
-from server.store import Spender, Store, StoreUnavailable
+from server.store import Rejected, Spender, Store, StoreUnavailable
 
 STORE: Final = "store"  # the folder of the first store in the data folder
 _FOLDER: Final = "buckets"  # in it, those of the others
@@ -71,6 +74,15 @@ class Buckets:
         """Return a bucket, None when there is none of that name."""
         return self._buckets.get(name)
 
+    def only(self, name: str | None) -> list[Bucket]:
+        """Return the bucket that a command names, all without a name; SettingsError when there is none of that name."""
+        if name is None:
+            return list(self)
+        found = self.find(name)
+        if found is None:
+            raise SettingsError(f"unknown bucket {name!r}; known: {', '.join(self._buckets)}")
+        return [found]
+
     async def open(self) -> None:
         """Open all; one that is away is logged, and opened when it is first needed."""
         for bucket in self:
@@ -85,11 +97,32 @@ class Buckets:
 
     async def forget(self, now: int) -> None:
         """Forget what is older than each bucket keeps; ``now`` is ns since epoch."""
+        now = self._today(now)
         for bucket in self:
             try:
                 await bucket.store.drop_before(now - int(bucket.retention * 10**9))
             except StoreUnavailable:
                 continue  # told already; the next turn forgets it
+
+    def admit(self, bucket: Bucket, points: Sequence[Point], now: int) -> tuple[Sequence[Point], list[Rejected]]:
+        """Leave out points that the bucket would forget at once, and say how many, as InfluxDB does; ``now`` is ns."""
+        if not bucket.retention or not points:
+            return points, []
+        oldest, newest = points.times() if isinstance(points, Points) else _times(points)
+        since = self._today(now, newest) - int(bucket.retention * 10**9)
+        if oldest >= since:
+            return points, []
+        kept = [point for point in points if point.time >= since]
+        why = f"points beyond retention policy dropped={len(points) - len(kept)}"
+        return kept, [Rejected("", "", why)]
+
+    def _today(self, now: int, newest: int = 0) -> int:
+        """Return the time that retention goes by: our clock, or the newest point of any bucket where that is earlier.
+
+        Else a centre that starts with a clock of years ahead would forget everything before the clock is set.
+        """
+        known = [time for time in (bucket.store.newest() for bucket in self) if time is not None]
+        return min(now, max(newest, *known)) if known else now
 
     async def health(self) -> dict[str, str]:
         """Return what is wrong with each bucket's store, "" where nothing is; by name, the first one first."""
@@ -104,6 +137,11 @@ class Buckets:
     async def spending(self) -> list[Spending]:
         """Tell who spends the series of each bucket."""
         return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
+
+
+def _times(points: Sequence[Point]) -> tuple[int, int]:
+    times = [point.time for point in points]
+    return min(times), max(times)
 
 
 async def _health(store: Store) -> str:

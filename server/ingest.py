@@ -49,7 +49,6 @@ class Ingest:
         self._bodies = Bodies(options)
         self._seen = Seen(database)
         self._trouble: dict[str, str] = {}
-        self._newest: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
         self._started = clock()
         self._version = ""
@@ -216,7 +215,7 @@ class Ingest:
                 hosts = {writer.agent.host: hosts[writer.agent.host]}
             self._seen.note(hosts, at=self._clock(), address=writer.address, client=client)
         kept, rejected = _without_time(points)
-        kept, old = self._in_retention(bucket, kept)
+        kept, old = self._buckets.admit(bucket, kept, self._now_ns())
         try:
             written = await bucket.store.write(kept)
         except StoreFull as error:
@@ -228,22 +227,6 @@ class Ingest:
         if self._trouble.pop(bucket.name, ""):
             _log.info("the store of bucket %s takes points again", bucket.name)
         return [*foreign, *rejected, *old, *written.rejected]
-
-    def _in_retention(self, bucket: Bucket, points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:
-        """Leave out points that the bucket would forget at once, and say how many, as InfluxDB does.
-
-        Retention goes by our clock or the newest point, whichever is earlier: a clock that is ahead must not refuse all points.
-        """
-        if not bucket.retention or not points:
-            return points, []
-        oldest, newest = points.times() if isinstance(points, Points) else _times(points)
-        newest = self._newest[bucket.name] = max(newest, self._newest.get(bucket.name, newest))
-        since = min(self._now_ns(), newest) - int(bucket.retention * 10**9)
-        if oldest >= since:
-            return points, []
-        kept = [point for point in points if point.time >= since]
-        why = f"points beyond retention policy dropped={len(points) - len(kept)}"
-        return kept, [Rejected("", "", why)]
 
     def _note(self, bucket: Bucket, trouble: str, error: StoreUnavailable) -> None:
         if trouble != self._trouble.get(bucket.name):
@@ -284,11 +267,6 @@ def _precision(query: Mapping[str, str], known: Collection[str], why: str) -> st
     if precision not in known:
         raise Refused(400, why)
     return precision
-
-
-def _times(points: Sequence[Point]) -> tuple[int, int]:
-    times = [point.time for point in points]
-    return min(times), max(times)
 
 
 def _without_time(points: Sequence[Point]) -> tuple[Sequence[Point], list[Rejected]]:

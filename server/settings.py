@@ -27,6 +27,7 @@ from server.schedule_options import Options as ScheduleOptions
 from server.store import STORES, Store
 
 _DEFAULT_CHECK: Final = "http"
+_FORGETS: Final = "'retention' of 0 would forget everything"
 
 
 class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,8 +205,12 @@ def _store(
 
 def _buckets(source: Source, outer: Outer, ingest: IngestOptions, folder: Path) -> Callable[[], Buckets]:
     planned = {ingest.bucket: (*_store(source, outer.store, folder), outer.server.retention)}
+    if not outer.server.retention:
+        raise source.error(("server", "retention"), _FORGETS)
     for position, one in enumerate(outer.bucket):
         at: Place = ("bucket", position)
+        if one.retention is not None and not one.retention:
+            raise source.error((*at, "retention"), _FORGETS)
         if one.name in planned:
             raise source.error((*at, "name"), f"bucket {one.name!r} is there twice")
         if "type" in one.store:

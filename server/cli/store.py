@@ -5,7 +5,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from configs.units import Duration
 from server import settings
+from server.buckets import Bucket
 from server.cli import store_copy
 from server.cli.store_words import tell
 from server.settings import Settings
@@ -47,6 +48,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    parser.add_argument("--bucket", metavar="NAME", help="this bucket only (default: all)")
     parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
     return parser
 
@@ -58,7 +60,8 @@ def _init(arguments: argparse.Namespace) -> int:
     async def embedded(_store: Store) -> Step:
         return Step("note", "embedded")
 
-    return asyncio.run(_each(known, language, lambda setup: setup.init(change=arguments.change), embedded))
+    buckets = known.buckets().only(arguments.bucket)
+    return asyncio.run(_each(buckets, language, lambda setup: setup.init(change=arguments.change), embedded))
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -68,17 +71,17 @@ def _check(arguments: argparse.Namespace) -> int:
     async def embedded(store: Store) -> Step:
         return await _look(known, store)
 
-    return asyncio.run(_each(known, language, lambda setup: setup.check(socket.gethostname()), embedded))
+    buckets = known.buckets().only(arguments.bucket)
+    return asyncio.run(_each(buckets, language, lambda setup: setup.check(socket.gethostname()), embedded))
 
 
 async def _each(
-    known: Settings,
+    buckets: Sequence[Bucket],
     language: str,
     influx: Callable[[Setup], AsyncIterator[Step]],
     embedded: Callable[[Store], Awaitable[Step]],
 ) -> int:
-    """Do the work on every bucket and tell its steps; 1 when one of them is bad."""
-    buckets = list(known.buckets())
+    """Do the work on each bucket and tell its steps; 1 when one of them is bad."""
     bad = False
     logging.getLogger("pantau.store").propagate = False  # the lines below say it better
     try:

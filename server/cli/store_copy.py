@@ -34,13 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
     known = settings.read(arguments.settings)
     language = arguments.lang or known.language
-    buckets = {bucket.name: bucket for bucket in known.buckets()}
+    buckets = {bucket.name: bucket for bucket in known.buckets().only(arguments.bucket)}
     targets = {name: one.store for name, one in buckets.items() if isinstance(one.store, SpooledInflux)}
     if not targets:
         return _refused("settings_embedded", {}, language)
     filled = {name: target for name, target in targets.items() if (target.folder / _POINTS).exists()}
     if not filled:
-        return _refused("nothing", {"folder": str(known.data / "store")}, language)
+        return _refused("nothing", {"folder": str(next(iter(targets.values())).folder)}, language)
     code = 0
     for name, target in filled.items():
         if len(buckets) > 1:

@@ -146,6 +146,10 @@ class Store(Protocol):
         """Tell whether a write would be kept now, if only on disk until the database is back."""
         ...
 
+    def newest(self) -> int | None:
+        """Return the time (ns) of the newest point, 0 without any; None when the database has a clock and a retention of its own."""
+        ...
+
     async def close(self) -> None:
         """Write out what is held and let go."""
         ...

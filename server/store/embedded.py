@@ -233,6 +233,10 @@ class Embedded:
         """Tell whether a write would be kept now."""
         return not await self.health()
 
+    def newest(self) -> int:
+        """Return the time (ns) of the newest point; 0 without any, or before the file is open."""
+        return (self._tables.newest_time or 0) if self._tables else 0
+
     async def close(self) -> None:
         """Write out what waits and close the file."""
         if self._settling is not None:

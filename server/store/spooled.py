@@ -213,6 +213,10 @@ class Spooled:
         except StoreUnavailable:
             return False
 
+    def newest(self) -> int | None:
+        """Return what the store knows."""
+        return self._store.newest()
+
     async def close(self) -> None:
         """Let go of the database; what waits stays on disk."""
         if self._replaying is not None:

@@ -99,6 +99,7 @@ async def test_one_bucket_that_is_away_does_not_keep_the_others(buckets, monkeyp
     for name in ("drop_before", "cardinality", "open"):
         monkeypatch.setattr(away.store, name, fail)
     await other.store.write([Point("m", {}, {"f": 1.0}, (NOW - 3 * DAY) * S)])
+    await away.store.write([Point("m", {}, {"f": 1.0}, NOW * S)])
     await buckets.open()
     await buckets.forget(NOW * S)
     assert await count(other) == 0
@@ -153,6 +154,7 @@ def test_buckets_of_an_influxdb_are_buckets_there(tmp_path):
         ('[[bucket]]\nname = "../x"', "name"),
         ('[[bucket]]\nname = "x"\nstore = { type = "influx" }', "all buckets are in one kind of store"),
         ('[[bucket]]\nname = "x"\nstore = { serie = 1 }', "serie"),
+        ('[[bucket]]\nname = "x"\nretention = "0s"', "'retention' of 0 would forget everything"),
         (
             '[ingest]\ntokens = [{ name = "t", token = { file = "secret" }, bucket = "y" }]',
             "unknown bucket 'y' of token 't'",
@@ -191,8 +193,30 @@ async def test_points_that_would_be_forgotten_at_once_are_told_and_the_others_wr
     assert await count(buckets.find("lab")) == 2
 
 
-async def test_a_clock_that_is_years_ahead_refuses_no_points(centre, buckets):
+async def test_a_clock_that_is_years_ahead_refuses_and_forgets_no_points(centre, buckets):
     # ours is: these points are of 2023, and all there is
     for hour in range(4):
         assert (await centre.write(b"m f=1 %d" % (NOW + hour * 3600), V2.format("lab")))[0] == 204
+    await buckets.forget(time.time_ns())
     assert await count(buckets.find("lab")) == 4
+
+
+async def test_what_is_old_goes_by_what_is_stored_also_after_a_start(buckets, tmp_path, token, serve_buckets):
+    main, _ = buckets
+    await main.store.write([Point("m", {}, {"f": 1.0}, NOW * S)])  # as a centre does itself, all the time
+    await buckets.close()
+    again = Buckets(
+        Bucket(one.name, Embedded(StoreOptions(), tmp_path / folder), one.retention, 0)
+        for one, folder in zip(buckets, ("store", "lab"), strict=True)
+    )
+    await again.open()
+    options = Options(tokens=(Token("any", Secret("file", str(token))),))
+    async with serve_buckets(again, options) as centre:
+        old = b"m f=1 %d" % (NOW - 3 * DAY)
+        assert (await centre.write(old, V2.format("lab")))[0] == 422
+        assert (await centre.write(old, V1.format("lab")))[0] == 400
+        assert (await centre.write(b"m f=1 %d" % (NOW - DAY), V2.format("lab")))[0] == 204
+        assert (await centre.write(b"m f=1 %d" % (NOW + 50 * DAY), V2.format("pantau")))[0] == 204
+        await again.forget(time.time_ns())
+        assert [await count(bucket) for bucket in again] == [1, 0]
+    await again.close()

@@ -327,6 +327,12 @@ def test_every_bucket_is_copied_into_its_own(move, names, capsys):
     move.store.mkdir(parents=True)
     move.fill(points(now - HOUR)[:10])
     capsys.readouterr()
+    assert main(move.command("--bucket", "pantau")) == 0
+    assert "72 points" in capsys.readouterr().out
+    assert main(move.command("--bucket", other)) == 0
+    told = capsys.readouterr().out
+    assert "10 points" in told
+    assert "pantau:\n" not in told
     assert main(move.command()) == 0
     told = capsys.readouterr().out
     assert "pantau:\n" in told

@@ -388,3 +388,10 @@ def test_every_bucket_is_made_and_checked(target, names, capsys):
     assert "kept 90d" in second
     assert target.run("check") == 0
     assert capsys.readouterr().out.count("roll-ups of an hour are made") == 2
+    for verb in ("init", "check"):
+        assert target.run(verb, "--bucket", other) == 0
+        told = capsys.readouterr().out
+        assert "kept 90d" in told
+        assert "kept 400d" not in told
+    assert target.run("check", "--bucket", "nosuch") == 2
+    assert capsys.readouterr().err == f"pantau: unknown bucket 'nosuch'; known: pantau, {other}\n"
