@@ -12,7 +12,7 @@ run: $(RUNS)
 	$(BIN)/pantau up
 
 # The same order and the same examples each time; another order: make test SEED=7. pytest by itself takes new ones.
-SEED ?= 1
+SEED ?= 4242
 test: $(TESTS)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --randomly-seed=$(SEED) --hypothesis-profile=pantau-steady $(ARGS)
 
