@@ -75,7 +75,7 @@ class Disk:
         for part in await asyncio.gather(*(prober.ask(paths) for prober, paths in self._shared_out(table).items())):
             answers |= part
         points = [
-            Point("disk", _tags(mount, labels.get(mount.device_number, (None, None))), _fields(answer), now)
+            Point("disk", _tags(mount, labels.get(mount.device_number, (None, None))), _fields(answer, mount), now)
             for mount in table
             if isinstance(answer := answers.get(mount.path), os.statvfs_result) and answer.f_blocks
         ]
@@ -148,7 +148,7 @@ def _tags(mount: "Mount", block: tuple[str | None, str | None]) -> dict[str, str
     return {**tags, "label": label} if label else tags
 
 
-def _fields(told: os.statvfs_result) -> dict[str, Value]:
+def _fields(told: os.statvfs_result, mount: "Mount") -> dict[str, Value]:
     used = (told.f_blocks - told.f_bfree) * told.f_frsize
     free = told.f_bavail * told.f_frsize
     inodes_used = max(told.f_files - told.f_ffree, 0)
@@ -162,6 +162,7 @@ def _fields(told: os.statvfs_result) -> dict[str, Value]:
         "inodes_free": told.f_ffree,
         "inodes_used": inodes_used,
         "inodes_used_percent": 100 * inodes_used / inodes if inodes else 0.0,
+        "emergency_ro": int(mount.failed),
     }
 
 

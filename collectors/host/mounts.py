@@ -8,11 +8,15 @@ import msgspec
 from collectors.host import kernelfile
 
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
-_READ_ONLY: Final = frozenset({"ro", "emergency_ro", "shutdown"})
+_STOPPED: Final = frozenset({"emergency_ro", "shutdown"})
+_READ_ONLY: Final = _STOPPED | {"ro"}
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """One mount. ``path`` is as the system calls want it: bytes that are not UTF-8 are surrogates (``os.fsencode`` undoes it)."""
+    """One mount. ``path`` is as the system calls want it: bytes that are not UTF-8 are surrogates (``os.fsencode`` undoes it).
+
+    ``mode``: ro, rw or unknown; ``failed``: it is read-only because of an error, not because somebody mounted it so.
+    """
 
     id: int
     parent: int
@@ -22,6 +26,7 @@ class Mount(msgspec.Struct, frozen=True):
     fstype: str
     device: str
     mode: str
+    failed: bool
 
 
 def read(proc: str) -> list[Mount]:
@@ -43,6 +48,7 @@ def _parse(line: str) -> Mount:
     options = words[5].split(",")
     if words[3] != "/":
         options.append("bind")
+    superblock = words[-1].split(",")
     return Mount(
         id=int(words[0]),
         parent=int(words[1]),
@@ -51,7 +57,8 @@ def _parse(line: str) -> Mount:
         options=tuple(options),
         fstype=words[dash + 1],
         device=_unescape(words[dash + 2]),
-        mode=_mode(options, words[-1].split(",")),
+        mode=_mode(options, superblock),
+        failed=_failed(options, superblock),
     )
 
 
@@ -60,10 +67,15 @@ def _unescape(word: str) -> str:
 
 
 def _mode(mount: list[str], superblock: list[str]) -> str:
-    """Tell whether one can write; after an error the file system itself turns read-only while its mount still says rw."""
+    """Tell whether one can write."""
     if not _READ_ONLY.isdisjoint(mount) or not _READ_ONLY.isdisjoint(superblock):
         return "ro"
     return "rw" if "rw" in mount else "unknown"
+
+
+def _failed(mount: list[str], superblock: list[str]) -> bool:
+    """Tell whether an error stopped writing: the file system itself turns read-only while its mount still says rw."""
+    return not _STOPPED.isdisjoint(superblock) or ("rw" in mount and "ro" in superblock)
 
 
 def _reachable(mounts: list[Mount]) -> list[Mount]:

@@ -82,6 +82,18 @@ dampak = "Aplikasi di server ini dapat berhenti menulis data"
 langkah = "Hapus berkas lama atau tambah ruang disk"
 
 [[rule]]
+id = "disk-failed"
+name = "Disk menjadi hanya baca"
+measurement = "disk"
+field = "emergency_ro"
+by = ["path"]
+above = 0
+severity = "critical"
+arti = "Sistem berkas menjadi hanya baca karena galat"
+dampak = "Aplikasi di server ini tidak dapat menulis data"
+langkah = "Lihat dmesg, amankan data, periksa disk, lalu jalankan fsck dan pasang ulang"
+
+[[rule]]
 id = "memory-full"
 name = "Memori hampir habis"
 measurement = "mem"
