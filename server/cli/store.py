@@ -22,6 +22,7 @@ from server.store.influx_setup import Setup, Step
 from server.store.spooled import SpooledInflux
 
 _PATIENCE: Final = 5.0
+_IN_USE: Final = "in use by another process"  # so an embedded store says it
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -121,7 +122,7 @@ async def _look(known: Settings, store: Store) -> Step:
         await store.open()
         series = sum(one.series for one in await store.cardinality())
     except StoreUnavailable as error:
-        if await asyncio.to_thread(_serves, *known.listen):
+        if _IN_USE in str(error) and await asyncio.to_thread(_serves, *known.listen):
             return Step("well", "embedded_served")
         return Step("bad", "embedded_bad", {"why": str(error)})
     finally:

@@ -18,6 +18,7 @@ from server.cli.store_words import WORDS
 from server.store import Aggregate, Range, influx_flux, influx_ql
 from server.store.influx import Influx
 from server.store.influx_connection import Options
+from tests.server.store.test_copying import used
 
 S = 10**9
 HOUR = 3600 * S
@@ -191,6 +192,22 @@ def test_the_embedded_store_needs_nothing(tmp_path, capsys):
     for verb, words in (("init", "· the embedded store needs nothing"), ("check", "✓ the embedded store can be read")):
         assert main(["store", verb, "--settings", str(tmp_path / "server.toml"), "--lang", "en"]) == 0
         assert words in capsys.readouterr().out
+
+
+def test_a_damaged_bucket_is_told_while_the_centre_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("server.cli.store._serves", lambda *_: True)
+    (tmp_path / "services.toml").touch()
+    (tmp_path / "data" / "store" / "buckets" / "lab").mkdir(parents=True)
+    (tmp_path / "data" / "store" / "buckets" / "lab" / "points.duckdb").write_bytes(b"nonsense" * 4096)
+    (tmp_path / "server.toml").write_text('[server]\ndata = "data"\n[[bucket]]\nname = "lab"')
+    assert main(["store", "check", "--settings", str(tmp_path / "server.toml"), "--lang", "en"]) == 1
+    first, _, second = capsys.readouterr().out.partition("lab:\n")
+    assert "✓ the embedded store can be read" in first
+    assert second.startswith("✗ the embedded store: ")
+    assert "not a valid DuckDB database file" in second
+    with used(tmp_path / "data" / "store"):
+        assert main(["store", "check", "--settings", str(tmp_path / "server.toml"), "--lang", "en"]) == 1
+        assert "✓ the embedded store is used by the running centre" in capsys.readouterr().out.partition("lab:\n")[0]
 
 
 def points(hour):
