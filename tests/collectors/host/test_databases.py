@@ -106,7 +106,9 @@ async def test_postgresql_tells_who_is_connected_and_who_waits(cluster):
         for holder in holders:
             holder.kill()
             holder.wait()
-        cluster.sql("first", "select pg_terminate_backend(pid) from pg_stat_activity where query like '%kunci%'")
+        others = "from pg_stat_activity where query like '%kunci%' and pid <> pg_backend_pid()"
+        cluster.sql("first", f"select pg_terminate_backend(pid) {others}")
+        wait_for(lambda: cluster.sql("first", f"select count(*) {others}") == "0", what="their end")
     (activity,) = (point for point in points if point.measurement == "postgresql_activity")
     assert activity.fields["waiting"] == 1
     assert activity.fields["active"] == 3  # itself among them
