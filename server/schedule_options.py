@@ -20,3 +20,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     per_type: _Slots = 64
     per_target: _Slots = 4
     late: Duration = Duration(15)
+
+    def __post_init__(self) -> None:
+        """ValueError for a delay that every look has."""
+        if self.late <= 0:
+            raise ValueError("'late': expected longer than nothing")
