@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.gather import Inbox, Runner, Unit
@@ -92,8 +92,15 @@ class Way:
             self.spool.close()
             self.start()
 
+    def on_disk(self):
+        """Whether the disk knows of every line; what it refused until now, and that it was delivered, is in memory only."""
+        if self.refusing or self.spool._staged or not self.spool._file:
+            return False
+        known = self.spool._file._db.execute("SELECT collected FROM tally").fetchone()[0]
+        return known == self.spool.tally.collected
+
     def kill(self):
-        if not self.refusing and not self.spool._staged:  # what the disk refused until now is in memory only
+        if self.on_disk():
             lines, lost = self.inbox.take()
             self.killed.append((self.spool, self.endpoint))  # it never says another word
             self.made = self.made[: len(self.made) - len(lines) - lost]
@@ -161,6 +168,7 @@ def balanced(tally):
 
 
 @given(st.lists(STEPS, max_size=40))
+@example([("disk", True), ("collect", 1, 0), ("keep",), ("send", "ok", False), ("disk", False), ("kill",)])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.timeout(300)
 def test_every_line_that_was_collected_is_somewhere(centre, still_clock, steps):
