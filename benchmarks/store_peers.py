@@ -17,10 +17,10 @@ import aiohttp
 
 from configs.secret import Secret
 from server.store import Store
-from server.store.embedded import Embedded
-from server.store.embedded import Options as EmbeddedOptions
-from server.store.influx import Influx as InfluxStore
-from server.store.influx import Options as InfluxOptions
+from server.store.embedded.store import Embedded
+from server.store.embedded.store import Options as EmbeddedOptions
+from server.store.influx.store import Influx as InfluxStore
+from server.store.influx.store import Options as InfluxOptions
 
 TOKEN: Final = "made-up-token-for-the-benchmark"
 _QUIET: Final = 15  # seconds without work after which a server has compacted

@@ -25,7 +25,7 @@ from configs.read import SettingsError
 from server import ledger
 from server.control import Control
 from server.feed import Feed
-from server.ingest import Ingest, routes
+from server.ingest.endpoints import Ingest, routes
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
 from server.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
 from server.join import Join, route

@@ -14,7 +14,7 @@ from server import enrolment
 from server.clones import fingerprint
 from server.enrolled import Enrolled
 from server.enrolment import NameTaken, NotInvited
-from server.ingest_options import Options
+from server.ingest.options import Options
 
 _BODY: Final = 4096
 _PATIENCE: Final = 10.0

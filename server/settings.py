@@ -21,7 +21,7 @@ from configs.units import Duration
 from server import register
 from server.buckets import STORE, Bucket, Buckets, place
 from server.buckets import Options as BucketOptions
-from server.ingest_options import Options as IngestOptions
+from server.ingest.options import Options as IngestOptions
 from server.register import Register
 from server.schedule_options import Options as ScheduleOptions
 from server.store import STORES, Store

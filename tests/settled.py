@@ -5,8 +5,8 @@ from unittest.mock import patch
 from collectors.point import Point
 from configs.units import Duration
 from server.store import Aggregate, Range
-from server.store.embedded import Options
-from server.store.embedded_levels import DAY, HOUR
+from server.store.embedded.levels import DAY, HOUR
+from server.store.embedded.store import Options
 
 S = 10**9
 T = 19_676 * DAY
@@ -21,8 +21,8 @@ async def settle_all(store):
 async def settle_hours(store):
     """Settle what is due when a day is not over yet."""
     with (
-        patch("server.store.embedded_settling._DAY_ROWS", 10**9),
-        patch("server.store.embedded_settling._HOUR_QUIET", -1.0),
+        patch("server.store.embedded.settling._DAY_ROWS", 10**9),
+        patch("server.store.embedded.settling._HOUR_QUIET", -1.0),
     ):
         while await store.settle():
             pass

@@ -18,7 +18,7 @@ from server.cli import store_copy
 from server.cli.store_words import tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
-from server.store.influx_setup import Setup, Step
+from server.store.influx.setup import Setup, Step
 from server.store.spooled import SpooledInflux
 
 _PATIENCE: Final = 5.0

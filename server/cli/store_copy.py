@@ -11,13 +11,14 @@ from typing import Final
 from configs.units import Duration
 from server import settings
 from server.cli.store_words import tell
-from server.store import StoreUnavailable, copying, embedded_export
+from server.store import StoreUnavailable, copying
 from server.store.copying import Copy, Progress
-from server.store.embedded import Embedded
-from server.store.embedded import Options as EmbeddedOptions
-from server.store.influx import Influx
-from server.store.influx_connection import Options
-from server.store.influx_ql import ROLLED
+from server.store.embedded import export
+from server.store.embedded.store import Embedded
+from server.store.embedded.store import Options as EmbeddedOptions
+from server.store.influx.connection import Options
+from server.store.influx.ql import ROLLED
+from server.store.influx.store import Influx
 from server.store.spooled import SpooledInflux
 
 _POINTS: Final = "points.duckdb"
@@ -81,7 +82,7 @@ async def _run(
     name = f"{options.url} {options.org}/{options.bucket}/{options.policy}"
     file = folder / _FILE
     progress = Progress(name) if again else await asyncio.to_thread(copying.load, file, name)
-    hours = len(await source.read(embedded_export.hours))
+    hours = len(await source.read(export.hours))
     if progress.hours:
         print(tell("note", "continued", {"done": progress.hours, "hours": hours}, language))
     now = time.time_ns()

@@ -156,6 +156,6 @@ class Store(Protocol):
 
 
 STORES: Final[dict[str, str]] = {
-    "embedded": "server.store.embedded:Embedded",
+    "embedded": "server.store.embedded.store:Embedded",
     "influx": "server.store.spooled:SpooledInflux",
 }

@@ -14,12 +14,13 @@ from typing import Final, ParamSpec, TypeVar
 import msgspec
 
 from collectors.point import Point
-from server.store import StoreUnavailable, embedded_export
-from server.store.embedded import Embedded
-from server.store.embedded_export import Counts, Key
-from server.store.embedded_levels import HOUR
-from server.store.influx import Influx
-from server.store.influx_ql import ROLLED
+from server.store import StoreUnavailable
+from server.store.embedded import export
+from server.store.embedded.export import Counts, Key
+from server.store.embedded.levels import HOUR
+from server.store.embedded.store import Embedded
+from server.store.influx.ql import ROLLED
+from server.store.influx.store import Influx
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -86,8 +87,8 @@ class Copy:
 
     async def run(self, progress: Progress, told: Callable[[Progress, int], None]) -> Progress:
         """Copy what ``progress`` does not have; ``told`` hears of it after each hour, and how many hours are left."""
-        self._names = await self._source.read(embedded_export.keys)
-        hours = [hour for hour in await self._source.read(embedded_export.hours) if hour + HOUR > self._oldest]
+        self._names = await self._source.read(export.keys)
+        hours = [hour for hour in await self._source.read(export.hours) if hour + HOUR > self._oldest]
         newest = hours[0] if hours else 0
         # first what came after an earlier copy: until all of that is done only the older stretch counts
         left = [hour for hour in hours if not progress.did(hour)]
@@ -117,14 +118,14 @@ class Copy:
         raw: Counts = {}
         points = 0
         if start < end:
-            raw = await self._source.read(partial(embedded_export.counts, start=start, end=end, names=self._names))
+            raw = await self._source.read(partial(export.counts, start=start, end=end, names=self._names))
             for first, last in _slices(start, end, sum(raw.values())):
-                look = partial(embedded_export.points, start=first, end=last, names=self._names)
+                look = partial(export.points, start=first, end=last, names=self._names)
                 found = await self._source.read(look)
                 await self._write(found, "", progress)
                 points += len(found)
         fewer = _fewer(hour, raw, await self._counted("", start, end, raw))
-        found = await self._source.read(partial(embedded_export.rolled, hour=hour, names=self._names))
+        found = await self._source.read(partial(export.rolled, hour=hour, names=self._names))
         rolled = self._roll_ups and hour >= self._oldest
         if rolled:
             await self._write(found, ROLLED, progress)

@@ -13,8 +13,9 @@ import msgspec
 from collectors.point import Point
 from collectors.points import Points
 from configs.units import Duration, Size
-from server.store import Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written, influx
-from server.store.influx_connection import Options as InfluxOptions
+from server.store import Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written
+from server.store.influx.connection import Options as InfluxOptions
+from server.store.influx.store import Influx
 from server.store.waiting import Batch, Refused, Summary, Waiting
 
 T = TypeVar("T")
@@ -234,7 +235,7 @@ class SpooledInflux(Spooled):
     def __init__(self, options: Options, folder: Path, **more: Any) -> None:
         self.options = options
         self.folder = folder
-        super().__init__(influx.Influx(options, folder), options.spool, folder, **more)
+        super().__init__(Influx(options, folder), options.spool, folder, **more)
 
 
 def _told(summary: Summary) -> str:

@@ -15,7 +15,7 @@ from server.app import running
 from server.settings import read
 from server.state.database import Database
 from server.state.migrate import upgrade
-from server.store.influx import Influx
+from server.store.influx.store import Influx
 from server.web import accounts
 from server.web.accounts import Passwords
 

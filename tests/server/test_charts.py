@@ -3,7 +3,7 @@ import pytest
 from collectors.point import Point
 from server import charts
 from server.store import Aggregate, StoreUnavailable
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 
 NOW = 1_780_000_200_000
 NS = 1_000_000

@@ -10,7 +10,7 @@ from collectors.point import Point
 from collectors.result import Status
 from server.settings import read
 from server.store import StoreUnavailable
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 
 START = 1_780_561_800_000
 

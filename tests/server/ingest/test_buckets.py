@@ -11,10 +11,10 @@ from configs.secret import Secret
 from configs.units import Duration
 from server import backup, settings
 from server.buckets import Bucket, Buckets
-from server.ingest_options import Options
+from server.ingest.options import Options
 from server.store import Aggregate, Range, StoreUnavailable
-from server.store.embedded import Embedded
-from server.store.embedded import Options as StoreOptions
+from server.store.embedded.store import Embedded
+from server.store.embedded.store import Options as StoreOptions
 from server.tokens import Token
 
 DAY = 86400

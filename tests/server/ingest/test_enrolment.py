@@ -12,7 +12,7 @@ from server import enrolment
 from server.buckets import Bucket, Buckets
 from server.clones import HEADER, Clones, fingerprint, same
 from server.enrolment import EnrolmentError
-from server.ingest import Ingest, routes
+from server.ingest.endpoints import Ingest, routes
 from server.jobs import clones_job
 from server.join import Join, route
 from server.state.database import Database

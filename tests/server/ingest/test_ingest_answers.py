@@ -7,7 +7,7 @@ import pytest
 
 from collectors.point import Point
 from configs.secret import Secret
-from server.ingest_options import Options
+from server.ingest.options import Options
 from server.store import Rejected, StoreUnavailable
 from server.tokens import Token
 

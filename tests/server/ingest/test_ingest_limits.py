@@ -11,9 +11,9 @@ import parts
 import pytest
 
 from configs.units import Duration, Size
-from server import ingest_body
-from server.ingest_answers import Refused
-from server.ingest_memory import Memory
+from server.ingest import body as ingest_body
+from server.ingest.answers import Refused
+from server.ingest.memory import Memory
 from server.store import StoreFull, StoreUnavailable
 
 

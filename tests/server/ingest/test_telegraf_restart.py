@@ -15,7 +15,7 @@ import pytest
 
 from collectors.linereader import decode
 from server.store import Aggregate, Range
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 
 SECONDS = int(os.environ.get("PANTAU_TEST_TELEGRAF_SECONDS", "120"))
 S = 10**9

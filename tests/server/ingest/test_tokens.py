@@ -9,7 +9,7 @@ import pytest
 
 from configs.read import Source
 from server.cli.main import main
-from server.ingest_options import Options
+from server.ingest.options import Options
 from server.tokens import Token
 
 SETTINGS = """

@@ -6,11 +6,11 @@ from settled import AT_ONCE, T
 
 from configs.secret import Secret
 from configs.units import Duration
-from server.store.embedded import Embedded
-from server.store.embedded import Options as EmbeddedOptions
-from server.store.embedded_levels import DAY
-from server.store.influx import Influx
-from server.store.influx_connection import Options as InfluxOptions
+from server.store.embedded.levels import DAY
+from server.store.embedded.store import Embedded
+from server.store.embedded.store import Options as EmbeddedOptions
+from server.store.influx.connection import Options as InfluxOptions
+from server.store.influx.store import Influx
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +58,15 @@ async def store(request, tmp_path):
 @pytest.fixture
 def small_files(monkeypatch):
     """Let a few rows make a file."""
-    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded_settling._DAY_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded_settling._WORTH", 0)
+    monkeypatch.setattr("server.store.embedded.settling._HOUR_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded.settling._DAY_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded.settling._WORTH", 0)
 
 
 @pytest.fixture
 def short_weeks(monkeypatch):
     """Let two days be a week, whose roll-ups are merged."""
-    monkeypatch.setattr("server.store.embedded_settling._WEEK", 2 * DAY)
+    monkeypatch.setattr("server.store.embedded.settling._WEEK", 2 * DAY)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from server.buckets import Bucket, Buckets
 from server.cli import backup as command
 from server.control import Ask, Control
 from server.store import Aggregate, Range, StoreUnavailable
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 
 S = 10**9
 T = 1_700_000_000 * S
@@ -27,7 +27,7 @@ AT_ONCE = Options(window=Duration(0.0))
 
 @pytest.fixture
 async def store(tmp_path, monkeypatch):
-    monkeypatch.setattr("server.store.embedded_settling._HOUR_ROWS", 1)
+    monkeypatch.setattr("server.store.embedded.settling._HOUR_ROWS", 1)
     made = Embedded(AT_ONCE, tmp_path / "d")
     await made.open()
     yield made

@@ -17,9 +17,9 @@ from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
 from server.store import Aggregate, Range
-from server.store.embedded import Embedded, Options
-from server.store.influx import Influx
-from server.store.influx_connection import Options as InfluxOptions
+from server.store.embedded.store import Embedded, Options
+from server.store.influx.connection import Options as InfluxOptions
+from server.store.influx.store import Influx
 
 S = 10**9
 HOUR = 3600 * S
@@ -41,7 +41,7 @@ bucket = "{bucket}"
 SLOWLY = """
 import asyncio, sys
 from server.cli.main import main
-from server.store.influx import Influx
+from server.store.influx.store import Influx
 real = Influx.write
 async def write(*arguments):
     await asyncio.sleep(0.5)
@@ -215,7 +215,7 @@ def test_a_type_that_conflicts_is_told_and_is_no_success(move, capsys):
 def used(folder):
     """Another process that has the store open, as a centre has."""
     program = (
-        "import asyncio, sys\nfrom pathlib import Path\nfrom server.store.embedded import Embedded, Options\n"
+        "import asyncio, sys\nfrom pathlib import Path\nfrom server.store.embedded.store import Embedded, Options\n"
         "async def main():\n    await Embedded(Options(), Path(sys.argv[1])).open()\n    print('open', flush=True)\n"
         "    await asyncio.sleep(60)\nasyncio.run(main())"
     )

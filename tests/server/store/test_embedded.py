@@ -18,7 +18,7 @@ from collectors.linereader import Cache, decode
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
 from server.store import Aggregate, Range, StoreUnavailable, Written
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 from server.store.kinds import kind_of
 
 S = 10**9
@@ -50,7 +50,7 @@ def child(code, *arguments):
         from collectors.point import Point
         from configs.units import Duration
         from server.store import StoreFull, StoreUnavailable
-        from server.store.embedded import Embedded, Options
+        from server.store.embedded.store import Embedded, Options
         store = Embedded(Options(window=Duration(0.0)), Path(sys.argv[1]))
     """
     program = textwrap.dedent(head) + textwrap.dedent(code)
@@ -207,7 +207,7 @@ async def test_a_full_disk_is_unavailable_and_the_process_lives_on(make, tmp_pat
 
 async def test_trouble_is_told_once_and_its_end_too(make, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "pantau.store")
-    monkeypatch.setattr("server.store.embedded._PAUSE", 0.0)
+    monkeypatch.setattr("server.store.embedded.store._PAUSE", 0.0)
     store = await make()
 
     def full(chunks):

@@ -16,8 +16,8 @@ import pytest
 
 from configs.units import Duration
 from server.store import Aggregate, Range
-from server.store.embedded import Embedded, Options
-from server.store.embedded_levels import DAY, ceil, floor
+from server.store.embedded.levels import DAY, ceil, floor
+from server.store.embedded.store import Embedded, Options
 
 KILLS = int(os.environ.get("PANTAU_TEST_KILLS", "20"))
 UNIT = 3600 * 10**9  # between two writes, by their times: some days a second, two of which are a week
@@ -27,16 +27,16 @@ KEPT = 168  # writes, seven days, are kept; raw values two days
 WRITING = """
     import asyncio, sys
     from pathlib import Path
-    import server.store.embedded as embedded
+    import server.store.embedded.store as embedded
     from collectors.linereader import Cache, decode
     from configs.units import Duration
-    from server.store import embedded_settling
-    from server.store.embedded import Embedded, Options
+    from server.store.embedded import settling
+    from server.store.embedded.store import Embedded, Options
 
-    embedded_settling._HOUR_ROWS = embedded_settling._DAY_ROWS = 2
-    embedded_settling._HOUR_QUIET, embedded_settling._DAY_QUIET = 0.02, 0.05
+    settling._HOUR_ROWS = settling._DAY_ROWS = 2
+    settling._HOUR_QUIET, settling._DAY_QUIET = 0.02, 0.05
     embedded._FORGET_EVERY = 0.1
-    embedded_settling._WEEK = 2 * 86400 * 10**9
+    settling._WEEK = 2 * 86400 * 10**9
     unit, kept = int(sys.argv[3]), int(sys.argv[4])
     options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
     store = Embedded(options, Path(sys.argv[1]))

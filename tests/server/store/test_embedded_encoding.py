@@ -4,9 +4,9 @@ import pytest
 
 from collectors.linereader import Cache, decode
 from server.store import Rejected
-from server.store.embedded_columns import last_writes
-from server.store.embedded_encoding import Encoder
-from server.store.embedded_series import Dictionary
+from server.store.embedded.columns import last_writes
+from server.store.embedded.encoding import Encoder
+from server.store.embedded.series import Dictionary
 
 
 class Centre:
@@ -96,7 +96,7 @@ def test_beyond_the_limit_known_series_are_written_and_new_ones_refused():
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr("server.store.embedded_encoding._ROWS_MAX", 3)
+    monkeypatch.setattr("server.store.embedded.encoding._ROWS_MAX", 3)
     centre = Centre()
     for turn in range(30):
         _, values = centre.write(*(f"m,h={turn % n} f{n}={turn} {turn}" for n in range(1, 5)))
@@ -112,7 +112,7 @@ def test_integers_at_both_ends_stay_exact(centre):
 
 
 def test_shapes_that_are_remembered_are_bounded_and_mean_the_same(monkeypatch):
-    monkeypatch.setattr("server.store.embedded_series._PLANS_MAX", 3)
+    monkeypatch.setattr("server.store.embedded.series._PLANS_MAX", 3)
     centre = Centre(in_order=True)
     for turn in range(30):
         _, values = centre.write(*(f'm,h={turn % n} f{n}={turn},s="{n}" {turn}' for n in range(1, 6)))

@@ -6,8 +6,8 @@ from collectors.linereader import Cache, decode
 from collectors.point import Point
 from configs.units import Duration
 from server.store import Aggregate, Range
-from server.store.embedded import Embedded, Options
-from server.store.embedded_forgetting import silent
+from server.store.embedded.forgetting import silent
+from server.store.embedded.store import Embedded, Options
 
 S = 10**9
 DAY = 86400 * S

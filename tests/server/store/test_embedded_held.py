@@ -6,10 +6,10 @@ from settled import T, counted, every_minute, settle_all
 
 from collectors.point import Point, UInt
 from server.store import Aggregate, Range
-from server.store.embedded_held import Held, cut, form
-from server.store.embedded_levels import DAY, HOUR
-from server.store.embedded_reading import over_time
-from server.store.embedded_windows import windows
+from server.store.embedded.held import Held, cut, form
+from server.store.embedded.levels import DAY, HOUR
+from server.store.embedded.reading import over_time
+from server.store.embedded.windows import windows
 
 S = 10**9
 MEAN = ("n", "total")
@@ -88,7 +88,7 @@ def statements(monkeypatch):
 
         return over_time(query, dictionary, shelves, asked, *more)
 
-    monkeypatch.setattr("server.store.embedded_tables.over_time", watched)
+    monkeypatch.setattr("server.store.embedded.tables.over_time", watched)
     return seen
 
 
@@ -189,7 +189,7 @@ async def test_in_memory_or_not_the_answer_is_the_same(make, statements, monkeyp
     await store.write(every_minute("0", T + DAY + 2 * HOUR, 60))
     question = Range("m", "f", T, T + 2 * DAY, HOUR, aggregate, by=by)
     held = [await store.range(question), await store.range(question)]
-    monkeypatch.setattr("server.store.embedded_reading._SHARE", 10**9)
+    monkeypatch.setattr("server.store.embedded.reading._SHARE", 10**9)
     statements.clear()
     (joined,) = {str(await store.range(question)) for _ in range(2)}
     assert ".parquet" in statements[1]

@@ -14,8 +14,8 @@ from settled import AT_ONCE, S, T, counted, every_minute, files, settle_all, set
 from collectors.point import Point, UInt
 from configs.units import Duration
 from server.store import Aggregate, Range
-from server.store.embedded import Embedded, Options
-from server.store.embedded_levels import DAY, HOUR
+from server.store.embedded.levels import DAY, HOUR
+from server.store.embedded.store import Embedded, Options
 
 EXAMPLES = int(os.environ.get("PANTAU_TEST_EXAMPLES", "25"))  # of each property; each takes about half a second
 
@@ -129,7 +129,7 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
         for step in steps:
             match step:
                 case float():
-                    patches.setattr("server.store.embedded_settling._WORTH", step)
+                    patches.setattr("server.store.embedded.settling._WORTH", step)
                 case "restart":
                     await store.close()
                     store = Embedded(AT_ONCE, folder)
@@ -154,7 +154,7 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
 
 def hold(patches, how):
     """Let roll-ups be asked for in memory, or joined by the database as those of a great question."""
-    patches.setattr("server.store.embedded_reading._SHARE", 4 if how == "held" else 10**9)
+    patches.setattr("server.store.embedded.reading._SHARE", 4 if how == "held" else 10**9)
 
 
 async def same(store, plain, questions):
@@ -299,7 +299,7 @@ async def test_levels_go_one_after_the_other_and_the_coarser_answers_on(make, sm
 
 
 async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make, small_files, monkeypatch):
-    monkeypatch.setattr("server.store.embedded_settling._WORTH", 8)
+    monkeypatch.setattr("server.store.embedded.settling._WORTH", 8)
     options = Options(
         window=Duration(0.0), raw=Duration(86400), minutes=Duration(2 * 86400), five_minutes=Duration(4 * 86400)
     )
@@ -319,7 +319,7 @@ async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make, small
 
 
 async def test_raw_values_of_a_day_that_is_written_to_stay_until_its_roll_ups_are_made(make, small_files, monkeypatch):
-    monkeypatch.setattr("server.store.embedded_settling._WORTH", 8)
+    monkeypatch.setattr("server.store.embedded.settling._WORTH", 8)
     store = await make(Options(window=Duration(0.0), raw=Duration(86400), five_minutes=Duration(4 * 86400)))
     await store.write(every_minute("a", T, 60))
     await settle_all(store)
@@ -404,7 +404,7 @@ async def test_a_value_that_is_no_number_fixes_no_type(make):
 
 
 async def test_a_piece_of_settling_that_fails_is_no_end_of_settling(make, monkeypatch, caplog):
-    monkeypatch.setattr("server.store.embedded._SETTLE_EVERY", 0.01)
+    monkeypatch.setattr("server.store.embedded.store._SETTLE_EVERY", 0.01)
     tries = []
 
     async def settle():

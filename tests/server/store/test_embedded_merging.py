@@ -8,9 +8,9 @@ from settled import AT_ONCE, T, counted, every_minute, files, settle_all
 
 from configs.units import Duration
 from server.store import StoreUnavailable
-from server.store import embedded_export as export
-from server.store.embedded import Embedded, Options
-from server.store.embedded_levels import DAY, HOUR
+from server.store.embedded import export
+from server.store.embedded.levels import DAY, HOUR
+from server.store.embedded.store import Embedded, Options
 
 pytestmark = pytest.mark.usefixtures("small_files", "short_weeks")
 
@@ -55,7 +55,7 @@ async def test_a_week_with_one_day_is_not_merged(make):
 
 
 async def test_files_too_large_to_sort_stay_as_they_are(make, monkeypatch):
-    monkeypatch.setattr("server.store.embedded_settling._MERGED_MAX", 10)
+    monkeypatch.setattr("server.store.embedded.settling._MERGED_MAX", 10)
     store, _ = await filled(make, 3)
     assert rolled(store) == [(0, 1), (1, 1), (2, 1)]
 
@@ -132,7 +132,7 @@ async def test_days_that_are_cut_meanwhile_are_not_merged(make):
     store = await make()
     for day in range(3):
         await store.write(every_minute("a", T + day * DAY, 90))
-    with patch("server.store.embedded_settling._MERGED_MAX", -1):
+    with patch("server.store.embedded.settling._MERGED_MAX", -1):
         await settle_all(store)
     expected = await counted(store)
     view = store._tables.view
@@ -153,13 +153,13 @@ async def test_days_that_are_cut_meanwhile_are_not_merged(make):
 @pytest.mark.parametrize("step", ["written", "exchanged"])
 async def test_a_merge_that_fails_leaves_the_days_and_no_file(make, step):
     """Whether an exchange that fails has been done is not sure: its file goes at the next start."""
-    with patch("server.store.embedded_settling._MERGED_MAX", -1):
+    with patch("server.store.embedded.settling._MERGED_MAX", -1):
         store, expected = await filled(make, 3)
     folder = store._tables.folder
     before = {path.name for path in folder.iterdir()}
     failing = {
-        "written": ("server.store.embedded_settling.sync", OSError(28, "No space left on device")),
-        "exchanged": ("server.store.embedded_tables.Tables.settled", StoreUnavailable("gone")),
+        "written": ("server.store.embedded.settling.sync", OSError(28, "No space left on device")),
+        "exchanged": ("server.store.embedded.tables.Tables.settled", StoreUnavailable("gone")),
     }
     where, error = failing[step]
     with patch(where, side_effect=error), pytest.raises(StoreUnavailable):
@@ -214,7 +214,7 @@ async def test_a_merged_file_is_exported_hour_by_hour(make):
 
 
 async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
-    with patch("server.store.embedded_settling._MERGED_MAX", -1):
+    with patch("server.store.embedded.settling._MERGED_MAX", -1):
         store, expected = await filled(make, 3)
     await store.close()
     as_format_2(tmp_path)
@@ -238,7 +238,7 @@ async def test_files_of_both_formats_answer_one_question(make, tmp_path):
     store = await make()
     days = {day: [*every_minute("a", T + day * DAY, 90), *every_minute("b", T + day * DAY, 90)] for day in range(4)}
     await store.write(days[0] + days[1])
-    with patch("server.store.embedded_settling._MERGED_MAX", -1):
+    with patch("server.store.embedded.settling._MERGED_MAX", -1):
         await settle_all(store)
     await store.close()
     as_format_2(tmp_path)
@@ -252,7 +252,7 @@ async def test_files_of_both_formats_answer_one_question(make, tmp_path):
             expected[hour] = expected.get(hour, 0.0) + point.fields["f"]
     expected[T + DAY] += 9.0
     for merged in (-1, 10**9):
-        with patch("server.store.embedded_settling._MERGED_MAX", merged):
+        with patch("server.store.embedded.settling._MERGED_MAX", merged):
             assert await counted(store) == expected
             await settle_all(store)
             assert await counted(store) == expected

@@ -12,9 +12,10 @@ from parts import free_port, wait_for
 from collectors.point import Point, UInt
 from configs.secret import Secret
 from configs.units import Duration
-from server.store import Range, Rejected, StoreUnavailable, Written, influx_ql
-from server.store.influx import Influx
-from server.store.influx_connection import Options
+from server.store import Range, Rejected, StoreUnavailable, Written
+from server.store.influx import ql
+from server.store.influx.connection import Options
+from server.store.influx.store import Influx
 
 T = 1_700_000_000 * 10**9
 POINT = Point("m", {}, {"f": 1.0}, T)
@@ -63,11 +64,9 @@ async def fake(make):
 
 
 def test_names_and_texts_cannot_leave_their_quotes():
-    assert influx_ql.name('a"b\\c\nd') == r'"a\"b\\c\nd"'
-    assert influx_ql.text("a'b\\c\nd") == r"'a\'b\\c\nd'"
-    question = influx_ql.over_time(
-        influx_ql.source("m", "two weeks"), Range("m", 'x") FROM y --', 0, 10, 5, where={"a'": "' OR"})
-    )
+    assert ql.name('a"b\\c\nd') == r'"a\"b\\c\nd"'
+    assert ql.text("a'b\\c\nd") == r"'a\'b\\c\nd'"
+    question = ql.over_time(ql.source("m", "two weeks"), Range("m", 'x") FROM y --', 0, 10, 5, where={"a'": "' OR"}))
     assert question == (
         'SELECT mean("x\\") FROM y --") FROM "two weeks"."m" WHERE time >= 0 AND time < 10'
         " AND \"a'\"::tag = '\\' OR' GROUP BY time(5ns) fill(none)"
@@ -148,9 +147,7 @@ async def test_a_retention_policy_is_written_to_and_read_from(make, influx1_url,
     bucket = next(names)
     plain = make(influx1_url, bucket=bucket)
     await plain.open()
-    await plain._server.ask(
-        [f'CREATE RETENTION POLICY "two weeks" ON {influx_ql.name(bucket)} DURATION INF REPLICATION 1']
-    )
+    await plain._server.ask([f'CREATE RETENTION POLICY "two weeks" ON {ql.name(bucket)} DURATION INF REPLICATION 1'])
     store = make(influx1_url, bucket=bucket, policy="two weeks")
     await store.write([POINT])
     assert len(await store.latest("m", ["f"], since=T)) == 1

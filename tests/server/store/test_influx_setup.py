@@ -15,9 +15,10 @@ from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
 from server.cli.store_words import WORDS
-from server.store import Aggregate, Range, influx_flux, influx_ql
-from server.store.influx import Influx
-from server.store.influx_connection import Options
+from server.store import Aggregate, Range
+from server.store.influx import flux, ql
+from server.store.influx.connection import Options
+from server.store.influx.store import Influx
 from tests.server.store.test_copying import used
 
 S = 10**9
@@ -124,7 +125,7 @@ def test_values_are_deleted_only_when_asked(target, capsys):
 
 
 def test_roll_ups_that_are_made_otherwise_are_renewed(target, monkeypatch, capsys):
-    monkeypatch.setattr("server.store.influx_setup._LATE_DAYS", 3)
+    monkeypatch.setattr("server.store.influx.setup._LATE_DAYS", 3)
     target.run("init")
     monkeypatch.undo()
     capsys.readouterr()
@@ -228,7 +229,7 @@ def roll_up_now(target, hour):
     """Let the database do at once what it was told to do every day."""
     options = target.options
     if options.token is None:
-        statement = re.search("BEGIN (.*) END", influx_ql.roll_up(options.bucket, "autogen", "x", 8))[1]
+        statement = re.search("BEGIN (.*) END", ql.roll_up(options.bucket, "autogen", "x", 8))[1]
         bounds = f"WHERE time >= {hour} AND time < {hour + 3 * HOUR} GROUP BY"
 
         async def ask():
@@ -245,7 +246,7 @@ def roll_up_now(target, hour):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    (task,) = ask(f"?{influx_flux.query(name=f'pantau 1h {options.bucket}')}")["tasks"]
+    (task,) = ask(f"?{flux.query(name=f'pantau 1h {options.bucket}')}")["tasks"]
     run = ask(f"/{task['id']}/runs", b"{}")["id"]
 
     def done():
@@ -280,7 +281,7 @@ def test_what_the_database_rolls_up_answers_as_the_values_did(target):
                         assert [(one.tags, one.times) for one in got] == [(one.tags, one.times) for one in wanted]
                         for one, other in zip(got, wanted, strict=True):
                             assert one.values == pytest.approx(other.values)
-        counted = await rolled.counts(influx_ql.ROLLED, hour, hour + 3 * HOUR)
+        counted = await rolled.counts(ql.ROLLED, hour, hour + 3 * HOUR)
         assert counted["m", "mean_f"] == counted["m", "last_s"] == counted["m", "count_b"] == 6
         assert ("m", "mean_s") not in counted
         for store in (values, rolled):
@@ -302,7 +303,7 @@ def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_pa
     admin = token.read_text().strip()
     buckets = []
     for name in (target.options.bucket, f"{target.options.bucket}/1h"):
-        address = f"{url}/api/v2/buckets?{influx_flux.query(org='kota', name=name)}"
+        address = f"{url}/api/v2/buckets?{flux.query(org='kota', name=name)}"
         request = urllib.request.Request(address, headers={"Authorization": f"Token {admin}"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             buckets += json.load(answer)["buckets"]
@@ -347,7 +348,7 @@ def test_clocks_that_differ_are_told(target, monkeypatch, capsys):
     ],
 )
 def test_a_version_tells_how_to_speak(version, path, databases, unsigned):
-    from server.store.influx_connection import _dialect
+    from server.store.influx.connection import _dialect
 
     assert _dialect(version) == (path, databases, unsigned)
 

@@ -10,10 +10,10 @@ from parts import daemon, free_port, require, wait_until
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
 from server.store import Aggregate, Range, StoreFull, StoreUnavailable, Written, waiting
-from server.store.embedded import Embedded
-from server.store.embedded import Options as EmbeddedOptions
-from server.store.influx import Influx
-from server.store.influx_connection import Options as InfluxOptions
+from server.store.embedded.store import Embedded
+from server.store.embedded.store import Options as EmbeddedOptions
+from server.store.influx.connection import Options as InfluxOptions
+from server.store.influx.store import Influx
 from server.store.spooled import Options, Spool, Spooled, SpooledInflux
 
 S = 10**9

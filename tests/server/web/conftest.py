@@ -25,7 +25,7 @@ from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 from server.web import accounts
 from server.web.app import Parts, build
 

@@ -5,7 +5,7 @@ import pytest
 from collectors.point import Point
 from server.buckets import Bucket
 from server.store import StoreUnavailable
-from server.store.embedded import Embedded, Options
+from server.store.embedded.store import Embedded, Options
 from tests.server.web.conftest import NOW
 
 

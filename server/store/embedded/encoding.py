@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from collectors.point import Point
 from collectors.points import Block, Head, Points
 from server.store import Written
-from server.store.embedded_columns import DTYPES, Chunk, chunk
-from server.store.embedded_series import Dictionary
+from server.store.embedded.columns import DTYPES, Chunk, chunk
+from server.store.embedded.series import Dictionary
 
 _ROWS_MAX: Final = 500_000  # heads with a shape: 50 MB, and 4 bytes a field
 

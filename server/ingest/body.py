@@ -9,9 +9,9 @@ import msgspec
 from aiohttp import web
 
 from collectors.linereader import Cache, Decoded, LineError, decode
-from server.ingest_answers import Refused
-from server.ingest_memory import Hold, Memory
-from server.ingest_options import Options
+from server.ingest.answers import Refused
+from server.ingest.memory import Hold, Memory
+from server.ingest.options import Options
 
 _SMALL: Final = 4096  # bytes that are read faster than a thread is woken
 _MEMBERS: Final = 100  # of one gzip body; clients send one

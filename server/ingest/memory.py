@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from server.ingest_answers import Refused
+from server.ingest.answers import Refused
 
 _BUSY_RETRY: Final = 2  # seconds
 _MADE: Final = 4  # times the text that is held; so much may be made of it at a time

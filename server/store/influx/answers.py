@@ -10,7 +10,7 @@ import msgspec
 from collectors.linereader import decode
 from collectors.point import UInt, Value
 from server.store import Spender
-from server.store.influx_ql import HOUR
+from server.store.influx.ql import HOUR
 from server.store.kinds import spent
 
 
@@ -54,7 +54,7 @@ def tables(body: bytes, count: int) -> list[list[Rows]]:
 
 
 def kinds(answer: Iterable[Rows]) -> dict[str, str]:
-    """Read the answer to ``influx_ql.fields``: field -> type."""
+    """Read the answer to ``ql.fields``: field -> type."""
     return {row[0]: row[1] for rows in answer for row in rows.values}
 
 
@@ -101,7 +101,7 @@ def whole(
 
 
 def counted(answer: Iterable[Rows]) -> dict[tuple[str, str], int]:
-    """Read the answer to ``influx_ql.count``: (measurement, field) -> number of values."""
+    """Read the answer to ``ql.count``: (measurement, field) -> number of values."""
     return {
         (rows.name, column.removeprefix("count_")): value
         for rows in answer

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
-from server.store.embedded_file import sync
-from server.store.embedded_levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
-from server.store.embedded_reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
-from server.store.embedded_tables import Tables, View
+from server.store.embedded.file import sync
+from server.store.embedded.levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
+from server.store.embedded.reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
+from server.store.embedded.tables import Tables, View
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.store import Aggregate, Range, Series
-from server.store.embedded_columns import Chunk
-from server.store.embedded_held import Block, Held, Name, cut, form
-from server.store.embedded_levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
-from server.store.embedded_series import Dictionary
-from server.store.embedded_windows import NEEDED, windows
+from server.store.embedded.columns import Chunk
+from server.store.embedded.held import Block, Held, Name, cut, form
+from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
+from server.store.embedded.series import Dictionary
+from server.store.embedded.windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
 
 TABLES: Final = {kind: f"{kind}_points" for kind in KINDS.values()}

@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from server.store.embedded_reading import text
+from server.store.embedded.reading import text
 
 # what the world does to a database; all other errors are our bugs
 AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)

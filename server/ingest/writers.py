@@ -14,7 +14,7 @@ from collectors.points import Points
 from server.clones import HEADER, Clones, fingerprint
 from server.enrolled import Enrolled
 from server.enrolment import AGENT_TOKEN, Agent
-from server.ingest_answers import Refused
+from server.ingest.answers import Refused
 from server.store import Rejected
 from server.tokens import Token, Tokens
 

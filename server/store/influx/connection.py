@@ -16,7 +16,8 @@ from influxdb_client.rest import ApiException
 
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
-from server.store import StoreUnavailable, influx_answers
+from server.store import StoreUnavailable
+from server.store.influx import answers
 from server.store.trouble import Trouble
 
 _REFUSED: Final = frozenset({400, 413, 422})
@@ -98,7 +99,7 @@ class Connection:
                 body=await asyncio.to_thread(gzip.compress, lines, 1),
             )
         except ApiException as error:
-            why = influx_answers.reason(error.body) or str(error.reason)
+            why = answers.reason(error.body) or str(error.reason)
             if error.status in _REFUSED:
                 self._trouble.note("")
                 return why
@@ -108,7 +109,7 @@ class Connection:
         self._trouble.note("")
         return ""
 
-    async def ask(self, statements: Sequence[str]) -> list[list[influx_answers.Rows]]:
+    async def ask(self, statements: Sequence[str]) -> list[list[answers.Rows]]:
         """Put statements in one request; return the tables of each. StoreUnavailable also when one of them fails."""
         session = self._connected()
         # in chunks, or an InfluxDB 1 with a limit of rows would cut the answer short
@@ -120,9 +121,9 @@ class Connection:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._away(_what(error)) from error
         if status != 200:  # noqa: PLR2004 - OK
-            raise self._away(f"HTTP {status}: {influx_answers.reason(body)}")
+            raise self._away(f"HTTP {status}: {answers.reason(body)}")
         try:
-            tables = await asyncio.to_thread(influx_answers.tables, body, len(statements))
+            tables = await asyncio.to_thread(answers.tables, body, len(statements))
         except (ValueError, msgspec.DecodeError) as error:
             raise self._away(str(error)) from error
         self._trouble.note("")

@@ -24,10 +24,9 @@ from server.store import (
     Spender,
     StoreUnavailable,
     Written,
-    influx_answers,
-    influx_ql,
 )
-from server.store.influx_connection import Connection, Dialect, Options
+from server.store.influx import answers, ql
+from server.store.influx.connection import Connection, Dialect, Options
 from server.store.kinds import conflict, kind_of, require_suited
 
 _POINTS: Final = 5000
@@ -47,7 +46,7 @@ class Influx:
     async def open(self) -> None:
         """Make the database (InfluxDB 1), and check that it can be written and read."""
         if (await self._server.spoken()).databases:
-            await self._server.ask([f"CREATE DATABASE {influx_ql.name(self._options.bucket)}"])
+            await self._server.ask([f"CREATE DATABASE {ql.name(self._options.bucket)}"])
         refused = await self._server.post(b"")
         if refused:
             raise StoreUnavailable(f"{self._server.url}: {refused}")
@@ -150,17 +149,17 @@ class Influx:
         """Return the newest values; sorted by tags. See ``Store.latest``."""
         source = self._source(measurement)
         asked = list(dict.fromkeys(fields))
-        known, *answers = await self._server.ask(
-            [influx_ql.fields(source), *(influx_ql.latest(source, field, since, where or {}) for field in asked)]
+        known, *newest = await self._server.ask(
+            [ql.fields(source), *(ql.latest(source, field, since, where or {}) for field in asked)]
         )
-        kinds = influx_answers.kinds(known)
+        kinds = answers.kinds(known)
         found: dict[tuple[tuple[str, str], ...], tuple[dict[str, Value], list[int]]] = {}
-        for field, answer in zip(asked, answers, strict=True):
+        for field, answer in zip(asked, newest, strict=True):
             for rows in answer:
                 tags = tuple((tag, value) for tag, value in sorted(rows.tags.items()) if value)
                 values, times = found.setdefault(tags, ({}, []))
                 for time, value in rows.values:
-                    values[field] = influx_answers.typed(value, kinds[field])
+                    values[field] = answers.typed(value, kinds[field])
                     times.append(time)
         return [Latest(dict(tags), values, max(times)) for tags, (values, times) in sorted(found.items())]
 
@@ -172,14 +171,14 @@ class Influx:
         if kind is None:
             return []
         require_suited(query, kind)
-        raw, *rolled = await self._server.ask([influx_ql.over_time(source, query), *await self._older(query)])
+        raw, *rolled = await self._server.ask([ql.over_time(source, query), *await self._older(query)])
         rate = query.aggregate is Aggregate.RATE
         tags = sorted({tag for rows in [*raw, *chain(*rolled)] for tag in rows.tags}) if rate else query.by
-        groups = influx_answers.merged(raw, tags)
+        groups = answers.merged(raw, tags)
         if rolled:
-            groups = influx_answers.whole(groups, [influx_answers.merged(one, tags) for one in rolled], query.step)
+            groups = answers.whole(groups, [answers.merged(one, tags) for one in rolled], query.step)
         if rate:
-            groups = influx_answers.rates(groups, tags, query.by)
+            groups = answers.rates(groups, tags, query.by)
         return [
             Series(dict(zip(query.by, label, strict=True)), list(values), [float(value) for value in values.values()])
             for label, values in sorted(groups.items())
@@ -190,19 +189,19 @@ class Influx:
         """Return the questions for roll-ups: of what is older than raw values are kept, where there are any."""
         if not self._options.raw:
             return []
-        width = max(query.step, influx_ql.HOUR)
+        width = max(query.step, ql.HOUR)
         kept_from = self._clock() - self._options.raw.ms * 1_000_000
         end = min(query.end, kept_from - kept_from % width)
-        start = query.start - query.start % influx_ql.HOUR
+        start = query.start - query.start % ql.HOUR
         if start >= end or not await self.has_roll_ups():
             return []
-        return influx_ql.rolled_over_time(msgspec.structs.replace(query, start=start, end=end))
+        return ql.rolled_over_time(msgspec.structs.replace(query, start=start, end=end))
 
     async def has_roll_ups(self) -> bool:
         """Tell whether ``pantau store init`` made a place for roll-ups."""
         if not self._roll_ups:
-            (answer,) = await self._server.ask([influx_ql.policies(self._options.bucket)])
-            self._roll_ups = any(row[0] == influx_ql.ROLLED for rows in answer for row in rows.values)
+            (answer,) = await self._server.ask([ql.policies(self._options.bucket)])
+            self._roll_ups = any(row[0] == ql.ROLLED for rows in answer for row in rows.values)
         return self._roll_ups
 
     async def measurements(self) -> list[str]:
@@ -212,23 +211,23 @@ class Influx:
 
     async def fields(self, measurement: str) -> dict[str, str]:
         """Name every field of a measurement with its type."""
-        (answer,) = await self._server.ask([influx_ql.fields(self._source(measurement))])
-        return dict(sorted(influx_answers.kinds(answer).items()))
+        (answer,) = await self._server.ask([ql.fields(self._source(measurement))])
+        return dict(sorted(answers.kinds(answer).items()))
 
     async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
         """Return every value of a tag, sorted."""
-        (answer,) = await self._server.ask([influx_ql.tag_values(self._source(measurement), tag, where or {})])
+        (answer,) = await self._server.ask([ql.tag_values(self._source(measurement), tag, where or {})])
         return sorted({row[1] for rows in answer for row in rows.values})
 
     async def cardinality(self) -> list[Spender]:
         """Tell which measurements have how many series; the greatest first. The server names every series for it."""
         (answer,) = await self._server.ask(["SHOW SERIES"])
-        return await asyncio.to_thread(influx_answers.spenders, answer)
+        return await asyncio.to_thread(answers.spenders, answer)
 
     async def counts(self, policy: str, start: int, end: int) -> dict[tuple[str, str], int]:
         """Count the values of ``[start, end)`` by measurement and field, in a retention policy ("": the usual one)."""
-        (answer,) = await self._server.ask([influx_ql.count(policy or self._options.policy, start, end)])
-        return influx_answers.counted(answer)
+        (answer,) = await self._server.ask([ql.count(policy or self._options.policy, start, end)])
+        return answers.counted(answer)
 
     async def backup(self, folder: Path) -> bool:  # noqa: ARG002 - nothing of it is ours
         """Do nothing: the database has its own tools."""
@@ -239,14 +238,14 @@ class Influx:
         await self._server.ask([f"DELETE WHERE time < {time}"])
 
     def _source(self, measurement: str) -> str:
-        return influx_ql.source(measurement, self._options.policy)
+        return ql.source(measurement, self._options.policy)
 
 
 def _conflicting(refused: str, points: Iterable[Point]) -> tuple[str, str] | None:
     """Find the field that a refusal names; its quotes do not tell where a name ends, so names are looked for, not read."""
     for pair in dict.fromkeys((point.measurement, name) for point in points for name in point.fields):
         # InfluxDB 1 writes names as they are, 2 with escapes
-        for measurement, name in (pair, [influx_ql.name(one)[1:-1] for one in pair]):
+        for measurement, name in (pair, [ql.name(one)[1:-1] for one in pair]):
             if f'input field "{name}" on measurement "{measurement}" is type' in refused:
                 return pair
     return None

@@ -17,12 +17,12 @@ import msgspec
 from collectors.point import Point
 from configs.units import Duration, Size
 from server.store import Latest, Range, Series, Spender, StoreUnavailable, Written
-from server.store.embedded_columns import Chunk, last_writes
-from server.store.embedded_encoding import Encoder
-from server.store.embedded_forgetting import silent
-from server.store.embedded_levels import RAW
-from server.store.embedded_settling import Settler, retention
-from server.store.embedded_tables import Tables
+from server.store.embedded.columns import Chunk, last_writes
+from server.store.embedded.encoding import Encoder
+from server.store.embedded.forgetting import silent
+from server.store.embedded.levels import RAW
+from server.store.embedded.settling import Settler, retention
+from server.store.embedded.tables import Tables
 from server.store.trouble import Trouble
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Embedded:
         return True
 
     async def read(self, work: Callable[[Tables], T]) -> T:
-        """Let a function look at the tables, in a reading thread; for copies, see ``embedded_export``."""
+        """Let a function look at the tables, in a reading thread; for copies, see ``export``."""
         return await self._read(work)
 
     async def settle(self, *, everything: bool = False) -> bool:

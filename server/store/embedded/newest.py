@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from collectors.point import UInt, Value
-from server.store.embedded_columns import Chunk
+from server.store.embedded.columns import Chunk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

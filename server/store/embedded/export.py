@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from collectors.point import Point, UInt, Value
-from server.store.embedded_levels import DAY, HOUR, RAW, Shelf, plan
-from server.store.embedded_reading import ROLL_UP, place, within
-from server.store.embedded_tables import Tables, View
+from server.store.embedded.levels import DAY, HOUR, RAW, Shelf, plan
+from server.store.embedded.reading import ROLL_UP, place, within
+from server.store.embedded.tables import Tables, View
 from server.store.kinds import KINDS
 
 Counts = dict[tuple[str, str], int]

@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.store import Latest, Range, Series, StoreFull, StoreUnavailable
-from server.store.embedded_columns import Chunk, Marks
-from server.store.embedded_encoding import Encoder
-from server.store.embedded_file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
-from server.store.embedded_held import Held
-from server.store.embedded_levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
-from server.store.embedded_newest import Newest
-from server.store.embedded_reading import TABLES, Columns, newest, over_time, text
-from server.store.embedded_series import Dictionary, Fresh
-from server.store.embedded_series import Series as Known
+from server.store.embedded.columns import Chunk, Marks
+from server.store.embedded.encoding import Encoder
+from server.store.embedded.file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
+from server.store.embedded.held import Held
+from server.store.embedded.levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
+from server.store.embedded.newest import Newest
+from server.store.embedded.reading import TABLES, Columns, newest, over_time, text
+from server.store.embedded.series import Dictionary, Fresh
+from server.store.embedded.series import Series as Known
 
 T = TypeVar("T")
 _FORMAT: Final = 3

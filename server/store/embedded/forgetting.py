@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from server.store.embedded_levels import HOUR, plan
-from server.store.embedded_reading import place, within
-from server.store.embedded_series import Series
-from server.store.embedded_tables import Tables
+from server.store.embedded.levels import HOUR, plan
+from server.store.embedded.reading import place, within
+from server.store.embedded.series import Series
+from server.store.embedded.tables import Tables
 
 _EVER: Final = 2**62
 

@@ -23,10 +23,10 @@ from collectors.points import Points
 from server.buckets import Bucket, Buckets
 from server.clones import Clones
 from server.enrolled import Enrolled
-from server.ingest_answers import Refused, as_v1, as_v2, dropped, partial, unable
-from server.ingest_body import Bodies
-from server.ingest_options import Options
-from server.ingest_writers import STRANGER, Writer, Writers, secret_of
+from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
+from server.ingest.body import Bodies
+from server.ingest.options import Options
+from server.ingest.writers import STRANGER, Writer, Writers, secret_of
 from server.seen import Seen
 from server.store import Rejected, StoreFull, StoreUnavailable
 

@@ -13,9 +13,10 @@ import msgspec
 
 from collectors.point import Point
 from configs.units import Duration
-from server.store import StoreUnavailable, influx_flux, influx_ql
-from server.store.influx import Influx
-from server.store.influx_connection import Connection, Options
+from server.store import StoreUnavailable
+from server.store.influx import flux, ql
+from server.store.influx.connection import Connection, Options
+from server.store.influx.store import Influx
 
 Level = Literal["well", "done", "note", "bad"]
 
@@ -44,7 +45,7 @@ class Setup:
         self._raw = int(min(options.raw or retention, retention))
         self._clock = clock
         self._server = Connection(options)
-        self._roll_up = f"pantau {influx_ql.ROLLED} {options.bucket}"
+        self._roll_up = f"pantau {ql.ROLLED} {options.bucket}"
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -74,21 +75,19 @@ class Setup:
         known = await self._policies()
         if known is None:
             await self._server.ask(
-                [
-                    f"CREATE DATABASE {influx_ql.name(bucket)} WITH DURATION {self._raw}s REPLICATION 1 NAME {influx_ql.name(policy)}"
-                ]
+                [f"CREATE DATABASE {ql.name(bucket)} WITH DURATION {self._raw}s REPLICATION 1 NAME {ql.name(policy)}"]
             )
             yield Step("done", "database_made", {"bucket": bucket, "kept": _lasting(self._raw)})
             known = {policy: (self._raw, True)}
         else:
             policy = self._options.policy or next((name for name, (_, default) in known.items() if default), policy)
-        for name, seconds in ((policy, self._raw), (influx_ql.ROLLED, self._retention)):
+        for name, seconds in ((policy, self._raw), (ql.ROLLED, self._retention)):
             yield await self._policy(name, seconds, known.get(name, (None, False))[0], change=change)
         if self._options.raw:
             yield await self._continuous_query(policy)
 
     async def _policy(self, name: str, seconds: int, present: int | None, *, change: bool) -> Step:
-        on = f"RETENTION POLICY {influx_ql.name(name)} ON {influx_ql.name(self._options.bucket)} DURATION {seconds}s"
+        on = f"RETENTION POLICY {ql.name(name)} ON {ql.name(self._options.bucket)} DURATION {seconds}s"
         told = {"name": name, "kept": _lasting(seconds)}
         if present is None:
             await self._server.ask([f"CREATE {on} REPLICATION 1"])
@@ -103,22 +102,22 @@ class Setup:
 
     async def _continuous_query(self, policy: str) -> Step:
         bucket, days = self._options.bucket, _LATE_DAYS + 1
-        wanted = influx_ql.roll_up(bucket, policy, self._roll_up, days)
+        wanted = ql.roll_up(bucket, policy, self._roll_up, days)
         present = (await self._continuous_queries()).get(self._roll_up)
         if present is not None and _plain(present) == _plain(wanted):
             return Step("well", "roll_up", {"name": self._roll_up})
-        drop = f"DROP CONTINUOUS QUERY {influx_ql.name(self._roll_up)} ON {influx_ql.name(bucket)}"
+        drop = f"DROP CONTINUOUS QUERY {ql.name(self._roll_up)} ON {ql.name(bucket)}"
         await self._server.ask([*([drop] if present is not None else []), wanted])
         return Step("done", "roll_up_made" if present is None else "roll_up_changed", {"name": self._roll_up})
 
     async def _init_two(self, *, change: bool) -> AsyncIterator[Step]:
-        status, found = await self._server.manage("GET", f"/api/v2/orgs?{influx_flux.query(org=self._options.org)}")
+        status, found = await self._server.manage("GET", f"/api/v2/orgs?{flux.query(org=self._options.org)}")
         org = next(iter(found.get("orgs", [])), None)
         if org is None:
             why = found.get("message") or f"HTTP {status}"
             yield Step("bad", "org_missing", {"org": self._options.org, "why": why})
             return
-        rolled = f"{self._options.bucket}/{influx_ql.ROLLED}"
+        rolled = f"{self._options.bucket}/{ql.ROLLED}"
         for name, seconds in ((self._bucket(), self._raw), (rolled, self._retention)):
             step = await self._make_bucket(org["id"], name, seconds, change=change)
             yield step
@@ -144,15 +143,15 @@ class Setup:
         return await self._managed("PATCH", f"/api/v2/buckets/{bucket['id']}", body, Step("done", "kept_changed", told))
 
     async def _task(self, org: str, rolled: str) -> Step:
-        flux = influx_flux.roll_up(self._bucket(), rolled, self._roll_up, _LATE_DAYS)
+        script = flux.roll_up(self._bucket(), rolled, self._roll_up, _LATE_DAYS)
         task, told = await self._find_task(), {"name": self._roll_up}
         if task is None:
             return await self._managed(
-                "POST", "/api/v2/tasks", {"orgID": org, "flux": flux}, Step("done", "roll_up_made", told)
+                "POST", "/api/v2/tasks", {"orgID": org, "flux": script}, Step("done", "roll_up_made", told)
             )
-        if task["flux"] == flux and task["status"] == "active":
+        if task["flux"] == script and task["status"] == "active":
             return Step("well", "roll_up", told)
-        body = {"flux": flux, "status": "active"}
+        body = {"flux": script, "status": "active"}
         return await self._managed("PATCH", f"/api/v2/tasks/{task['id']}", body, Step("done", "roll_up_changed", told))
 
     async def _managed(self, method: str, path: str, body: object, done: Step) -> Step:
@@ -212,7 +211,7 @@ class Setup:
         else:
             yield Step("bad", "round_trip_failed", {"why": "; ".join(one.why for one in written.rejected)})
         with contextlib.suppress(StoreUnavailable):  # a token may lack the right to delete
-            await self._server.ask([influx_ql.delete(_PROBE)])
+            await self._server.ask([ql.delete(_PROBE)])
         one = (await self._server.spoken()).databases
         async for step in self._check_one() if one else self._check_two():
             yield step
@@ -220,14 +219,14 @@ class Setup:
     async def _check_one(self) -> AsyncIterator[Step]:
         known = await self._policies() or {}
         raw = next((name for name, (_, default) in known.items() if default), "")
-        for name, seconds in ((self._options.policy or raw, self._raw), (influx_ql.ROLLED, self._retention)):
+        for name, seconds in ((self._options.policy or raw, self._raw), (ql.ROLLED, self._retention)):
             yield _kept(name, seconds, known.get(name, (None, False))[0])
         if self._options.raw:
             there = self._roll_up in await self._continuous_queries()
             yield Step("well" if there else "bad", "roll_up" if there else "roll_up_missing", {"name": self._roll_up})
 
     async def _check_two(self) -> AsyncIterator[Step]:
-        rolled = f"{self._options.bucket}/{influx_ql.ROLLED}"
+        rolled = f"{self._options.bucket}/{ql.ROLLED}"
         for name, seconds in ((self._bucket(), self._raw), (rolled, self._retention)):
             bucket = await self._find_bucket(name)
             rules = None if bucket is None else sum(rule["everySeconds"] for rule in bucket["retentionRules"])
@@ -253,24 +252,24 @@ class Setup:
     async def _policies(self) -> dict[str, tuple[int, bool]] | None:
         """Return retention policies of InfluxDB 1: name -> (seconds, default or not); None without the database."""
         try:
-            (answer,) = await self._server.ask([influx_ql.policies(self._options.bucket)])
+            (answer,) = await self._server.ask([ql.policies(self._options.bucket)])
         except StoreUnavailable as error:
             if "database not found" in str(error):
                 return None
             raise
-        return {row[0]: (influx_ql.seconds(row[1]), bool(row[4])) for rows in answer for row in rows.values}
+        return {row[0]: (ql.seconds(row[1]), bool(row[4])) for rows in answer for row in rows.values}
 
     async def _continuous_queries(self) -> dict[str, str]:
         (answer,) = await self._server.ask(["SHOW CONTINUOUS QUERIES"])
         return {row[0]: row[1] for rows in answer if rows.name == self._options.bucket for row in rows.values}
 
     async def _find_bucket(self, name: str) -> Any:
-        path = f"/api/v2/buckets?{influx_flux.query(org=self._options.org, name=name)}"
+        path = f"/api/v2/buckets?{flux.query(org=self._options.org, name=name)}"
         _, found = await self._server.manage("GET", path)
         return next(iter(found.get("buckets", [])), None)
 
     async def _find_task(self) -> Any:
-        path = f"/api/v2/tasks?{influx_flux.query(org=self._options.org, name=self._roll_up)}"
+        path = f"/api/v2/tasks?{flux.query(org=self._options.org, name=self._roll_up)}"
         _, found = await self._server.manage("GET", path)
         return next(iter(found.get("tasks", [])), None)
 
@@ -279,7 +278,7 @@ class Setup:
         if present and present <= seconds:
             return True
         before = self._clock() - seconds * 10**9
-        (answer,) = await self._server.ask([influx_ql.count(policy, -(2**62), before)])
+        (answer,) = await self._server.ask([ql.count(policy, -(2**62), before)])
         return not any(rows.values for rows in answer)
 
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import urlencode
 
-from server.store.influx_ql import KEPT, ROLLED
+from server.store.influx.ql import KEPT, ROLLED
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "$": r"\$"})
 
