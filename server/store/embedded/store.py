@@ -21,6 +21,7 @@ from server.store.embedded.columns import Chunk, last_writes
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.forgetting import silent
 from server.store.embedded.levels import RAW
+from server.store.embedded.questions import Questions
 from server.store.embedded.settling import Settler, retention
 from server.store.embedded.tables import Tables
 from server.store.trouble import Trouble
@@ -64,6 +65,7 @@ class Embedded:
         self._options = options
         self._clock = clock
         self._settler: Settler | None = None
+        self._questions: Questions | None = None
         self._settling: asyncio.Task[None] | None = None
         self._forget_at = 0.0
         self._file = folder / "points.duckdb"
@@ -135,11 +137,11 @@ class Embedded:
         self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
     ) -> list[Latest]:
         """Return the newest values; sorted by tags. See ``Store.latest``."""
-        return await self._read(lambda tables: tables.latest(measurement, fields, since, where or {}))
+        return await self._ask(lambda asked: asked.latest(measurement, fields, since, where or {}))
 
     async def range(self, query: Range) -> list[Series]:
         """Answer a question over time. ValueError when the aggregate has no meaning for the field's type."""
-        return await self._read(lambda tables: tables.range(query))
+        return await self._ask(lambda asked: asked.range(query))
 
     async def measurements(self) -> list[str]:
         """Name every measurement, sorted."""
@@ -151,7 +153,7 @@ class Embedded:
 
     async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
         """Return every value of a tag, sorted."""
-        return await self._read(lambda tables: tables.tag_values(measurement, tag, where or {}))
+        return await self._ask(lambda asked: asked.tag_values(measurement, tag, where or {}))
 
     async def drop_before(self, time: int) -> None:
         """Forget points older than ``time`` (ns); series that have none left are forgotten within the hour."""
@@ -255,6 +257,14 @@ class Embedded:
             self._tables = None
             self._writer.shutdown(wait=False)
             self._readers.shutdown(wait=False)
+
+    async def _ask(self, question: Callable[[Questions], T]) -> T:
+        def answer(tables: Tables) -> T:
+            if self._questions is None or self._questions.tables is not tables:
+                self._questions = Questions(tables)
+            return question(self._questions)
+
+        return await self._read(answer)
 
     async def _read(self, work: Callable[[Tables], T], threads: ThreadPoolExecutor | None = None) -> T:
         tables = self._tables

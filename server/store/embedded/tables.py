@@ -19,14 +19,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.store import Latest, Range, Series, StoreFull, StoreUnavailable
+from server.store import StoreFull, StoreUnavailable
 from server.store.embedded.columns import Chunk, Marks
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
 from server.store.embedded.held import Held
 from server.store.embedded.levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
 from server.store.embedded.newest import Newest
-from server.store.embedded.reading import TABLES, Columns, newest, over_time, text
+from server.store.embedded.reading import TABLES, text
 from server.store.embedded.series import Dictionary, Fresh
 from server.store.embedded.series import Series as Known
 
@@ -58,8 +58,6 @@ _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 _EVER: Final = 2**63 - 1
 _TRIES: Final = 3
 _HELD: Final = 16  # such a part of the memory is for rows that were asked for lately
-_FIELDS_MAX: Final = 10_000
-_FIELD_OF: Final = "SELECT field FROM keys WHERE id = ?"
 _HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
 
@@ -90,14 +88,13 @@ class Tables:
         self._state = threading.Lock()
         self.dropped = False
         self._deleted = False
-        self._held = Held(memory // _HELD)
-        self._fields: dict[int, int] = {}
+        self.held = Held(memory // _HELD)
         self._turn = 0
         self._readers: dict[int, int] = {}
         self._gone: list[tuple[int, str]] = []
         with self.plain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._writer = connect(file, memory - self._held.limit)
+            self._writer = connect(file, memory - self.held.limit)
         try:
             with self.plain_errors():
                 self._load()
@@ -131,7 +128,7 @@ class Tables:
         last = [row[0] for table in TABLES.values() for row in self._all(f"SELECT max(time) FROM {table}")]  # noqa: S608 - our own names
         self._marks = Marks(self.dictionary.key_count, max((time for time in last if time is not None), default=None))
         ends = [*(time + 1 for time in last if time is not None), *(one.end for one in files)]
-        self._newest = Newest(self.dictionary.key_count, max(ends, default=-(2**63)))
+        self.newest = Newest(self.dictionary.key_count, max(ends, default=-(2**63)))
         self.newest_time: int | None = max(ends, default=None)
 
     def _check(self, files: Iterable[File]) -> None:
@@ -174,7 +171,7 @@ class Tables:
         self.rows.update(counted)
         for kind, rows in chunks.items():
             self._marks.note(rows)
-            self._newest.note(kind, rows)
+            self.newest.note(kind, rows)
             self.newest_time = max(int(rows.time[-1]), self.newest_time or int(rows.time[-1]))
 
     def drop_before(self, time: int) -> None:
@@ -193,7 +190,7 @@ class Tables:
             delete=lambda table: f"DELETE FROM {table} WHERE time < {time}",  # noqa: S608 - our own names
             closed=lambda _, hour: hour + HOUR <= time,
         )
-        self._newest.drop_before(time)
+        self.newest.drop_before(time)
         self.dropped = True
 
     def drop_level(self, level: str, time: int) -> None:
@@ -373,7 +370,7 @@ class Tables:
                 cursor.close()
                 self._sweep()
 
-    def _answer(self, question: Callable[[View], T]) -> T:
+    def answer(self, question: Callable[[View], T]) -> T:
         """Answer a question of one statement, again when rows went into files meanwhile: quicker than a lasting view."""
         for _ in range(_TRIES):
             with self._look(lasting=False) as seen:
@@ -410,58 +407,6 @@ class Tables:
             with self.plain_errors():
                 self._writer.cursor().execute(f"DETACH DATABASE IF EXISTS {name}")
 
-    def latest(self, measurement: str, fields: Sequence[str], since: int, where: Mapping[str, str]) -> list[Latest]:
-        """See ``Store.latest``."""
-        kinds = self.dictionary.fields(measurement)
-        series = self.dictionary.series(measurement, where)
-        asked = [field for field in dict.fromkeys(fields) if field in kinds]
-        found: dict[int, tuple[int, Any]] = {}
-        for kind in dict.fromkeys(kinds[field] for field in asked):
-            names = [field for field in asked if kinds[field] == kind]
-            keys = [one.keys[name] for one in series for name in names if name in one.keys]
-            if keys:
-                self._look_up(kind, keys, since)
-                found |= self._newest.of(kind, keys, since)
-        answers = []
-        for one in series:
-            newest = {name: found[one.keys[name]] for name in asked if one.keys.get(name) in found}
-            if newest:
-                now = {name: value for name, (_, value) in newest.items()}
-                answers.append(Latest(one.tags, now, max(time for time, _ in newest.values())))
-        return answers
-
-    def _look_up(self, kind: str, keys: Sequence[int], since: int) -> None:
-        """Find the newest values of keys that nobody asked for and nobody wrote to since the start."""
-        unknown = self._newest.unknown(keys, since)
-        if unknown:
-            found = self._answer(
-                lambda seen: newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.folder)
-            )
-            self._newest.found(kind, found, unknown, since)
-
-    def range(self, query: Range) -> list[Series]:
-        """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-        return self._answer(
-            lambda seen: over_time(
-                query, self.dictionary, seen.shelves, _asker(seen), self.folder, self._held, self._field_of
-            )
-        )
-
-    def _field_of(self, key: int) -> int | None:
-        """Return the number of the field of a key, None when it is not on disk yet; it never changes."""
-        if key not in self._fields:
-            if len(self._fields) >= _FIELDS_MAX:
-                self._fields.clear()
-            found = self._answer(lambda seen: seen.cursor.execute(_FIELD_OF, [key]).fetchall())
-            if not found:
-                return None
-            self._fields[key] = int(found[0][0])
-        return self._fields[key]
-
-    def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
-        """See ``Store.tag_values``."""
-        return sorted({one.tags[tag] for one in self.dictionary.series(measurement, where) if tag in one.tags})
-
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
         """Turn what the world does to a database into StoreUnavailable."""
@@ -474,15 +419,6 @@ class Tables:
         except OSError as error:
             told = f"{self.file}: {error.strerror}"
             raise (StoreFull if error.strerror in _FULL else StoreUnavailable)(told) from error
-
-
-def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:
-    def ask(statement: str, parameters: Mapping[str, int], wanted: Mapping[str, NDArray[Any]]) -> Columns:
-        if " wanted " in statement:
-            seen.cursor.register("wanted", dict(wanted))
-        return seen.cursor.execute(statement, dict(parameters)).fetchnumpy()
-
-    return ask
 
 
 def _hours(times: NDArray[np.int64]) -> dict[int, int]:

@@ -88,7 +88,7 @@ def statements(monkeypatch):
 
         return over_time(query, dictionary, shelves, asked, *more)
 
-    monkeypatch.setattr("server.store.embedded.tables.over_time", watched)
+    monkeypatch.setattr("server.store.embedded.questions.over_time", watched)
     return seen
 
 

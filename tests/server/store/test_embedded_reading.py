@@ -33,6 +33,6 @@ async def test_a_question_sees_each_row_once_though_rows_go_into_files_meanwhile
 
         return over_time(query, dictionary, shelves, asking, *more)
 
-    monkeypatch.setattr("server.store.embedded.tables.over_time", between)
+    monkeypatch.setattr("server.store.embedded.questions.over_time", between)
     assert await counted(store) == {T: sum(range(60)), T + HOUR: sum(range(60, 90))}
     assert len(asks) == asked
