@@ -16,6 +16,7 @@ _MOST_COMPLAINT: Final = 4096
 _MOST: Final = 1 << 20
 _REAP_SECONDS: Final = 1.0
 _LEFT_SECONDS: Final = 0.5  # for what stands in the pipes when a daemon with a session of its own keeps them open
+_dying: Final[set[asyncio.Future[int]]] = set()
 _ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
@@ -82,6 +83,10 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut:
             told.cancel()
             _kill(process.pid)
             await asyncio.wait(both, timeout=_REAP_SECONDS)
+            if not ending.done():
+                # it hangs in the kernel, or the machine is very busy: whoever drops it now is told that it still runs
+                _dying.add(ending)
+                ending.add_done_callback(_dying.discard)
             if told.done() and not told.cancelled():
                 told.exception()  # looked at, so that nobody complains later that nobody did
 

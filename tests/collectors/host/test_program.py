@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.host import program
 from collectors.host.program import run
 
 
@@ -79,13 +80,15 @@ async def test_what_it_leaves_behind_is_killed_and_not_waited_for(tmp_path, gone
     await gone(int(file.read_text()))
 
 
-async def test_a_daemon_that_it_starts_in_a_session_of_its_own_does_not_hold_its_answer_back(tmp_path, gone, until):
+async def test_a_daemon_that_it_starts_in_a_session_of_its_own_does_not_hold_its_answer_back(tmp_path, gone):
     file = tmp_path / "pid"
     began = time.monotonic()
-    ended = await run(shell(f"setsid sh -c 'echo $$ > {file}; exec sleep 60' & echo done; exit 1"), seconds=50)
+    # it ends only when the daemon has left its group, with which it would be killed
+    daemon, begun = f"setsid sh -c 'echo $$ > {file}; exec sleep 60'", f"while [ ! -s {file} ]; do sleep 0.01; done"
+    ended = await run(shell(f"{daemon} & {begun}; echo done; exit 1"), seconds=50)
     assert (ended.code, ended.out) == (1, "done\n")
     assert time.monotonic() - began < 20
-    pid = int(await until(lambda: file.exists() and file.read_text().strip()))
+    pid = int(file.read_text())
     os.kill(pid, signal.SIGKILL)
     await gone(pid)
 
@@ -125,6 +128,15 @@ async def test_a_deadline_leaves_no_error_that_nobody_looked_at():
     gc.collect()
     await asyncio.sleep(0)
     assert complaints == []
+
+
+async def test_one_that_is_slow_to_die_is_known_until_it_has(monkeypatch, until):
+    monkeypatch.setattr(program, "_REAP_SECONDS", 0.0)
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            await run(shell("sleep 60"), seconds=0.1)
+    gc.collect()  # nobody complains of one that still runs
+    await until(lambda: not program._dying)
 
 
 async def test_a_cancelled_reading_leaves_nothing(tmp_path, gone, until):
