@@ -171,7 +171,9 @@ class Dictionary:
                 continue
             shape = (series.measurement, *fields, *map(type, fields.values()))
             plan = self._plans.get(shape)
-            if plan is None or not series.keys.keys() >= plan.names:
+            if plan is not None and not series.keys.keys() >= plan.names:
+                plan = self._extended(series, plan)
+            if plan is None:
                 plan = self._plan(series, fields)
                 if plan.lasting:
                     self._remember_plan(shape, plan)
@@ -300,6 +302,16 @@ class Dictionary:
             self.fresh.keys.append((self.key_count, series.id, field.id))
             self.key_count += 1
             self._keys_taken += 1
+
+    def _extended(self, series: Series, plan: Plan) -> Plan | None:
+        """Give a series the keys that a plan of its measurement needs; None when there is no room for all of them."""
+        if self._keys_taken + len(plan.names) > self._keys_limit:
+            return None
+        fields = self._fields[series.measurement]
+        for part in plan.parts:
+            for name in part.names:
+                self._add_key(series, fields[name])
+        return plan
 
     def _remember_plan(self, shape: tuple[object, ...], plan: Plan) -> None:
         if len(self._plans) >= _PLANS_MAX:
