@@ -17,7 +17,7 @@ import msgspec
 
 from collectors.lineparser import BLANK, RESERVED_TAGS, TIME_MAX, RefusedLine, parse
 from collectors.point import Point
-from collectors.points import Block, Head, Points
+from collectors.points import HOST, Block, Head, Points
 
 UNITS: Final[Mapping[str, int]] = {
     "n": 1,
@@ -144,7 +144,7 @@ def decode(body: bytes, *, precision: str = "ns", now: int, cache: Cache | None 
             errors.append(LineError(numbers[place], refused.offset + 1 + line.index(odd), refused.why, odd))
             continue
         text = name.encode()
-        head = cache.heads.get(text) or cache.add(text, Head(point.measurement, point.tags))
+        head = cache.heads.get(text) or cache.add(text, Head(point.measurement, point.tags, point.tags.get(HOST, "")))
         others.append((numbers[place], Point(head.measurement, head.tags, point.fields, point.time)))
     return Decoded(Points(blocks, others), errors)
 
@@ -288,7 +288,7 @@ def _head(name: bytes, cache: Cache) -> Head | None:
         if not key or not value or "=" in value or key in tags or key in RESERVED_TAGS:
             return None
         tags[key] = value
-    return cache.add(name, Head(measurement, tags))
+    return cache.add(name, Head(measurement, tags, tags.get(HOST, "")))
 
 
 def _shape(skeleton: bytes, block: bytes) -> _Shape | None:

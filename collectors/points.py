@@ -3,7 +3,7 @@
 A store that keeps columns takes them as blocks; everybody else sees a sequence of ``Point``, made when it is looked at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, overload
 
 import msgspec
@@ -14,10 +14,14 @@ HOST: Final = "host"
 
 
 class Head(msgspec.Struct, frozen=True, eq=False):
-    """Measurement and tags; one object for each that a reader remembers, so that it can be told by identity."""
+    """Measurement and tags; one object for each that a reader remembers, so that it can be told by identity.
+
+    ``host`` is the tag of that name, "" when there is none.
+    """
 
     measurement: str
     tags: Mapping[str, str]
+    host: str
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -101,16 +105,17 @@ class Points(Sequence[Point]):
 
     def hosts(self) -> dict[str, int]:
         """Return tag ``host`` -> newest time (ns) of its points; "" stands for those without one."""
-        heads: dict[Head, int] = {}
-        for block in self.blocks:
-            for head, time in zip(block.heads, block.times, strict=True):
-                if time > heads.get(head, _NEVER):
-                    heads[head] = time
         found: dict[str, int] = {}
-        pairs = [(head.tags, time) for head, time in heads.items()]
-        for tags, time in pairs + [(point.tags, point.time) for _, point in self.others]:
-            name = tags.get(HOST, "")
-            found[name] = max(time, found.get(name, _NEVER))
+        for block in self.blocks:
+            pairs: Iterable[tuple[str, int]] = zip([head.host for head in block.heads], block.times, strict=True)
+            if block.times != sorted(block.times):
+                pairs = sorted(pairs, key=lambda pair: pair[1])
+            # of several times of a host the last stays, which is the newest
+            for name, time in dict(pairs).items():
+                found[name] = max(time, found.get(name, _NEVER))
+        for _, point in self.others:
+            name = point.tags.get(HOST, "")
+            found[name] = max(point.time, found.get(name, _NEVER))
         return found
 
 

@@ -322,6 +322,10 @@ def test_fields_in_another_order_are_told_apart_by_their_names():
 def test_hosts_are_told_with_their_newest_time():
     read = decode(b'a,host=x f=1 3\nb,host=x f=1,g=2 9\na,host=y s="t" 5\na f=1 7\nc,host=y f=1 4', now=0)
     assert read.points.hosts() == {"x": 9, "y": 5, "": 7}
+    shuffled = "\n".join(f"m,host=h{n % 3} f={n} {n * 7 % 30}" for n in range(30))
+    read = decode(shuffled.encode(), now=0)
+    assert len(read.points.blocks) == 1
+    assert read.points.hosts() == {f"h{k}": max(n * 7 % 30 for n in range(30) if n % 3 == k) for k in range(3)}
 
 
 def test_shapes_that_are_kept_are_bounded(monkeypatch):
