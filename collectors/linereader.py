@@ -33,20 +33,13 @@ UNITS: Final[Mapping[str, int]] = {
 
 _HEADS_MAX: Final = 5_000_000  # bytes: some 50,000 series, 60 MB
 _SHAPES_MAX: Final = 2_000  # 10 MB
-_LEARN_MAX: Final = (
-    30_000  # bytes of blocks that one body may have learned, and what a shape costs however short: some 20 ms
-)
+# bytes of blocks that one body may have learned, and what a shape costs however short: some 20 ms
+_LEARN_MAX: Final = 30_000
 _SHAPE_COST: Final = 100
 _PLAIN_MAX: Final = 10_000  # bytes; no name in such a line can be too long
 _DIGITS: Final = b"0123456789.-"
-_WHOLE: Final = {
-    b"": False,
-    b"e": False,
-    b"e+": False,
-    b"E": False,
-    b"E+": False,
-    b"i": True,
-}  # a number without its digits
+# a number without its digits
+_WHOLE: Final = {b"": False, b"e": False, b"e+": False, b"E": False, b"E+": False, b"i": True}
 _ODD: Final = re.compile(rb'["\\\t\r\0]')
 _ODD_MARKS: Final = (b'"', b"\\", b"\t", b"\r", b"\0")
 _SCANNED: Final = re.compile(rb'\\.|[ =,"\n]', re.DOTALL)

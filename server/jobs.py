@@ -98,27 +98,10 @@ def store_job(buckets: Buckets, interval: float) -> Job:
         found = await buckets.health()
         main, *others = found
         wrong = [found[main]] + [f"bucket {name}: {found[name]}" for name in others if found[name]]
-        status = Status.DOWN if found[main] else Status.DEGRADED if others and any(wrong) else Status.UP
-        return [
-            Result(
-                check=STORE_CHECK,
-                subject=STORE_CHECK,
-                status=status,
-                reason=Reason.OK if status is Status.UP else Reason.STORE_UNREADABLE,
-                at=at,
-                detail="; ".join(filter(None, wrong)),
-            )
-        ]
+        bad = Status.DOWN if found[main] else Status.DEGRADED
+        return [_own(STORE_CHECK, STORE_CHECK, at, "; ".join(filter(None, wrong)), Reason.STORE_UNREADABLE, bad)]
 
-    return Job(
-        id=STORE_CHECK,
-        subject=STORE_CHECK,
-        interval=interval,
-        timeout=_STORE_TIMEOUT,
-        look=look,
-        group="store",
-        own=True,
-    )
+    return _own_job(STORE_CHECK, "store", look, interval, _STORE_TIMEOUT)
 
 
 def clones_job(
@@ -126,32 +109,17 @@ def clones_job(
 ) -> Job:
     """Make the job that tells of two machines under one name; ``known`` gives the states of a check."""
 
-    def result(subject: str, at: int, wrong: str) -> Result:
-        return Result(
-            check=CLONES_CHECK,
-            subject=subject,
-            status=Status.DEGRADED if wrong else Status.UP,
-            reason=Reason.CLONE if wrong else Reason.OK,
-            at=at,
-            detail=wrong,
-        )
-
     async def look(at: int) -> Sequence[Result]:
         wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
         before = (
             {state.subject for state in await known(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
         )
-        return [result(subject, at, wrong.get(subject, "")) for subject in sorted(before | wrong.keys())]
+        return [
+            _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)
+            for subject in sorted(before | wrong.keys())
+        ]
 
-    return Job(
-        id=CLONES_CHECK,
-        subject=CLONES_CHECK,
-        interval=interval,
-        timeout=_STORE_TIMEOUT,
-        look=look,
-        group="clones",
-        own=True,
-    )
+    return _own_job(CLONES_CHECK, "clones", look, interval, _STORE_TIMEOUT)
 
 
 def schedule_job(
@@ -162,24 +130,24 @@ def schedule_job(
     async def look(at: int) -> Sequence[Result]:
         taken = punctuality.take(at)
         keep(to_points(taken, host, at))
-        wrong = punctuality.trouble(taken, late)
-        return [
-            Result(
-                check=SCHEDULE_CHECK,
-                subject=SCHEDULE_CHECK,
-                status=Status.DEGRADED if wrong else Status.UP,
-                reason=Reason.LATE if wrong else Reason.OK,
-                at=at,
-                detail=wrong,
-            )
-        ]
+        return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late), Reason.LATE)]
 
-    return Job(
-        id=SCHEDULE_CHECK,
-        subject=SCHEDULE_CHECK,
-        interval=interval,
-        timeout=interval,
-        look=look,
-        group="schedule",
-        own=True,
+    return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
+
+
+def _own(check: str, subject: str, at: int, wrong: str, reason: Reason, bad: Status = Status.DEGRADED) -> Result:
+    """Tell what the centre sees of itself: all is well when nothing is ``wrong``."""
+    return Result(
+        check=check,
+        subject=subject,
+        status=bad if wrong else Status.UP,
+        reason=reason if wrong else Reason.OK,
+        at=at,
+        detail=wrong,
     )
+
+
+def _own_job(
+    check: str, group: str, look: Callable[[int], Awaitable[Sequence[Result]]], interval: float, timeout: float
+) -> Job:
+    return Job(id=check, subject=check, interval=interval, timeout=timeout, look=look, group=group, own=True)

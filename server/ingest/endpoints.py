@@ -147,8 +147,8 @@ class Ingest:
         As InfluxDB's, it is asked by those who write. What ails the store is for the pages of those who log in.
         """
         main = next(iter(self._buckets))
-        takes = await main.store.takes()
         wrong = await main.store.health()
+        takes = not wrong or await main.store.takes()
         message = "ready for queries and writes"
         if wrong:
             trouble = self._trouble.get(main.name, "is away")
