@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import dial
-from collectors.host.targets import Targets
+from collectors.host.sources import dial
+from collectors.host.sources.targets import Targets
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, mounts
-from collectors.host.probe import Prober, statvfs_by_child
+from collectors.host.sources import kernelfile, mounts
+from collectors.host.sources.probe import Prober, statvfs_by_child
 from collectors.point import Point, Value
 from configs.units import Duration
 
 if TYPE_CHECKING:
     from collectors.host import Roots
-    from collectors.host.mounts import Mount
+    from collectors.host.sources.mounts import Mount
 
 _log = logging.getLogger("pantau.host.disk")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from collectors.host import dial, engine, kernelfile
-from collectors.host.engine import Container, Detail, Info, Reading, Stats
+from collectors.host.sources import dial, engine, kernelfile
+from collectors.host.sources.engine import Container, Detail, Info, Reading, Stats
 from collectors.point import Point
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from collectors.host import nagios, program
+from collectors.host.sources import nagios, program
 from collectors.point import Point, Value
 from configs.units import Duration, Size
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
-from collectors.host import dial, kernelfile, program
-from collectors.host.kept import Kept
+from collectors.host.sources import dial, kernelfile, program
+from collectors.host.sources.kept import Kept
 from collectors.point import Point, Value
 from configs.units import Size
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from collectors.host import kernelfile, pressure
+from collectors.host import pressure
+from collectors.host.sources import kernelfile
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import dial, program
-from collectors.host.targets import Targets
+from collectors.host.sources import dial, program
+from collectors.host.sources.targets import Targets
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import sockdiag, sockets
+from collectors.host import sockets
+from collectors.host.sources import sockdiag
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collectors.host import dial, fastcgi, kernelfile
-from collectors.host.targets import Targets
+from collectors.host.sources import dial, fastcgi, kernelfile
+from collectors.host.sources.targets import Targets
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

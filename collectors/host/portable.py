@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 import psutil
 
-from collectors.host import cpu, kernelfile, net
+from collectors.host import cpu, net
+from collectors.host.sources import kernelfile
 from collectors.host.system import uptime_format
 from collectors.point import Point, Value
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, process
+from collectors.host.sources import kernelfile, process
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

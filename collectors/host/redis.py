@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import dial
-from collectors.host.targets import Targets
+from collectors.host.sources import dial
+from collectors.host.sources.targets import Targets
 from collectors.point import Point, Value
 from configs.secret import Secret
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from collectors.host import program
+from collectors.host.sources import program
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

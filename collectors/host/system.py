@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from collectors.host import kernelfile, users
+from collectors.host.sources import kernelfile, users
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import hwmon, kernelfile
+from collectors.host.sources import hwmon, kernelfile
 from collectors.point import Point
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, prometheus
+from collectors.host.sources import kernelfile, prometheus
 from collectors.linereader import decode
 from collectors.point import Point
 from configs.units import Duration, Size

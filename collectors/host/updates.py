@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, program, support
+from collectors.host.sources import kernelfile, program, support
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:

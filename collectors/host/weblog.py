@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import kernelfile, logformat
-from collectors.host.follow import Follower, Place
-from collectors.host.kept import Kept
-from collectors.host.visitors import Sketch
+from collectors.host.sources import kernelfile, logformat
+from collectors.host.sources.follow import Follower, Place
+from collectors.host.sources.kept import Kept
+from collectors.host.sources.visitors import Sketch
 from collectors.point import Point, Value
 from configs.units import Size
 

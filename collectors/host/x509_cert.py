@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host import certificate, kernelfile, program
+from collectors.host.sources import certificate, kernelfile, program
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:
     from collectors.host import Roots
-    from collectors.host.certificate import Certificate
+    from collectors.host.sources.certificate import Certificate
 
 _log = logging.getLogger("pantau.host.x509_cert")
 

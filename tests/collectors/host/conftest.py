@@ -12,7 +12,7 @@ import pytest
 from parts import wait_until
 
 from collectors.host import COLLECTORS, Roots
-from collectors.host.program import Ended
+from collectors.host.sources.program import Ended
 from configs.plugin import find
 
 # what a collector that has nothing to do by itself is told

@@ -13,7 +13,7 @@ from collectors.host import Roots
 from collectors.host.mysql import Mysql
 from collectors.host.mysql import Options as MysqlOptions
 from collectors.host.postgresql import Options, Postgresql
-from collectors.host.program import Ended
+from collectors.host.sources.program import Ended
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 

@@ -11,7 +11,7 @@ import pytest
 from parts import require
 
 from collectors.host import Roots
-from collectors.host.mounts import read
+from collectors.host.sources.mounts import read
 from collectors.lineprotocol import encode
 from collectors.linereader import decode
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.host import Roots, nagios
+from collectors.host import Roots
 from collectors.host.exec import Exec, Options
+from collectors.host.sources import nagios
 from configs.units import Duration, Size
 
 NOW = 1_700_000_000_000_000_000

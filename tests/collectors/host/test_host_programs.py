@@ -8,8 +8,9 @@ from datetime import datetime
 import pytest
 from parts import daemon, require
 
-from collectors.host import Roots, support
-from collectors.host.program import Ended, run
+from collectors.host import Roots
+from collectors.host.sources import support
+from collectors.host.sources.program import Ended, run
 
 NS = 10**9
 

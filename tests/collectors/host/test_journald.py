@@ -9,7 +9,7 @@ from parts import require
 
 from collectors.host import Roots
 from collectors.host.journald import Journald, Options
-from collectors.host.program import Ended, run
+from collectors.host.sources.program import Ended, run
 from configs.units import Size
 
 NOW = 1_700_000_000_000_000_000

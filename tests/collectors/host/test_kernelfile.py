@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 
 
 def test_a_file_of_several_parts_is_read_to_its_end(tmp_path):

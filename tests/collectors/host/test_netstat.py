@@ -9,8 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from collectors.host import Roots, sockdiag
+from collectors.host import Roots
 from collectors.host.netstat import Netstat, Options, _listed
+from collectors.host.sources import sockdiag
 
 pytestmark = pytest.mark.usefixtures("linux")
 FEW = 2**12 - 2 - (1 << 1) - (1 << 6)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from collectors.host.probe import Prober, statvfs_by_child
+from collectors.host.sources.probe import Prober, statvfs_by_child
 
 TOLD = os.statvfs_result((4096, 4096, 10, 5, 5, 10, 5, 5, 0, 255))
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.host import program
-from collectors.host.program import run
+from collectors.host.sources import program
+from collectors.host.sources.program import run
 
 
 @pytest.fixture

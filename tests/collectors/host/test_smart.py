@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from collectors.host import program
-from collectors.host.program import Ended
+from collectors.host.sources import program
+from collectors.host.sources.program import Ended
 
 HOUR = 3600 * 10**9
 FINE = json.dumps({"smartctl": {"exit_status": 0}, "smart_status": {"passed": True}})

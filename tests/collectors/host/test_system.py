@@ -5,8 +5,8 @@ import struct
 import pytest
 
 from collectors.host import Roots
+from collectors.host.sources.users import logged_in
 from collectors.host.system import uptime_format
-from collectors.host.users import logged_in
 
 
 def utmp(size, *entries):

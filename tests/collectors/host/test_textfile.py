@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from collectors.host import prometheus
+from collectors.host.sources import prometheus
 
 NOW = 1_700_000_000 * 10**9
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from parts import daemon, free_port, nginx, require, wait_for, wait_until
 
-from collectors.host import Roots, apache, dial, phpfpm
+from collectors.host import Roots, apache, phpfpm
 from collectors.host.nginx import Nginx, Options
+from collectors.host.sources import dial
 
 NOW = 1_700_000_000_000_000_000
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from parts import daemon, free_port, nginx, require, wait_for
 
-from collectors.host import Roots, logformat
-from collectors.host.visitors import Sketch
+from collectors.host import Roots
+from collectors.host.sources import logformat
+from collectors.host.sources.visitors import Sketch
 from collectors.host.weblog import Options, Weblog
 from configs.units import Size
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parts import require
 
-from collectors.host import certificate
+from collectors.host.sources import certificate
 
 CASE = Path(__file__).parents[2] / "cases/x509_cert/chain_in_the_usual_place/1/etc/letsencrypt/archive/simpus"
 DAY = dt.timedelta(days=1)

@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 
 _USER_PROCESS: Final = 7
 _LAST_TYPE: Final = 9

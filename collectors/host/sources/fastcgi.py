@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from collectors.host import dial
+from collectors.host.sources import dial
 
 _MOST: Final = 1 << 20
 _HEADER: Final = struct.Struct(">BBHHBx")  # version, type, request, length of contents, of padding

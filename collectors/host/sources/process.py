@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 from collectors.point import Value
 
 # places in /proc/PID/stat, counted after the name

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 
 _FILE: Final = re.compile(r"((?:temp|fan|in|curr|power|humidity|energy)\d+)_(\w+)")
 

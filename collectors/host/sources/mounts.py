@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from collectors.host import kernelfile
+from collectors.host.sources import kernelfile
 
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 _STOPPED: Final = frozenset({"emergency_ro", "shutdown"})
