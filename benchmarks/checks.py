@@ -18,7 +18,8 @@ from pathlib import Path
 
 import aiohttp
 
-from collectors.checks import Target, http, tcp, tls, trust
+from collectors.checks import Target, http, tcp, tls
+from collectors.checks.engines import trust
 
 PLAIN, SECURE = 18480, 18443
 PAUSE = 0.02

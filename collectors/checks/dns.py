@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 
 from collectors.checks import Target
-from collectors.checks.expect import Severity, compiled
-from collectors.checks.failure import Failure
-from collectors.checks.look import Look, observe
-from collectors.checks.nameservers import Answer, Kind, Transport, ask, canonical, checked_name, reverse_name
-from collectors.checks.resolver import Ip, Resolver, checked_host, checked_port, literal, routed
+from collectors.checks.engines.expect import Severity, compiled
+from collectors.checks.engines.failure import Failure
+from collectors.checks.engines.look import Look, observe
+from collectors.checks.engines.nameservers import Answer, Kind, Transport, ask, canonical, checked_name, reverse_name
+from collectors.checks.engines.resolver import Ip, Resolver, checked_host, checked_port, literal, routed
 from collectors.result import Reason, Result
 from configs.units import Duration
 

@@ -10,15 +10,16 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import aiohttp
 import msgspec
 
-from collectors.checks import Target, redact, trust
-from collectors.checks.certificates import chains, earliest
-from collectors.checks.dial import Dialer
-from collectors.checks.expect import Patterns, Severity
-from collectors.checks.failure import Failure, from_error, words
-from collectors.checks.inflate import Body, NotCompressed
-from collectors.checks.look import Look, observe
-from collectors.checks.page import Answer, Expected, HeaderPatterns
-from collectors.checks.resolver import Ip, checked_host
+from collectors.checks import Target
+from collectors.checks.engines import redact, trust
+from collectors.checks.engines.certificates import chains, earliest
+from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.expect import Patterns, Severity
+from collectors.checks.engines.failure import Failure, from_error, words
+from collectors.checks.engines.inflate import Body, NotCompressed
+from collectors.checks.engines.look import Look, observe
+from collectors.checks.engines.page import Answer, Expected, HeaderPatterns
+from collectors.checks.engines.resolver import Ip, checked_host
 from collectors.result import Reason, Result, Status
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration, Size

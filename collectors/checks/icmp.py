@@ -11,9 +11,9 @@ import icmplib.utils
 import msgspec
 
 from collectors.checks import Target
-from collectors.checks.failure import Failure, from_error
-from collectors.checks.look import Look, observe
-from collectors.checks.resolver import Ip, Resolver, checked_host, routed
+from collectors.checks.engines.failure import Failure, from_error
+from collectors.checks.engines.look import Look, observe
+from collectors.checks.engines.resolver import Ip, Resolver, checked_host, routed
 from collectors.result import Reason, Result, Status
 from configs.units import Duration
 

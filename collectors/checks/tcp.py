@@ -5,11 +5,12 @@ from typing import Final
 
 import msgspec
 
-from collectors.checks import Target, trust
-from collectors.checks.dial import Dialer
-from collectors.checks.expect import Finding, Matcher, Severity, compiled
-from collectors.checks.look import Look, observe
-from collectors.checks.resolver import Ip, checked_host, checked_port
+from collectors.checks import Target
+from collectors.checks.engines import trust
+from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.expect import Finding, Matcher, Severity, compiled
+from collectors.checks.engines.look import Look, observe
+from collectors.checks.engines.resolver import Ip, checked_host, checked_port
 from collectors.result import Reason, Result
 from configs.units import Duration
 

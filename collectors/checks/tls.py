@@ -6,12 +6,13 @@ from typing import Final
 
 import msgspec
 
-from collectors.checks import Target, trust
-from collectors.checks.certificates import Chains, chains, earliest
-from collectors.checks.dial import Dialer
-from collectors.checks.failure import Failure, from_tls_error
-from collectors.checks.look import Look, observe
-from collectors.checks.resolver import Ip, checked_host, checked_port
+from collectors.checks import Target
+from collectors.checks.engines import trust
+from collectors.checks.engines.certificates import Chains, chains, earliest
+from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.failure import Failure, from_tls_error
+from collectors.checks.engines.look import Look, observe
+from collectors.checks.engines.resolver import Ip, checked_host, checked_port
 from collectors.result import Reason, Result
 from configs.units import Duration
 

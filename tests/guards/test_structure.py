@@ -20,7 +20,7 @@ DOORS = {
     "alembic": "server/state/",
     "apscheduler": "server/schedule.py",
     "argon2": "server/web/accounts.py",
-    "dns": "collectors/checks/nameservers.py",
+    "dns": "collectors/checks/engines/nameservers.py",
     "duckdb": "server/store/embedded/file.py",
     "gufo": "collectors/snmp/gufo.py",
     "icmplib": "collectors/checks/icmp.py",

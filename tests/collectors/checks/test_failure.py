@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from collectors.checks.failure import from_error
+from collectors.checks.engines.failure import from_error
 
 
 def _certificate(code):

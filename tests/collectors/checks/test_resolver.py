@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from collectors.checks.failure import Failure
-from collectors.checks.resolver import Resolver, _taking_turns, parse_hosts, routed
+from collectors.checks.engines.failure import Failure
+from collectors.checks.engines.resolver import Resolver, _taking_turns, parse_hosts, routed
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_a_change_of_the_files_is_seen_later_and_off_the_loop(resolver, mo
 
 
 async def test_giving_up_leaves_neither_thread_nor_socket_behind(run, tmp_path, resolver, silent_udp, build, now_ms):
-    from collectors.checks.dial import Dialer
+    from collectors.checks.engines.dial import Dialer
 
     check = build("tcp", timeout=0.3, host="a.example", port=80)
     check._dialer = Dialer("any", resolver(silent_udp))

@@ -8,8 +8,8 @@ import time
 import parts
 import pytest
 
-from collectors.checks.dial import Dialer
-from collectors.checks.resolver import Resolver
+from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.resolver import Resolver
 
 
 async def mail_server(reader, writer):
@@ -136,7 +136,7 @@ async def test_the_wanted_family_alone_is_used(serving, build, two_families, now
 
 
 async def test_an_address_that_does_not_answer_gives_way_after_a_moment(monkeypatch):
-    from collectors.checks import dial
+    from collectors.checks.engines import dial
 
     made = []
 

@@ -22,7 +22,7 @@ import dns.reversename
 import msgspec
 from dns.rdtypes.ANY.TXT import TXT
 
-from collectors.checks.failure import Failure
+from collectors.checks.engines.failure import Failure
 from collectors.result import Reason, Status
 
 Kind = Literal["A", "AAAA", "CNAME", "MX", "NS", "SOA", "TXT", "CAA", "PTR"]

@@ -12,8 +12,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Literal
 
-from collectors.checks.failure import Failure
-from collectors.checks.nameservers import Nameservers, NoSuchName, checked_name
+from collectors.checks.engines.failure import Failure
+from collectors.checks.engines.nameservers import Nameservers, NoSuchName, checked_name
 from collectors.result import Reason
 
 Ip = Literal["any", "4", "6"]

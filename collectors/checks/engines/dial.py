@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from collectors.checks.failure import Failure, from_error, words
-from collectors.checks.look import Look
-from collectors.checks.resolver import Ip, Resolver
+from collectors.checks.engines.failure import Failure, from_error, words
+from collectors.checks.engines.look import Look
+from collectors.checks.engines.resolver import Ip, Resolver
 from collectors.result import Reason
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)

@@ -6,9 +6,9 @@ from time import perf_counter
 from typing import Final
 
 from collectors.checks import Target
-from collectors.checks.expect import Finding, Severity, verdict
-from collectors.checks.failure import Failure, from_error
-from collectors.checks.redact import Veil
+from collectors.checks.engines.expect import Finding, Severity, verdict
+from collectors.checks.engines.failure import Failure, from_error
+from collectors.checks.engines.redact import Veil
 from collectors.result import Reason, Result
 
 _LONGEST_DETAIL: Final = 400

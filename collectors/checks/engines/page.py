@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from collectors.checks.expect import Finding, Matcher, Patterns, Severity, matchers
-from collectors.checks.inflate import Body
+from collectors.checks.engines.expect import Finding, Matcher, Patterns, Severity, matchers
+from collectors.checks.engines.inflate import Body
 from collectors.result import Reason
 
 HeaderPatterns = dict[str, Patterns]
