@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from server.stretches import Stretch, clip, common, merge, total, without
+from server.calendar.intervals import Stretch, clip, common, merge, total, without
 
 POLICY: Final = "Standar Hitung Ketersediaan v1"
 

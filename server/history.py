@@ -6,7 +6,7 @@ import msgspec
 
 from collectors.result import Reason, Status
 from server.availability import Open, Timeline
-from server.stretches import Stretch, clip, common, merge, without
+from server.calendar.intervals import Stretch, clip, common, merge, without
 
 
 class Span(msgspec.Struct, frozen=True):

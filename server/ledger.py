@@ -16,11 +16,11 @@ from alerts.state import Seen
 from collectors.result import Reason, Status
 from server import availability, history, maintenance
 from server.availability import Figures, Open, Timeline
+from server.calendar.intervals import Stretch, merge
+from server.calendar.service_hours import midnight
 from server.history import History, Span
-from server.hours import midnight
 from server.register import ALWAYS, Register, Service
 from server.state.tables import monitor_run, span
-from server.stretches import Stretch, merge
 
 # A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.
 REACH: Final = (5, 2)

@@ -5,8 +5,8 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
+from server.calendar.intervals import Stretch
 from server.state.tables import maintenance
-from server.stretches import Stretch
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -18,8 +18,8 @@ from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server import availability, condition, ledger, maintenance
+from server.calendar.service_hours import midnight
 from server.condition import Condition, Watch
-from server.hours import midnight
 from server.inventory import SCHEDULE_CHECK, STORE_CHECK
 from server.quarter import Kept, Quarter
 from server.register import Register, Service

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from configs.read import Source
-from server.hours import BadHours, Calendar, Profile, calendar
+from server.calendar.service_hours import BadHours, Calendar, Profile, calendar
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
 Criticality = Literal[1, 3, 5]

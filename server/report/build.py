@@ -11,8 +11,8 @@ from sqlalchemy import Connection, or_, select
 from alerts.tables import incident
 from server import availability, ledger, maintenance
 from server.availability import POLICY, Figures, Verdict
+from server.calendar.service_hours import midnight
 from server.history import History
-from server.hours import midnight
 from server.ledger import Day
 from server.maintenance import Work
 from server.register import Register, Service

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from server.availability import Figures, Open, Timeline, figures, show3
-from server.stretches import Stretch
+from server.calendar.intervals import Stretch
 
 _STRETCHES: Final = ("down", "degraded", "unknown", "maint")
 _KNOWN: Final = {"id", "title", "period", *_STRETCHES, "service", "life", "expect"}

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from server.availability import Figures, show3
+from server.calendar.intervals import Stretch
 from server.maintenance import Work
 from server.report import cases
 from server.report.cases import fraction, iso
 from server.report.model import Group, Outage, Report, ServiceReport, Times
-from server.stretches import Stretch
 
 FORMAT: Final = "pantau-report/1"
 

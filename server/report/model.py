@@ -7,9 +7,9 @@ import msgspec
 
 from collectors.result import Reason
 from server.availability import Figures, Timeline, Verdict
+from server.calendar.intervals import Stretch
 from server.ledger import Day
 from server.maintenance import Work
-from server.stretches import Stretch
 
 
 class Outage(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ import msgspec
 from collectors.result import Reason, Status
 from server import availability
 from server.availability import SETTLE, Parts
+from server.calendar.intervals import Stretch, clip, common, total
 from server.history import History, Span
 from server.report.model import Outage, Times
-from server.stretches import Stretch, clip, common, total
 
 
 class Acknowledged(msgspec.Struct, frozen=True):

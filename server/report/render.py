@@ -6,11 +6,11 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alerts.words import Language
+from server.calendar.intervals import Stretch
 from server.report import document, spreadsheet
 from server.report.model import Report, ServiceReport
 from server.report.paragraph import sentences
 from server.report.phrases import Phrases
-from server.stretches import Stretch
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -20,7 +20,7 @@ from configs.secret import Secret
 from configs.units import Duration, Size
 from server import register, settings
 from server.buckets import Options as Bucket
-from server.hours import Profile
+from server.calendar.service_hours import Profile
 from server.ingest.options import Options as Ingest
 from server.schedule_options import Options as Schedule
 from server.store import STORES

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.availability import Figures, Timeline, Verdict, figures, outages, part, pool, show3, verdict
+from server.calendar.intervals import clip, common, merge, total, without
 from server.report import cases
-from server.stretches import clip, common, merge, total, without
 
 VECTORS = json.loads(Path(__file__).parent.parent.joinpath("cases/availability/vectors.json").read_text())
 HOUR = 3_600_000

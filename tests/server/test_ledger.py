@@ -14,7 +14,7 @@ from alerts.state import Policy, Seen
 from collectors.result import Reason, Result, Status
 from server import ledger, maintenance
 from server.availability import figures, outages, show3
-from server.hours import Profile, calendar
+from server.calendar.service_hours import Profile, calendar
 from server.register import Register, Service
 from server.state.tables import metadata, monitor_run, span
 

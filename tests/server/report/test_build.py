@@ -8,7 +8,7 @@ import pytest
 from alerts.tables import incident
 from collectors.result import Reason, Status
 from server.availability import Verdict, show3
-from server.hours import Profile, calendar
+from server.calendar.service_hours import Profile, calendar
 from server.report.build import month
 
 MINUTE = 60_000
