@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from server.buckets import STORE, Buckets
+from server.store.buckets import STORE, Buckets
 
 STATE: Final = "state.db"
 _MANIFEST: Final = "manifest.json"

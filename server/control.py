@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from server import backup
-from server.buckets import Buckets
 from server.store import StoreUnavailable
+from server.store.buckets import Buckets
 
 SOCKET: Final = "control.sock"
 _PATH_MAX: Final = 107  # bytes; what the kernel takes

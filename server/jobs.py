@@ -8,13 +8,13 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
-from server.buckets import Buckets
 from server.clones import Clones
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
 from server.lateness import Punctuality, to_points
 from server.schedule import Job
 from server.settings import PlannedCheck
 from server.store import Store, StoreUnavailable
+from server.store.buckets import Buckets
 
 _STORE_TIMEOUT: Final = 10.0
 

@@ -19,12 +19,12 @@ from configs.plugin import find
 from configs.read import Place, Source, Table
 from configs.units import Duration
 from server import register
-from server.buckets import STORE, Bucket, Buckets, place
-from server.buckets import Options as BucketOptions
 from server.ingest.options import Options as IngestOptions
 from server.register import Register
 from server.schedule_options import Options as ScheduleOptions
 from server.store import STORES, Store
+from server.store.buckets import STORE, Bucket, Buckets, place
+from server.store.buckets import Options as BucketOptions
 
 _DEFAULT_CHECK: Final = "http"
 _FORGETS: Final = "'retention' of 0 would forget everything"

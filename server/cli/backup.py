@@ -9,10 +9,10 @@ from pathlib import Path
 
 from server import backup, control, settings
 from server.backup import BackupFailed
-from server.buckets import Buckets
 from server.control import Answer, Ask
 from server.settings import Settings
 from server.store import StoreUnavailable
+from server.store.buckets import Buckets
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from configs.units import Duration
 from server import settings
-from server.buckets import Bucket
 from server.cli import store_copy
 from server.cli.store_words import tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
+from server.store.buckets import Bucket
 from server.store.influx.setup import Setup, Step
 from server.store.spooled import SpooledInflux
 

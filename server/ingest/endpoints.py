@@ -20,7 +20,6 @@ from alerts.tables import Database
 from collectors.linereader import UNITS
 from collectors.point import Point
 from collectors.points import Points
-from server.buckets import Bucket, Buckets
 from server.clones import Clones
 from server.enrolled import Enrolled
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
@@ -29,6 +28,7 @@ from server.ingest.options import Options
 from server.ingest.writers import STRANGER, Writer, Writers, secret_of
 from server.seen import Seen
 from server.store import Rejected, StoreFull, StoreUnavailable
+from server.store.buckets import Bucket, Buckets
 
 _log: Final = logging.getLogger("pantau.ingest")
 _V2_UNITS: Final = ("ns", "us", "ms", "s")

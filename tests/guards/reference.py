@@ -19,11 +19,11 @@ from configs.plugin import find
 from configs.secret import Secret
 from configs.units import Duration, Size
 from server import register, settings
-from server.buckets import Options as Bucket
 from server.calendar.service_hours import Profile
 from server.ingest.options import Options as Ingest
 from server.schedule_options import Options as Schedule
 from server.store import STORES
+from server.store.buckets import Options as Bucket
 
 WORDS = {
     "IntType": "whole number",

@@ -1,6 +1,6 @@
 from collectors.point import Point
-from server.record import Recorder
 from server.store import StoreUnavailable, Written
+from server.store.recorder import Recorder
 
 
 class FlakyStore:
@@ -51,7 +51,7 @@ async def test_what_comes_while_the_store_writes_is_kept_for_the_next_time():
 
 
 async def test_the_oldest_go_when_too_many_wait_and_are_counted(monkeypatch):
-    monkeypatch.setattr("server.record._HELD", 3)
+    monkeypatch.setattr("server.store.recorder._HELD", 3)
     store = FlakyStore()
     recorder = Recorder(store)
     recorder.add(point(number) for number in range(5))

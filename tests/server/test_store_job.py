@@ -3,8 +3,8 @@
 import asyncio
 
 from collectors.result import Reason, Status
-from server.buckets import Bucket, Buckets
 from server.jobs import store_job
+from server.store.buckets import Bucket, Buckets
 
 
 class Fake:
@@ -30,7 +30,7 @@ async def look(*stores):
 
 
 async def test_a_database_that_hangs_is_down(monkeypatch):
-    monkeypatch.setattr("server.buckets._PATIENCE", 0.05)
+    monkeypatch.setattr("server.store.buckets._PATIENCE", 0.05)
     told = "the store does not answer within 0.05 s"
     assert await look(Hanging()) == (Status.DOWN, Reason.STORE_UNREADABLE, told)
 

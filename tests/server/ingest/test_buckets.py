@@ -10,9 +10,9 @@ from configs.read import SettingsError
 from configs.secret import Secret
 from configs.units import Duration
 from server import backup, settings
-from server.buckets import Bucket, Buckets
 from server.ingest.options import Options
 from server.store import Aggregate, Range, StoreUnavailable
+from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as StoreOptions
 from server.tokens import Token

@@ -9,7 +9,6 @@ from aiohttp import web
 from collectors.point import Point
 from collectors.result import Reason, Status
 from server import enrolment
-from server.buckets import Bucket, Buckets
 from server.clones import HEADER, Clones, fingerprint, same
 from server.enrolment import EnrolmentError
 from server.ingest.endpoints import Ingest, routes
@@ -17,6 +16,7 @@ from server.jobs import clones_job
 from server.join import Join, route
 from server.state.database import Database
 from server.state.migrate import upgrade
+from server.store.buckets import Bucket, Buckets
 
 HOUR = 3_600_000
 ONE = "aaaaaaaaaaaa 111111111111 222222222222"

@@ -14,10 +14,10 @@ from collectors.point import Point
 from configs.units import Duration
 from server import backup, control
 from server.backup import BackupFailed
-from server.buckets import Bucket, Buckets
 from server.cli import backup as command
 from server.control import Ask, Control
 from server.store import Aggregate, Range, StoreUnavailable
+from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded, Options
 
 S = 10**9

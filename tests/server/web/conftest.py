@@ -19,12 +19,12 @@ from alerts import state, tables
 from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Status
-from server.buckets import Bucket, Buckets
 from server.feed import Feed
 from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable
+from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded, Options
 from server.web import accounts
 from server.web.app import Parts, build

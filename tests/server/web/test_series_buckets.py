@@ -3,8 +3,8 @@
 import pytest
 
 from collectors.point import Point
-from server.buckets import Bucket
 from server.store import StoreUnavailable
+from server.store.buckets import Bucket
 from server.store.embedded.store import Embedded, Options
 from tests.server.web.conftest import NOW
 
