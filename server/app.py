@@ -24,11 +24,11 @@ from collectors.snmp import Device
 from configs.read import SettingsError
 from server import ledger
 from server.control import Control
+from server.enrolment.join import Join, route
 from server.feed import Feed
 from server.ingest.endpoints import Ingest, routes
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
 from server.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
-from server.join import Join, route
 from server.schedule import Schedule
 from server.settings import Settings
 from server.state.alone import Occupied, alone

@@ -8,7 +8,7 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
-from server.clones import Clones
+from server.enrolment.fingerprints import Clones
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
 from server.lateness import Punctuality, to_points
 from server.schedule import Job

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from alerts import words
 from configs.units import Duration
-from server import enrolment, settings
-from server.enrolment import Agent, EnrolmentError, Invitation
+from server import settings
+from server.enrolment import invitations
+from server.enrolment.invitations import Agent, EnrolmentError, Invitation
 from server.settings import Settings
 from server.state.database import Database
 from server.state.migrate import upgrade
@@ -71,7 +72,7 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
 
     def work(tx: Connection, now: int) -> list[str]:
         until = now + arguments.ttl.ms
-        token = enrolment.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
+        token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
         hosts = "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
         return [
             f"Good for {hosts} until {words.moment(until, known.zone, 'en')}:",
@@ -84,8 +85,8 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
 
 def _list(_arguments: argparse.Namespace, known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        open_ones = [_invitation(one, known.zone) for one in enrolment.invitations(tx, now)]
-        return [*open_ones, *(_agent(one, known.zone) for one in enrolment.agents(tx))] or ["nobody has joined yet"]
+        open_ones = [_invitation(one, known.zone) for one in invitations.invitations(tx, now)]
+        return [*open_ones, *(_agent(one, known.zone) for one in invitations.agents(tx))] or ["nobody has joined yet"]
 
     return work
 
@@ -95,9 +96,9 @@ def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
 
     def work(tx: Connection, now: int) -> list[str]:
         if which.startswith("#") and which[1:].isdigit():
-            enrolment.withdraw(tx, int(which[1:]), by=_operator(), at=now)
+            invitations.withdraw(tx, int(which[1:]), by=_operator(), at=now)
             return [f"one-time token {which} ended; hosts that joined with it stay"]
-        enrolment.revoke(tx, which, by=_operator(), at=now)
+        invitations.revoke(tx, which, by=_operator(), at=now)
         return [f"the token of {which} ended; a running centre refuses it within 5 s"]
 
     return work
@@ -105,7 +106,7 @@ def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
 
 def _accept(arguments: argparse.Namespace, _known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        agent = enrolment.accept(tx, arguments.host, by=_operator(), at=now)
+        agent = invitations.accept(tx, arguments.host, by=_operator(), at=now)
         return [f"{agent.host} is now the machine at {agent.claimed_from}; the former one is refused"]
 
     return work

@@ -20,8 +20,8 @@ from alerts.tables import Database
 from collectors.linereader import UNITS
 from collectors.point import Point
 from collectors.points import Points
-from server.clones import Clones
-from server.enrolled import Enrolled
+from server.enrolment.agents import Enrolled
+from server.enrolment.fingerprints import Clones
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
 from server.ingest.body import Bodies
 from server.ingest.options import Options

@@ -11,9 +11,9 @@ from aiohttp import web
 from alerts.tables import Database
 from collectors.point import Point
 from collectors.points import Points
-from server.clones import HEADER, Clones, fingerprint
-from server.enrolled import Enrolled
-from server.enrolment import AGENT_TOKEN, Agent
+from server.enrolment.agents import Enrolled
+from server.enrolment.fingerprints import HEADER, Clones, fingerprint
+from server.enrolment.invitations import AGENT_TOKEN, Agent
 from server.ingest.answers import Refused
 from server.store import Rejected
 from server.tokens import Token, Tokens

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from server import enrolment
 from server.cli.main import main
+from server.enrolment import invitations
 from server.state.database import Database
 
 ONE = "aaaaaaaaaaaa 111111111111"
@@ -58,14 +58,14 @@ def test_a_new_token_comes_with_the_command_for_the_host_and_is_listed_without_i
 
 def test_hosts_that_joined_are_listed_revoked_and_accepted(run, change):
     token = invited(run)
-    change(enrolment.join, token, host="srv-1", machine=ONE, renew=False, at=2**40, address="10.0.0.1")
+    change(invitations.join, token, host="srv-1", machine=ONE, renew=False, at=2**40, address="10.0.0.1")
     assert re.match(r"srv-1 +joined .* from 10\.0\.0\.1$", run("list")[1])
     assert run("accept", "srv-1") == (2, "pantau: no other machine was refused the name srv-1\n")
-    (agent,) = change(enrolment.agents)
-    change(enrolment.claim, agent, machine=COPY, address="10.0.0.2", at=2**40)
+    (agent,) = change(invitations.agents)
+    change(invitations.claim, agent, machine=COPY, address="10.0.0.2", at=2**40)
     assert "another machine at 10.0.0.2 was refused" in run("list")[1]
     assert run("accept", "srv-1")[0] == 0
-    assert change(enrolment.agents)[0].machine == COPY
+    assert change(invitations.agents)[0].machine == COPY
     assert run("revoke", "srv-1")[0] == 0
     assert run("list") == (0, "nobody has joined yet\n")
 

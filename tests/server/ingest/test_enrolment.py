@@ -8,12 +8,12 @@ from aiohttp import web
 
 from collectors.point import Point
 from collectors.result import Reason, Status
-from server import enrolment
-from server.clones import HEADER, Clones, fingerprint, same
-from server.enrolment import EnrolmentError
+from server.enrolment import invitations
+from server.enrolment.fingerprints import HEADER, Clones, fingerprint, same
+from server.enrolment.invitations import EnrolmentError
+from server.enrolment.join import Join, route
 from server.ingest.endpoints import Ingest, routes
 from server.jobs import clones_job
-from server.join import Join, route
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.buckets import Bucket, Buckets
@@ -55,7 +55,7 @@ class Client:
     async def invite(self, hosts=1, hours=1):
         at = self.clock()
         return await self.database.write(
-            lambda tx: enrolment.invite(tx, hosts=hosts, until=at + hours * HOUR, by="sari", at=at)
+            lambda tx: invitations.invite(tx, hosts=hosts, until=at + hours * HOUR, by="sari", at=at)
         )
 
     async def join(self, token, host="srv-1", machine=ONE, **more):
@@ -108,7 +108,7 @@ async def test_a_one_time_token_is_good_for_as_many_hosts_as_it_says(client):
 
 async def test_a_one_time_token_that_is_too_old_withdrawn_or_made_up_is_refused_in_the_same_words(client):
     old, withdrawn = await client.invite(hours=1), await client.invite(hours=9)
-    await client.change(enrolment.withdraw, 2)
+    await client.change(invitations.withdraw, 2)
     client.clock.ms += HOUR
     answers = [await client.join(token) for token in (old, withdrawn, "pantau_join_0")]
     assert answers == [(401, {"message": "the one-time token is unknown, used up or too old"})] * 3
@@ -169,7 +169,7 @@ async def test_the_same_machine_may_join_again_and_its_former_token_ends(client)
 async def test_a_revoked_token_ends_within_seconds(client):
     token = await client.joined()
     assert await client.write(token) == (204, "")
-    await client.change(enrolment.revoke, "srv-1")
+    await client.change(invitations.revoke, "srv-1")
     client.clock.ms += 5000
     assert (await client.write(token))[0] == 401
 
@@ -177,9 +177,9 @@ async def test_a_revoked_token_ends_within_seconds(client):
 async def test_a_machine_that_was_refused_can_be_accepted_as_the_successor(client):
     token = await client.joined()
     with pytest.raises(EnrolmentError, match="no other machine"):
-        await client.change(enrolment.accept, "srv-1")
+        await client.change(invitations.accept, "srv-1")
     await client.write(token, machine=COPY)
-    await client.change(enrolment.accept, "srv-1")
+    await client.change(invitations.accept, "srv-1")
     client.clock.ms += 5000
     assert await client.write(token, machine=COPY) == (204, "")
     assert (await client.write(token))[0] == 403

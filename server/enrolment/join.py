@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 
 from alerts.tables import Database
-from server import enrolment
-from server.clones import fingerprint
-from server.enrolled import Enrolled
-from server.enrolment import NameTaken, NotInvited
+from server.enrolment import invitations
+from server.enrolment.agents import Enrolled
+from server.enrolment.fingerprints import fingerprint
+from server.enrolment.invitations import NameTaken, NotInvited
 from server.ingest.options import Options
 
 _BODY: Final = 4096
@@ -87,7 +87,7 @@ class Join:
         at = self._clock()
         try:
             token = await self._database.write(
-                lambda tx: enrolment.join(
+                lambda tx: invitations.join(
                     tx, asked.token, host=asked.host, machine=machine, renew=asked.renew, at=at, address=address
                 )
             )

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from alerts.tables import Database
-from server import enrolment
-from server.enrolment import Agent
+from server.enrolment import invitations
+from server.enrolment.invitations import Agent
 
 _FRESH: Final = 5000  # ms that the table is believed
 _PATIENT: Final = 1000  # ms after which an unknown token makes us look again
@@ -26,7 +26,7 @@ class Enrolled:
 
     async def find(self, token: str) -> Agent | None:
         """Return whose token this is, None when nobody's."""
-        key = enrolment.digest(token)
+        key = invitations.digest(token)
         await self._refresh(_FRESH)
         if key not in self._agents:
             await self._refresh(_PATIENT)
@@ -43,10 +43,10 @@ class Enrolled:
         if last == machine and at - when < _CLAIM_EVERY:
             return
         self._claims[agent.id] = (machine, at)
-        await self._database.write(lambda tx: enrolment.claim(tx, agent, machine=machine, address=address, at=at))
+        await self._database.write(lambda tx: invitations.claim(tx, agent, machine=machine, address=address, at=at))
 
     async def _refresh(self, age: int) -> None:
         async with self._reading:
             if self._read_at is None or not 0 <= self._clock() - self._read_at < age:
-                self._agents = await self._database.read(enrolment.hashes)
+                self._agents = await self._database.read(invitations.hashes)
                 self._read_at = self._clock()

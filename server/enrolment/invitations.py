@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from alerts import audit
-from server.clones import same
+from server.enrolment.fingerprints import same
 from server.state.tables import enrolled, invitation
 
 AGENT_TOKEN: Final = "pantau_agent_"  # noqa: S105 - how such a token begins
