@@ -30,13 +30,13 @@ from store_peers import PEERS, TOKEN, Pantau, Peer, cpu_seconds, running
 
 from configs.secret import Secret
 from server.ingest.endpoints import Ingest, Options, routes
+from server.ingest.tokens import Token
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store import Aggregate, Range, Store
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as StoreOptions
-from server.tokens import Token
 
 S: Final = 10**9
 ASKED: Final = 30

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from server import tokens
+from server.ingest import tokens
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -24,9 +24,9 @@ from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import Clones
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
 from server.ingest.body import Bodies
+from server.ingest.last_seen import Seen
 from server.ingest.options import Options
 from server.ingest.writers import STRANGER, Writer, Writers, secret_of
-from server.seen import Seen
 from server.store import Rejected, StoreFull, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from configs.units import Duration, Size
-from server.tokens import Token
+from server.ingest.tokens import Token
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,8 +15,8 @@ from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import HEADER, Clones, fingerprint
 from server.enrolment.invitations import AGENT_TOKEN, Agent
 from server.ingest.answers import Refused
+from server.ingest.tokens import Token, Tokens
 from server.store import Rejected
-from server.tokens import Token, Tokens
 
 STRANGER: Final = "unauthorized access"
 

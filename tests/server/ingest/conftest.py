@@ -14,13 +14,13 @@ from configs.secret import Secret
 from configs.units import Duration
 from server.ingest.endpoints import Ingest, routes
 from server.ingest.options import Options
+from server.ingest.tokens import Token
 from server.state.database import Database
 from server.state.tables import metadata
 from server.store import StoreUnavailable, Written
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as EmbeddedOptions
-from server.tokens import Token
 
 if TYPE_CHECKING:
     from collectors.point import Point

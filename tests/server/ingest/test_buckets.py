@@ -11,11 +11,11 @@ from configs.secret import Secret
 from configs.units import Duration
 from server import backup, settings
 from server.ingest.options import Options
+from server.ingest.tokens import Token
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as StoreOptions
-from server.tokens import Token
 
 DAY = 86400
 S = 10**9

@@ -8,8 +8,8 @@ import pytest
 from collectors.point import Point
 from configs.secret import Secret
 from server.ingest.options import Options
+from server.ingest.tokens import Token
 from server.store import Rejected, StoreUnavailable
-from server.tokens import Token
 
 V2 = "/api/v2/write?org=pantau&bucket=pantau"
 V1 = "/write?db=pantau"

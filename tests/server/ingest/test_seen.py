@@ -102,7 +102,7 @@ async def test_a_name_that_no_host_can_have_is_not_kept(serve, memory_store, opt
 
 
 async def test_made_up_names_do_not_fill_the_table(centre, monkeypatch, caplog):
-    monkeypatch.setattr("server.seen._HOSTS_MAX", 3)
+    monkeypatch.setattr("server.ingest.last_seen._HOSTS_MAX", 3)
     await centre.write(b"\n".join(b"m,host=h%d f=1" % number for number in range(5)))
     await centre.write(b"m,host=h0 f=1\nm,host=h9 f=1")
     assert set(centre.ingest.seen()) == {"h0", "h1", "h2"}

@@ -10,7 +10,7 @@ import pytest
 from configs.read import Source
 from server.cli.main import main
 from server.ingest.options import Options
-from server.tokens import Token
+from server.ingest.tokens import Token
 
 SETTINGS = """
 [ingest]
