@@ -22,13 +22,13 @@ from alerts.route import connect
 from collectors.result import Result, to_point
 from collectors.snmp import Device
 from configs.read import SettingsError
-from server import ledger
 from server.control import Control
 from server.enrolment.join import Join, route
 from server.feed import Feed
 from server.ingest.endpoints import Ingest, routes
 from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
 from server.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
+from server.ledger import record
 from server.schedule import Schedule
 from server.settings import Settings
 from server.state.alone import Occupied, alone
@@ -120,7 +120,7 @@ class Centre:
             self._inventory.policy,
             self._inventory.about,
             connect(settings.contacts, settings.routes, self._channels),
-            ledger.record,
+            record.record,
             clock=now_ms,
             planned=self._courier.wake,
         )
@@ -159,7 +159,7 @@ class Centre:
         await self._buckets.open()
         await self._ingest.open()
         await self._control.open()
-        self._run_id = await self._database.write(lambda tx: ledger.start_run(tx, now_ms(), self._version))
+        self._run_id = await self._database.write(lambda tx: record.start_run(tx, now_ms(), self._version))
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
@@ -241,7 +241,7 @@ class Centre:
 
     async def _beat(self) -> None:
         def beat(tx: Connection) -> None:
-            ledger.beat(tx, self._run_id, now_ms())
+            record.beat(tx, self._run_id, now_ms())
 
         await self._database.write(beat)
 

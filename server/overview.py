@@ -17,10 +17,11 @@ from alerts.incident import Incident
 from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
-from server import availability, condition, ledger, maintenance
+from server import availability, condition
 from server.calendar.service_hours import midnight
 from server.condition import Condition, Watch
 from server.inventory import SCHEDULE_CHECK, STORE_CHECK
+from server.ledger import maintenance, record
 from server.quarter import Kept, Quarter
 from server.register import Register, Service
 from server.rows import (
@@ -90,7 +91,7 @@ class Overview:
 
     async def running_since(self) -> int | None:
         """Return when this centre first ran, ms."""
-        return await self._database.read(ledger.known_since)
+        return await self._database.read(record.known_since)
 
     async def freshness(self) -> Freshness:
         """Tell how current everything is."""
@@ -212,7 +213,7 @@ class Overview:
 
         def read(tx: Connection) -> Detail:
             states = of_subject(tx, subject)
-            line = ledger.timeline(
+            line = record.timeline(
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
             return Detail(
@@ -223,7 +224,7 @@ class Overview:
                 figures=availability.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
                 works=self._works(tx, now, subject),
-                since=ledger.known_since(tx, subject),
+                since=record.known_since(tx, subject),
             )
 
         return await self._database.read(read)

@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from alerts.tables import Database
-from server import ledger
-from server.ledger import Day
+from server.ledger import record
+from server.ledger.record import Day
 from server.register import Register
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Quarter:
     async def _ask(self, subjects: Sequence[str], first: dt.date, last: dt.date) -> dict[str, list[Day]]:
         now = self._clock()
         return await self._database.read(
-            lambda tx: ledger.days(
+            lambda tx: record.days(
                 tx, subjects, first=first, last=last, zone=self._zone, now=now, register=self._register
             )
         )

@@ -12,8 +12,8 @@ from alerts.state import Flip, State
 from collectors.result import Status
 from server.availability import Figures
 from server.condition import Condition
-from server.ledger import Day
-from server.maintenance import Work
+from server.ledger.maintenance import Work
+from server.ledger.record import Day
 from server.register import Agency, Service
 
 

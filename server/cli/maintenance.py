@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from alerts import audit, words
-from server import maintenance, settings
+from server import settings
 from server.cli.report import moment
-from server.maintenance import Work
+from server.ledger import maintenance
+from server.ledger.maintenance import Work
 from server.settings import Settings
 from server.state.database import Database
 from server.state.migrate import upgrade

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from server.availability import Figures, show3
 from server.calendar.intervals import Stretch
-from server.maintenance import Work
+from server.ledger.maintenance import Work
 from server.report import cases
 from server.report.cases import fraction, iso
 from server.report.model import Group, Outage, Report, ServiceReport, Times

@@ -8,8 +8,8 @@ import msgspec
 from collectors.result import Reason
 from server.availability import Figures, Timeline, Verdict
 from server.calendar.intervals import Stretch
-from server.ledger import Day
-from server.maintenance import Work
+from server.ledger.maintenance import Work
+from server.ledger.record import Day
 
 
 class Outage(msgspec.Struct, frozen=True):

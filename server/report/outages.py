@@ -10,7 +10,7 @@ from collectors.result import Reason, Status
 from server import availability
 from server.availability import SETTLE, Parts
 from server.calendar.intervals import Stretch, clip, common, total
-from server.history import History, Span
+from server.ledger.history import History, Span
 from server.report.model import Outage, Times
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from server.availability import Figures
-from server.ledger import Day
+from server.ledger.record import Day
 
 # the height tells the state as well as the colour: trouble stands out
 HEIGHTS: Final = {"none": 2, "maint": 10, "unknown": 6, "up": 15, "degraded": 19, "down": 24}

@@ -12,9 +12,9 @@ from sqlalchemy import create_engine, select
 from alerts import state
 from alerts.state import Policy, Seen
 from collectors.result import Reason, Result, Status
-from server import ledger, maintenance
 from server.availability import figures, outages, show3
 from server.calendar.service_hours import Profile, calendar
+from server.ledger import maintenance, record
 from server.register import Register, Service
 from server.state.tables import metadata, monitor_run, span
 
@@ -55,17 +55,17 @@ def spans(tx, check="http"):
 
 def look(tx, minutes, status="up", **more):
     for minute in minutes:
-        ledger.record(tx, seen(minute * MINUTE, status, **more))
+        record.record(tx, seen(minute * MINUTE, status, **more))
 
 
 def run(tx, first, last):
-    run_id = ledger.start_run(tx, START + first * MINUTE, "test")
-    ledger.beat(tx, run_id, START + last * MINUTE)
+    run_id = record.start_run(tx, START + first * MINUTE, "test")
+    record.beat(tx, run_id, START + last * MINUTE)
 
 
 def count(tx, minutes, *, now=None, register=None, first=0):
     """Return figures in minutes: agreed, maint, unknown, down, degraded."""
-    line = ledger.timeline(
+    line = record.timeline(
         tx,
         SUBJECT,
         start=START + first * MINUTE,
@@ -86,7 +86,7 @@ def test_looks_that_agree_are_one_span(tx):
 
 def test_a_confirmed_change_is_written_from_its_first_look_on(tx):
     look(tx, range(4))  # the looks of minutes 2 and 3 failed, but the change was pending
-    ledger.record(tx, seen(4 * MINUTE, "down", since=2 * MINUTE))
+    record.record(tx, seen(4 * MINUTE, "down", since=2 * MINUTE))
     assert spans(tx) == [("up", 0, 2), ("down", 2, 5)]
 
 
@@ -100,25 +100,25 @@ def test_a_change_keeps_the_reason_of_its_onset(tx):
 def test_unknown_looks_inside_of_a_change_stay_unknown(tx):
     look(tx, range(2))
     look(tx, [2], "unknown")
-    ledger.record(tx, seen(3 * MINUTE, "down", since=1 * MINUTE))
+    record.record(tx, seen(3 * MINUTE, "down", since=1 * MINUTE))
     assert spans(tx) == [("up", 0, 1), ("down", 1, 2), ("unknown", 2, 3), ("down", 3, 4)]
 
 
 def test_recovery_after_several_good_looks_is_written_back_too(tx):
     look(tx, range(2))
     look(tx, range(2, 6), "down")
-    ledger.record(tx, seen(6 * MINUTE, "up", since=5 * MINUTE))
+    record.record(tx, seen(6 * MINUTE, "up", since=5 * MINUTE))
     assert spans(tx) == [("up", 0, 2), ("down", 2, 5), ("up", 5, 7)]
 
 
 def test_a_first_failure_is_written_from_its_first_look_on(tx):
-    ledger.record(tx, seen(2 * MINUTE, "down", since=0))
+    record.record(tx, seen(2 * MINUTE, "down", since=0))
     assert spans(tx) == [("down", 0, 3)]
 
 
 def test_a_first_failure_after_unknown_looks_begins_at_its_first_look(tx):
     look(tx, [0], "unknown")
-    ledger.record(tx, seen(2 * MINUTE, "down", since=MINUTE))
+    record.record(tx, seen(2 * MINUTE, "down", since=MINUTE))
     assert spans(tx) == [("unknown", 0, 1), ("down", 1, 3)]
 
 
@@ -130,19 +130,19 @@ def test_one_lost_look_is_no_gap_and_two_are(tx):
 def test_a_change_after_a_gap_does_not_reach_into_it(tx):
     look(tx, [0])
     look(tx, [60])  # back after an hour, the failing look is pending
-    ledger.record(tx, seen(61 * MINUTE, "down", since=60 * MINUTE))
+    record.record(tx, seen(61 * MINUTE, "down", since=60 * MINUTE))
     assert spans(tx) == [("up", 0, 1), ("down", 60, 62)]
 
 
 def test_a_change_confirmed_after_a_gap_leaves_the_gap_open(tx):
     look(tx, range(3))
-    ledger.record(tx, seen(60 * MINUTE, "down", since=2 * MINUTE))
+    record.record(tx, seen(60 * MINUTE, "down", since=2 * MINUTE))
     assert spans(tx) == [("up", 0, 2), ("down", 2, 3), ("down", 60, 61)]
 
 
 def test_the_onset_is_the_first_failed_look_even_when_it_came_late(tx):
     look(tx, [0])
-    ledger.record(tx, seen(int(1.7 * MINUTE), "down"))
+    record.record(tx, seen(int(1.7 * MINUTE), "down"))
     assert spans(tx) == [("up", 0, 1.7), ("down", 1.7, 2.7)]
 
 
@@ -150,7 +150,7 @@ def test_repeated_and_older_looks_change_nothing(tx):
     look(tx, [0, 1, 2])
     before = spans(tx)
     look(tx, [2, 1], "down")
-    ledger.record(tx, seen(-5 * MINUTE, "up"))
+    record.record(tx, seen(-5 * MINUTE, "up"))
     assert spans(tx) == [("up", -5, -4), *before]
 
 
@@ -188,7 +188,7 @@ def test_whatever_comes_spans_never_overlap_and_never_run_backwards(looks):
     with engine.begin() as tx:
         for at, back, status, step, counts in looks:
             since = None if status == "unknown" else (at - back) * MINUTE
-            ledger.record(tx, seen(at * MINUTE, status, since=since, step=step * MINUTE, counts=counts))
+            record.record(tx, seen(at * MINUTE, status, since=since, step=step * MINUTE, counts=counts))
         found = spans(tx)
         assert all(start < end for _, start, end in found)
         assert all(one[2] <= other[1] for one, other in pairwise(found))
@@ -212,7 +212,7 @@ def test_it_agrees_with_what_the_state_machine_believed(statuses):
             believed = step.state
             flips += [step.flip] if step.flip else []
             if step.seen:
-                ledger.record(tx, step.seen)
+                record.record(tx, step.seen)
         told = {minute: status for status, start, end in spans(tx) for minute in range(int(start), int(end))}
     engine.dispose()
     for minute, status in enumerate(statuses):
@@ -247,24 +247,24 @@ def test_a_stop_that_a_slow_check_bridges_is_unobserved_all_the_same(tx):
 
 
 def test_a_look_is_a_sign_of_life(tx):
-    ledger.start_run(tx, START, "test")
+    record.start_run(tx, START, "test")
     look(tx, [0, 1, 2])
     assert tx.execute(select(monitor_run.c.beat_ms)).scalar() == START + 2 * MINUTE
 
 
 def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
-    run_id = ledger.start_run(tx, START, "test")
+    run_id = record.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)
-    ledger.beat(tx, run_id, START + 5 * MINUTE)
-    almost = START + 5 * MINUTE + ledger.SILENCE - 1
-    line = ledger.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
+    record.beat(tx, run_id, START + 5 * MINUTE)
+    almost = START + 5 * MINUTE + record.SILENCE - 1
+    line = record.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
     assert figures(line).unknown == 0
     assert count(tx, 10) == (10, 0, 5, 0, 0)
 
 
 def test_a_run_that_claims_the_future_is_cut_when_the_clock_was_set_back(tx):
     run(tx, 0, 600)
-    ledger.start_run(tx, START + 10 * MINUTE, "test")
+    record.start_run(tx, START + 10 * MINUTE, "test")
     runs = tx.execute(select(monitor_run.c.start_ms, monitor_run.c.beat_ms)).all()
     assert runs == [(START, START + 10 * MINUTE), (START + 10 * MINUTE, START + 10 * MINUTE)]
 
@@ -297,14 +297,14 @@ def test_time_that_no_check_vouches_for_is_unobserved(tx):
 
 def test_an_open_outage_is_counted_up_to_now(tx):
     """V15: June, now is the 10th at midnight, down since the 9th at 22:00."""
-    ledger.start_run(tx, START, "test")
+    record.start_run(tx, START, "test")
     now = 9 * 24 * 60
     tx.execute(
         span.insert(),
         [_row("up", 0, now - 120), _row("down", now - 120, now + 1)],
     )
-    ledger.beat(tx, 1, START + now * MINUTE)
-    line = ledger.timeline(
+    record.beat(tx, 1, START + now * MINUTE)
+    line = record.timeline(
         tx, SUBJECT, start=START, end=START + 30 * 24 * HOUR, now=START + now * MINUTE, register=registered()
     )
     counted = figures(line)
@@ -328,9 +328,9 @@ def _row(status, start, end, **more):
 
 def test_life_begins_at_midnight_of_the_day_of_registration(tx):
     """V16: from 16 June, an hour down."""
-    ledger.start_run(tx, START, "test")
+    record.start_run(tx, START, "test")
     month = 30 * 24 * 60
-    ledger.beat(tx, 1, START + month * MINUTE)
+    record.beat(tx, 1, START + month * MINUTE)
     down = (19 * 24 * 60, 19 * 24 * 60 + 60)
     tx.execute(span.insert(), [_row("up", 0, down[0]), _row("down", *down), _row("up", down[1], month)])
     known = registered(registered=dt.date(2026, 6, 16))
@@ -359,10 +359,10 @@ def test_a_subject_that_is_not_registered_any_more_still_counts(tx):
     """V32."""
     run(tx, 0, 60)
     look(tx, range(60), subject="service/lama")
-    gone = ledger.timeline(tx, "service/lama", start=START, end=START + HOUR, now=START + HOUR, register=registered())
+    gone = record.timeline(tx, "service/lama", start=START, end=START + HOUR, now=START + HOUR, register=registered())
     assert figures(gone).observed == HOUR
-    assert ledger.seen_subjects(tx, "service", START, START + HOUR) == ["service/lama"]
-    assert ledger.seen_subjects(tx, "host", START, START + HOUR) == []
+    assert record.seen_subjects(tx, "service", START, START + HOUR) == ["service/lama"]
+    assert record.seen_subjects(tx, "host", START, START + HOUR) == []
 
 
 def test_only_work_approved_before_it_starts_is_maintenance(tx):
@@ -414,7 +414,7 @@ def test_days_are_local_and_pool_to_the_whole(tx):
     look(tx, range(0, 24 * 60, 30), step=HOUR)
     look(tx, range(24 * 60, 27 * 60, 30), "down", step=HOUR)
     look(tx, range(27 * 60, 48 * 60, 30), step=HOUR)
-    known = ledger.days(
+    known = record.days(
         tx,
         [SUBJECT, "service/none"],
         first=dt.date(2026, 5, 31),
@@ -429,7 +429,7 @@ def test_days_are_local_and_pool_to_the_whole(tx):
     assert days[2].figures.down == 3 * HOUR
     assert days[2].figures.availability == Fraction(100 * 21, 24)
     assert [day.worst for day in known["service/none"]] == [None] * 4
-    line = ledger.timeline(
+    line = record.timeline(
         tx, SUBJECT, start=START, end=START + 48 * HOUR, now=START + 48 * HOUR, register=registered()
     )
     assert len(outages(line)) == 1

@@ -14,7 +14,7 @@ from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy, all_states, of_subject
 from collectors.result import Reason, Result, Status
-from server import ledger
+from server.ledger import record
 from server.state.migrate import upgrade
 
 START = 1_780_000_000_000
@@ -46,7 +46,7 @@ async def test_a_problem_and_its_recovery_are_told_once_each(database):
         lambda _check: Policy(interval=60),
         lambda _check, _subject: About(name="SIMPUS", criticality=5),
         connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], {"mail"}),
-        ledger.record,
+        record.record,
         clock=lambda: now,
         planned=courier.wake,
     )

@@ -14,11 +14,12 @@ from sqlalchemy import Column, Connection, Row, case, func, insert, select, upda
 
 from alerts.state import Seen
 from collectors.result import Reason, Status
-from server import availability, history, maintenance
+from server import availability
 from server.availability import Figures, Open, Timeline
 from server.calendar.intervals import Stretch, merge
 from server.calendar.service_hours import midnight
-from server.history import History, Span
+from server.ledger import history, maintenance
+from server.ledger.history import History, Span
 from server.register import ALWAYS, Register, Service
 from server.state.tables import monitor_run, span
 
