@@ -26,15 +26,15 @@ from server.control import Control
 from server.enrolment.join import Join, route
 from server.feed import Feed
 from server.ingest.endpoints import Ingest, routes
-from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
-from server.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
+from server.inventory.subjects import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
 from server.ledger import record
-from server.schedule import Schedule
 from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.recorder import Recorder
+from server.watching.jobs import check_job, clones_job, device_job, rule_job, schedule_job, store_job
+from server.watching.scheduler import Schedule
 from server.web.app import Parts, build
 from server.web.context import WEB
 

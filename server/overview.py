@@ -20,10 +20,10 @@ from collectors.result import Status
 from server import availability, condition
 from server.calendar.service_hours import midnight
 from server.condition import Condition, Watch
-from server.inventory import SCHEDULE_CHECK, STORE_CHECK
+from server.inventory.register import Register, Service
+from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
 from server.ledger import maintenance, record
 from server.quarter import Kept, Quarter
-from server.register import Register, Service
 from server.rows import (
     Detail,
     Device,

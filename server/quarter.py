@@ -7,9 +7,9 @@ from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from alerts.tables import Database
+from server.inventory.register import Register
 from server.ledger import record
 from server.ledger.record import Day
-from server.register import Register
 
 T = TypeVar("T")
 

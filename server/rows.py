@@ -12,9 +12,9 @@ from alerts.state import Flip, State
 from collectors.result import Status
 from server.availability import Figures
 from server.condition import Condition
+from server.inventory.register import Agency, Service
 from server.ledger.maintenance import Work
 from server.ledger.record import Day
-from server.register import Agency, Service
 
 
 class Device(Protocol):

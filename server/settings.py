@@ -18,13 +18,13 @@ from collectors.snmp import Options as Device
 from configs.plugin import find
 from configs.read import Place, Source, Table
 from configs.units import Duration
-from server import register
 from server.ingest.options import Options as IngestOptions
-from server.register import Register
-from server.schedule_options import Options as ScheduleOptions
+from server.inventory import register
+from server.inventory.register import Register
 from server.store import STORES, Store
 from server.store.buckets import STORE, Bucket, Buckets, place
 from server.store.buckets import Options as BucketOptions
+from server.watching.options import Options as ScheduleOptions
 
 _DEFAULT_CHECK: Final = "http"
 _FORGETS: Final = "'retention' of 0 would forget everything"

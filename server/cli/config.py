@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.read import SettingsError, Source
-from server import register, settings
+from server import settings
+from server.inventory import register
 
 _AGENT_KEYS = frozenset({"agent", "output", "spool", "collectors", "tags"})
 _REGISTER_KEYS = frozenset({"agency", "service", "host", "hours"})

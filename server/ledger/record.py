@@ -18,9 +18,9 @@ from server import availability
 from server.availability import Figures, Open, Timeline
 from server.calendar.intervals import Stretch, merge
 from server.calendar.service_hours import midnight
+from server.inventory.register import ALWAYS, Register, Service
 from server.ledger import history, maintenance
 from server.ledger.history import History, Span
-from server.register import ALWAYS, Register, Service
 from server.state.tables import monitor_run, span
 
 # A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.

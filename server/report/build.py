@@ -12,11 +12,11 @@ from alerts.tables import incident
 from server import availability
 from server.availability import POLICY, Figures, Verdict
 from server.calendar.service_hours import midnight
+from server.inventory.register import Register, Service
 from server.ledger import maintenance, record
 from server.ledger.history import History
 from server.ledger.maintenance import Work
 from server.ledger.record import Day
-from server.register import Register, Service
 from server.report.model import Cause, Group, Offender, Report, ServiceReport
 from server.report.outages import Acknowledged, cut_off, list_outages, times
 

@@ -12,13 +12,13 @@ from aiohttp import hdrs, web
 from alerts.about import About
 from alerts.tables import Database
 from server.feed import Feed
-from server.lateness import Punctuality
+from server.inventory.register import Register
 from server.overview import Overview
 from server.quarter import Kept
-from server.register import Register
 from server.rows import Device
 from server.store import Store
 from server.store.buckets import Buckets
+from server.watching.punctuality import Punctuality
 from server.web.accounts import Passwords, allows
 from server.web.language import CODES, Language
 from server.web.render import Renderer

@@ -131,7 +131,7 @@ async def front(city, session):
 
 @pytest.mark.timeout(300)
 async def test_a_killed_database_is_one_incident_and_loses_nothing(tmp_path, hook, monkeypatch):
-    monkeypatch.setattr("server.inventory._SELF_INTERVAL", 1.0)
+    monkeypatch.setattr("server.inventory.subjects._SELF_INTERVAL", 1.0)
     monkeypatch.setattr("server.store.spooled._RETRY_MAX", 1.0)
     city = City(tmp_path, hook)
     await asyncio.to_thread(city.add_user)

@@ -18,12 +18,13 @@ from collectors.snmp import Options as Device
 from configs.plugin import find
 from configs.secret import Secret
 from configs.units import Duration, Size
-from server import register, settings
+from server import settings
 from server.calendar.service_hours import Profile
 from server.ingest.options import Options as Ingest
-from server.schedule_options import Options as Schedule
+from server.inventory import register
 from server.store import STORES
 from server.store.buckets import Options as Bucket
+from server.watching.options import Options as Schedule
 
 WORDS = {
     "IntType": "whole number",

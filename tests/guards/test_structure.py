@@ -18,7 +18,7 @@ PACKAGES = ("agent", "alerts", "collectors", "configs", "server")
 DOORS = {
     "aiosmtplib": "alerts/channels/email.py",
     "alembic": "server/state/",
-    "apscheduler": "server/schedule.py",
+    "apscheduler": "server/watching/scheduler.py",
     "argon2": "server/web/accounts.py",
     "dns": "collectors/checks/engines/nameservers.py",
     "duckdb": "server/store/embedded/file.py",

@@ -83,7 +83,7 @@ async def test_a_check_that_left_the_settings_is_retired_and_its_incident_closed
 async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_is_written_to_the_store(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("server.inventory._SELF_INTERVAL", 0.5)
+    monkeypatch.setattr("server.inventory.subjects._SELF_INTERVAL", 0.5)
     server = SERVER.format(port=free_port()) + '\n[schedule]\ntotal = 1\nlate = "100ms"\n'
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/"

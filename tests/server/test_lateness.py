@@ -1,8 +1,8 @@
 """How punctual the schedule is: what is taken down, what is written of it, and when it is called trouble."""
 
 from collectors.result import Reason, Status
-from server.jobs import schedule_job
-from server.lateness import Punctuality, to_points
+from server.watching.jobs import schedule_job
+from server.watching.punctuality import Punctuality, to_points
 
 
 def looked(known, job, *, due, asked, started, ended):

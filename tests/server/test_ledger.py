@@ -14,8 +14,8 @@ from alerts.state import Policy, Seen
 from collectors.result import Reason, Result, Status
 from server.availability import figures, outages, show3
 from server.calendar.service_hours import Profile, calendar
+from server.inventory.register import Register, Service
 from server.ledger import maintenance, record
-from server.register import Register, Service
 from server.state.tables import metadata, monitor_run, span
 
 MINUTE = 60_000

@@ -5,8 +5,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from alerts import tables
+from server.inventory.register import Register
 from server.quarter import DAYS, Kept, Quarter
-from server.register import Register
 from server.state import tables as own
 from server.state.database import Database
 

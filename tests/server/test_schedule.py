@@ -6,8 +6,8 @@ import pytest
 from parts import wait_until
 
 from collectors.result import Reason, Result, Status
-from server.schedule import Job, Schedule, phase
-from server.schedule_options import Options as Limits
+from server.watching.options import Options as Limits
+from server.watching.scheduler import Job, Schedule, phase
 
 
 def clock():
@@ -97,7 +97,7 @@ async def test_a_bug_in_a_check_is_unknown_and_the_next_look_goes_on(schedule):
 
 
 async def test_a_look_that_overstays_is_cut_off_and_others_are_not_disturbed(schedule, monkeypatch):
-    monkeypatch.setattr("server.schedule._GRACE", 0.1)
+    monkeypatch.setattr("server.watching.scheduler._GRACE", 0.1)
 
     async def hang(at):
         await asyncio.sleep(60)
@@ -134,7 +134,7 @@ async def test_waiting_for_a_slot_of_the_target_is_recorded_and_is_not_response_
 
 
 async def test_a_slow_tell_holds_no_slot(schedule, monkeypatch):
-    monkeypatch.setattr("server.schedule._PATIENCE", 0.1)
+    monkeypatch.setattr("server.watching.scheduler._PATIENCE", 0.1)
 
     async def slow_tell(result):
         await asyncio.sleep(30)

@@ -3,8 +3,8 @@
 import asyncio
 
 from collectors.result import Reason, Status
-from server.jobs import store_job
 from server.store.buckets import Bucket, Buckets
+from server.watching.jobs import store_job
 
 
 class Fake:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from server.lateness import Lateness
+from server.watching.punctuality import Lateness
 from server.web.context import WEB
 
 _SHOWN = 50

@@ -13,10 +13,10 @@ from server.enrolment.fingerprints import HEADER, Clones, fingerprint, same
 from server.enrolment.invitations import EnrolmentError
 from server.enrolment.join import Join, route
 from server.ingest.endpoints import Ingest, routes
-from server.jobs import clones_job
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.buckets import Bucket, Buckets
+from server.watching.jobs import clones_job
 
 HOUR = 3_600_000
 ONE = "aaaaaaaaaaaa 111111111111 222222222222"

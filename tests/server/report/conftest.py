@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 from sqlalchemy import create_engine
 
+from server.inventory.register import Agency, Register, Service
 from server.ledger import maintenance
-from server.register import Agency, Register, Service
 from server.report.build import build
 from server.state.tables import metadata, monitor_run, span
 

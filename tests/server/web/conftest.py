@@ -20,7 +20,7 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Status
 from server.feed import Feed
-from server.register import Agency, Host, Register, Service
+from server.inventory.register import Agency, Host, Register, Service
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable

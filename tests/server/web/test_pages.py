@@ -10,8 +10,8 @@ from sqlalchemy import insert, select, update
 from alerts import tables
 from alerts.about import About
 from collectors.point import Point
+from server.inventory.register import Agency, Host, Register, Service
 from server.ledger import maintenance
-from server.register import Agency, Host, Register, Service
 from server.state import tables as own
 from server.web.render import Renderer
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from alerts import state
 from collectors.result import Status
-from server.lateness import Punctuality
+from server.watching.punctuality import Punctuality
 
 NOW = 1_780_561_800_000  # of the town
 DETAIL = "a look of kind http started 48.0 s after it was due (limit 15 s)"

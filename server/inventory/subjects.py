@@ -7,7 +7,7 @@ from alerts.about import About
 from alerts.rules import Rule
 from alerts.state import Policy
 from collectors.snmp import Options as Device
-from server.register import Host, Register, Service
+from server.inventory.register import Host, Register, Service
 from server.settings import PlannedCheck
 
 STORE_CHECK: Final = "pantau/store"

@@ -21,8 +21,8 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from collectors.result import Reason, Result, Status
-from server.lateness import Punctuality
-from server.schedule_options import Options
+from server.watching.options import Options
+from server.watching.punctuality import Punctuality
 
 _log: Final = logging.getLogger("pantau.schedule")
 _PATIENCE: Final = 3.0  # seconds that a stop gives to results on their way

@@ -9,12 +9,12 @@ from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
-from server.inventory import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
-from server.lateness import Punctuality, to_points
-from server.schedule import Job
+from server.inventory.subjects import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
 from server.settings import PlannedCheck
 from server.store import Store, StoreUnavailable
 from server.store.buckets import Buckets
+from server.watching.punctuality import Punctuality, to_points
+from server.watching.scheduler import Job
 
 _STORE_TIMEOUT: Final = 10.0
 
