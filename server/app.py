@@ -22,7 +22,7 @@ from alerts.route import connect
 from collectors.result import Result, to_point
 from collectors.snmp import Device
 from configs.read import SettingsError
-from server.control import Control
+from server.admin.control_socket import Control
 from server.enrolment.join import Join, route
 from server.feed import Feed
 from server.ingest.endpoints import Ingest, routes

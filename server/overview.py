@@ -17,9 +17,10 @@ from alerts.incident import Incident
 from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
-from server import availability, condition
+from server import condition
 from server.calendar.service_hours import midnight
 from server.condition import Condition, Watch
+from server.evaluation import standard
 from server.inventory.register import Register, Service
 from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
 from server.ledger import maintenance, record
@@ -221,7 +222,7 @@ class Overview:
                 states=[(state, condition.of_check(state, self._checks.get(state.check), now)) for state in states],
                 days=days,
                 month=month,
-                figures=availability.figures(line),
+                figures=standard.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
                 works=self._works(tx, now, subject),
                 since=record.known_since(tx, subject),

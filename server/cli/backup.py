@@ -7,9 +7,10 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from server import backup, control, settings
-from server.backup import BackupFailed
-from server.control import Answer, Ask
+from server import settings
+from server.admin import backup, control_socket
+from server.admin.backup import BackupFailed
+from server.admin.control_socket import Answer, Ask
 from server.settings import Settings
 from server.store import StoreUnavailable
 from server.store.buckets import Buckets
@@ -42,7 +43,7 @@ def _backup(arguments: argparse.Namespace) -> int:
 
 async def _ask_or_make(known: Settings, buckets: Buckets, to: Path, us: str) -> Answer:
     try:
-        answer = await control.ask(known.data, Ask(backup=str(to)))
+        answer = await control_socket.ask(known.data, Ask(backup=str(to)))
         if answer is not None:
             return answer
         made = await backup.make(buckets, known.state_url, to, at=time.time_ns() // 1_000_000, version=us)
@@ -50,7 +51,7 @@ async def _ask_or_make(known: Settings, buckets: Buckets, to: Path, us: str) -> 
         return Answer(error=str(error))
     finally:
         await buckets.close()
-    return Answer(done=control.told(to, made))
+    return Answer(done=control_socket.told(to, made))
 
 
 def _restore(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collectors.result import Reason, Status
-from server.availability import Open, Timeline
 from server.calendar.intervals import Stretch, clip, common, merge, without
+from server.evaluation.standard import Open, Timeline
 
 
 class Span(msgspec.Struct, frozen=True):

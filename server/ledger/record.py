@@ -14,10 +14,10 @@ from sqlalchemy import Column, Connection, Row, case, func, insert, select, upda
 
 from alerts.state import Seen
 from collectors.result import Reason, Status
-from server import availability
-from server.availability import Figures, Open, Timeline
 from server.calendar.intervals import Stretch, merge
 from server.calendar.service_hours import midnight
+from server.evaluation import standard
+from server.evaluation.standard import Figures, Open, Timeline
 from server.inventory.register import ALWAYS, Register, Service
 from server.ledger import history, maintenance
 from server.ledger.history import History, Span
@@ -203,7 +203,7 @@ def days(
 
 def by_day(known: History, dates: Sequence[dt.date], edges: Sequence[int]) -> list[Day]:
     """Cut a history into days; ``edges`` holds the beginning of each date, and the end of the last."""
-    counted = [availability.figures(known.timeline(start, end)) for start, end in pairwise(edges)]
+    counted = [standard.figures(known.timeline(start, end)) for start, end in pairwise(edges)]
     return [Day(date=date, figures=each, worst=_worst(each)) for date, each in zip(dates, counted, strict=True)]
 
 

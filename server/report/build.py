@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, or_, select
 
 from alerts.tables import incident
-from server import availability
-from server.availability import POLICY, Figures, Verdict
 from server.calendar.service_hours import midnight
+from server.evaluation import standard
+from server.evaluation.standard import POLICY, Figures, Verdict
 from server.inventory.register import Register, Service
 from server.ledger import maintenance, record
 from server.ledger.history import History
@@ -155,7 +155,7 @@ def _service(
     floor: Fraction,
 ) -> ServiceReport:
     line = known.timeline(*period)
-    counted, parts = availability.figures(line), availability.part(line)
+    counted, parts = standard.figures(line), standard.part(line)
     outages = list_outages(known, *period, parts, taken)
     failures = [each for each in outages if each.begun and each.counted]
     repaired = [each for each in outages if each.finished and each.exact and each.counted]
@@ -173,7 +173,7 @@ def _service(
         registered=service.id in register.services,
         figures=counted,
         headline=_headline(counted, floor),
-        verdict=availability.verdict(counted, target),
+        verdict=standard.verdict(counted, target),
         started=len(failures),
         outages=outages,
         unobserved=parts.unknown,
@@ -212,7 +212,7 @@ def _agencies(services: Sequence[ServiceReport], floor: Fraction) -> list[Group]
 
 
 def _group(name: str, title: str, services: Sequence[ServiceReport], floor: Fraction) -> Group:
-    pooled = availability.pool((each.figures, each.criticality) for each in services)
+    pooled = standard.pool((each.figures, each.criticality) for each in services)
     verdicts = [each.verdict for each in services]
     return Group(
         id=name,

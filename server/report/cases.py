@@ -12,8 +12,8 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Final
 
-from server.availability import Figures, Open, Timeline, figures, show3
 from server.calendar.intervals import Stretch
+from server.evaluation.standard import Figures, Open, Timeline, figures, show3
 
 _STRETCHES: Final = ("down", "degraded", "unknown", "maint")
 _KNOWN: Final = {"id", "title", "period", *_STRETCHES, "service", "life", "expect"}

@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from server.availability import Figures, show3
 from server.calendar.intervals import Stretch
+from server.evaluation.standard import Figures, show3
 from server.ledger.maintenance import Work
 from server.report import cases
 from server.report.cases import fraction, iso

@@ -6,8 +6,8 @@ from fractions import Fraction
 import msgspec
 
 from collectors.result import Reason
-from server.availability import Figures, Timeline, Verdict
 from server.calendar.intervals import Stretch
+from server.evaluation.standard import Figures, Timeline, Verdict
 from server.ledger.maintenance import Work
 from server.ledger.record import Day
 

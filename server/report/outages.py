@@ -7,9 +7,9 @@ from statistics import median
 import msgspec
 
 from collectors.result import Reason, Status
-from server import availability
-from server.availability import SETTLE, Parts
 from server.calendar.intervals import Stretch, clip, common, total
+from server.evaluation import standard
+from server.evaluation.standard import SETTLE, Parts
 from server.ledger.history import History, Span
 from server.report.model import Outage, Times
 
@@ -27,8 +27,8 @@ def list_outages(
 ) -> list[Outage]:
     """Return the outages that touch ``[start, end)``; ``known`` reaches far enough to hold them whole, ``within`` is the period."""
     wide = known.timeline(*known.window)
-    everywhere = availability.part(wide)
-    touching = [each for each in availability.outages(wide) if each.start < end and each.end >= start]
+    everywhere = standard.part(wide)
+    touching = [each for each in standard.outages(wide) if each.start < end and each.end >= start]
     failures = [span for span in known.spans if span.status is Status.DOWN]
     return [_outage(known, each, (start, end), within, everywhere, failures, acknowledged) for each in touching]
 
@@ -37,7 +37,7 @@ def cut_off(known: History, start: int, end: int, now: int) -> bool:
     """Tell whether the window of ``known`` is too short to hold every outage of ``[start, end)`` whole."""
     low, high = known.window
     born = known.life[0]
-    for each in availability.outages(known.timeline(low, high)):
+    for each in standard.outages(known.timeline(low, high)):
         if each.start >= end or each.end < start:
             continue
         earlier = born is None or born < low
@@ -63,7 +63,7 @@ def times(lengths: Iterable[int]) -> Times | None:
 
 def _outage(
     known: History,
-    each: availability.Outage,
+    each: standard.Outage,
     period: Stretch,
     within: Parts,
     everywhere: Parts,

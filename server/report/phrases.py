@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from alerts import words
 from alerts.words import Language
 from collectors.result import Reason, Status
-from server.availability import show3
+from server.evaluation.standard import show3
 
 NOTHING: Final = "–"
 _SECOND: Final = 1000

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from alerts.words import Language
-from server.availability import show3
+from server.evaluation.standard import show3
 from server.report.model import Report, ServiceReport, Times
 from server.report.phrases import Phrases
 

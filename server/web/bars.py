@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from server.availability import Figures
+from server.evaluation.standard import Figures
 from server.ledger.record import Day
 
 # the height tells the state as well as the colour: trouble stands out

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.availability import Figures, Timeline, Verdict, figures, outages, part, pool, show3, verdict
 from server.calendar.intervals import clip, common, merge, total, without
+from server.evaluation.standard import Figures, Timeline, Verdict, figures, outages, part, pool, show3, verdict
 from server.report import cases
 
 VECTORS = json.loads(Path(__file__).parent.parent.joinpath("cases/availability/vectors.json").read_text())

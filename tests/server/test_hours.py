@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from configs.read import SettingsError, Source
-from server.availability import Timeline, figures, show3
 from server.calendar.intervals import total
 from server.calendar.service_hours import BadHours, Profile, calendar
+from server.evaluation.standard import Timeline, figures, show3
 from server.inventory import register
 
 OFFICE = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), "08:00-16:00")

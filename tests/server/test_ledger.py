@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, select
 from alerts import state
 from alerts.state import Policy, Seen
 from collectors.result import Reason, Result, Status
-from server.availability import figures, outages, show3
 from server.calendar.service_hours import Profile, calendar
+from server.evaluation.standard import figures, outages, show3
 from server.inventory.register import Register, Service
 from server.ledger import maintenance, record
 from server.state.tables import metadata, monitor_run, span

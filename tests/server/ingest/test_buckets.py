@@ -9,7 +9,8 @@ from collectors.point import Point
 from configs.read import SettingsError
 from configs.secret import Secret
 from configs.units import Duration
-from server import backup, settings
+from server import settings
+from server.admin import backup
 from server.ingest.options import Options
 from server.ingest.tokens import Token
 from server.store import Aggregate, Range, StoreUnavailable

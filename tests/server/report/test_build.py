@@ -7,8 +7,8 @@ import pytest
 
 from alerts.tables import incident
 from collectors.result import Reason, Status
-from server.availability import Verdict, show3
 from server.calendar.service_hours import Profile, calendar
+from server.evaluation.standard import Verdict, show3
 from server.report.build import month
 
 MINUTE = 60_000

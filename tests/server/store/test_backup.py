@@ -12,10 +12,10 @@ from parts import wait_until
 
 from collectors.point import Point
 from configs.units import Duration
-from server import backup, control
-from server.backup import BackupFailed
+from server.admin import backup, control_socket
+from server.admin.backup import BackupFailed
+from server.admin.control_socket import Ask, Control
 from server.cli import backup as command
-from server.control import Ask, Control
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded, Options
@@ -159,13 +159,17 @@ async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
     await centre.open()
     try:
         assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600
-        answers = await asyncio.gather(*(control.ask(tmp_path, Ask(str(tmp_path / f"copy{n}"))) for n in range(2)))
+        answers = await asyncio.gather(
+            *(control_socket.ask(tmp_path, Ask(str(tmp_path / f"copy{n}"))) for n in range(2))
+        )
         assert sorted(bool(one.done) for one in answers) == [False, True]
         assert [one.error for one in answers if one.error] == ["a backup is being made already"]
-        assert (await control.ask(tmp_path, Ask(str(tmp_path / "d")))).error == f"{tmp_path / 'd'} exists already"
+        assert (
+            await control_socket.ask(tmp_path, Ask(str(tmp_path / "d")))
+        ).error == f"{tmp_path / 'd'} exists already"
     finally:
         await centre.close()
-    assert await control.ask(tmp_path, Ask("/nowhere")) is None
+    assert await control_socket.ask(tmp_path, Ask("/nowhere")) is None
 
 
 async def test_the_commands_work_without_a_centre(tmp_path, capsys):

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from server import backup
+from server.admin import backup
 from server.store import StoreUnavailable
 from server.store.buckets import Buckets
 
