@@ -24,10 +24,10 @@ from collectors.snmp import Device
 from configs.read import SettingsError
 from server.admin.control_socket import Control
 from server.enrolment.join import Join, route
-from server.feed import Feed
 from server.ingest.endpoints import Ingest, routes
 from server.inventory.subjects import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
 from server.ledger import record
+from server.readmodel.feed import Feed
 from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.database import Database

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from server.overview import Overview
+from server.readmodel.overview import Overview
 from server.web import assets, live
 from server.web.auth import need
 from server.web.context import WEB, Parts, Web

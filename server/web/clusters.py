@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from server.rows import Problem
+from server.readmodel.subject_rows import Problem
 
 _FEW: Final = 3  # so many are told one by one
 

@@ -11,11 +11,11 @@ from aiohttp import hdrs, web
 
 from alerts.about import About
 from alerts.tables import Database
-from server.feed import Feed
 from server.inventory.register import Register
-from server.overview import Overview
-from server.quarter import Kept
-from server.rows import Device
+from server.readmodel.feed import Feed
+from server.readmodel.overview import Overview
+from server.readmodel.recent_days import Kept
+from server.readmodel.subject_rows import Device
 from server.store import Store
 from server.store.buckets import Buckets
 from server.watching.punctuality import Punctuality

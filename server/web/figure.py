@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from server.charts import Drawn
+from server.readmodel.charts import Drawn
 from server.web.language import Language
 
 _WIDTH: Final = 480

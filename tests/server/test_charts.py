@@ -1,7 +1,7 @@
 import pytest
 
 from collectors.point import Point
-from server import charts
+from server.readmodel import charts
 from server.store import Aggregate, StoreUnavailable
 from server.store.embedded.store import Embedded, Options
 

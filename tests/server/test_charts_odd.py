@@ -3,7 +3,7 @@
 import pytest
 
 from collectors.point import Point
-from server import charts
+from server.readmodel import charts
 from server.store.embedded.store import Embedded, Options
 
 NOW = 1_795_571_000_000

@@ -4,7 +4,7 @@ import pytest
 
 from alerts.state import State
 from collectors.result import Reason, Status
-from server.condition import of_check, of_subject
+from server.readmodel.subject_status import of_check, of_subject
 
 NOW = 1_780_000_000_000
 MINUTE = SimpleNamespace(interval=60.0, counts=True)

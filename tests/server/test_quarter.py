@@ -6,7 +6,7 @@ from sqlalchemy import insert, update
 
 from alerts import tables
 from server.inventory.register import Register
-from server.quarter import DAYS, Kept, Quarter
+from server.readmodel.recent_days import DAYS, Kept, Quarter
 from server.state import tables as own
 from server.state.database import Database
 

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
-from server import charts
-from server.charts import SPANS, Chart, Drawn
+from server.readmodel import charts
+from server.readmodel.charts import SPANS, Chart, Drawn
 from server.store import Aggregate, Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.figure import svg

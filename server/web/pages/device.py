@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from server import charts
+from server.readmodel import charts
 from server.store import StoreUnavailable
 from server.web.context import WEB
 from server.web.pages.chart import span_of

@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from server import charts
+from server.readmodel import charts
 from server.store import Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.pages.chart import Asked, asked_of, span_of, store_of

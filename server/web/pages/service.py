@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from server import charts
+from server.readmodel import charts
 from server.web.context import WEB
 from server.web.pages.chart import span_of
 

@@ -19,8 +19,8 @@ from alerts import state, tables
 from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Status
-from server.feed import Feed
 from server.inventory.register import Agency, Host, Register, Service
+from server.readmodel.feed import Feed
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable

@@ -1,6 +1,6 @@
 import re
 
-from server.charts import Drawn, DrawnLine
+from server.readmodel.charts import Drawn, DrawnLine
 from server.web.figure import svg
 from server.web.language import languages
 

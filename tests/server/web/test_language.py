@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from babel.messages.extract import extract
 
-from server import charts
+from server.readmodel import charts
 from server.web.language import catalogue, languages, truncated
 from server.web.pages.service import PHASES
 from server.web.render import HERE

@@ -17,15 +17,14 @@ from alerts.incident import Incident
 from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
-from server import condition
 from server.calendar.service_hours import midnight
-from server.condition import Condition, Watch
 from server.evaluation import standard
 from server.inventory.register import Register, Service
 from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
 from server.ledger import maintenance, record
-from server.quarter import Kept, Quarter
-from server.rows import (
+from server.readmodel import subject_status
+from server.readmodel.recent_days import Kept, Quarter
+from server.readmodel.subject_rows import (
     Detail,
     Device,
     DeviceRow,
@@ -41,6 +40,7 @@ from server.rows import (
     ServiceRow,
     Story,
 )
+from server.readmodel.subject_status import Condition, Watch
 from server.state import tables as own
 
 _PUBLIC_FOR: Final = 5_000
@@ -134,7 +134,7 @@ class Overview:
         """Return every device, problems first."""
         states = await self._database.read(all_states)
         rows = self._device_rows(_by_subject(states), self._clock())
-        return sorted(rows, key=lambda row: (condition.ORDER.index(row.now.status), row.agency, row.device.name))
+        return sorted(rows, key=lambda row: (subject_status.ORDER.index(row.now.status), row.agency, row.device.name))
 
     async def device(self, identity: str) -> tuple[DeviceRow, Detail] | None:
         """Return a device and all about it."""
@@ -174,7 +174,7 @@ class Overview:
             for row in group.services
             if row.now.status in {Status.DOWN, Status.DEGRADED}
         ]
-        notices.sort(key=lambda notice: (condition.ORDER.index(notice.status), notice.since))
+        notices.sort(key=lambda notice: (subject_status.ORDER.index(notice.status), notice.since))
         return PublicStatus(notices, [one for one in works if one.name.subject in shown], groups, now)
 
     def _works(self, tx: Connection, now: int, subject: str | None = None) -> list[Planned]:
@@ -191,7 +191,7 @@ class Overview:
         rows = [
             ServiceRow(
                 service=one,
-                now=condition.of_subject(by_subject.get(one.subject, ()), self._checks, now),
+                now=subject_status.of_subject(by_subject.get(one.subject, ()), self._checks, now),
                 days=days.get(one.subject, ()),
                 working=one.subject in working,
             )
@@ -218,8 +218,10 @@ class Overview:
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
             return Detail(
-                now=condition.of_subject(states, self._checks, now),
-                states=[(state, condition.of_check(state, self._checks.get(state.check), now)) for state in states],
+                now=subject_status.of_subject(states, self._checks, now),
+                states=[
+                    (state, subject_status.of_check(state, self._checks.get(state.check), now)) for state in states
+                ],
                 days=days,
                 month=month,
                 figures=standard.figures(line),
@@ -236,7 +238,7 @@ class Overview:
         rows = []
         for name in {**self._register.hosts, **seen}:
             row, named = seen.get(name), self.name(f"host/{name}")
-            current = condition.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
+            current = subject_status.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
             if not current.check and row and now - row.seen <= _ALIVE_FOR:
                 current = Condition(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
             rows.append(
@@ -258,7 +260,7 @@ class Overview:
             DeviceRow(
                 device=device,
                 agency=self.name(f"device/{key}").agency,
-                now=condition.of_subject(by_subject.get(f"device/{key}", ()), self._checks, now),
+                now=subject_status.of_subject(by_subject.get(f"device/{key}", ()), self._checks, now),
             )
             for key, device in self._devices.items()
         ]
@@ -322,11 +324,11 @@ def _by_subject(states: Iterable[State]) -> dict[str, list[State]]:
 
 
 def _count(conditions: Iterable[Condition]) -> dict[Status, int]:
-    counts = dict.fromkeys(condition.ORDER, 0)
+    counts = dict.fromkeys(subject_status.ORDER, 0)
     for one in conditions:
         counts[one.status] += 1
     return counts
 
 
 def _host_order(row: HostRow) -> tuple[int, str, str]:
-    return condition.ORDER.index(row.now.status), row.agency, row.name
+    return subject_status.ORDER.index(row.now.status), row.agency, row.name

@@ -10,11 +10,11 @@ from alerts.about import About
 from alerts.incident import Incident, Notification
 from alerts.state import Flip, State
 from collectors.result import Status
-from server.condition import Condition
 from server.evaluation.standard import Figures
 from server.inventory.register import Agency, Service
 from server.ledger.maintenance import Work
 from server.ledger.record import Day
+from server.readmodel.subject_status import Condition
 
 
 class Device(Protocol):
