@@ -44,6 +44,7 @@ class Quarter:
         self._database = database
         self._register = register
         self._zone = zone
+        self._local = ZoneInfo(zone)
         self._clock = clock
         self._finished = Kept[dict[str, list[Day]]](_FINISHED_FOR)
         self._today = Kept[dict[str, list[Day]]](_TODAY_FOR)
@@ -72,4 +73,4 @@ class Quarter:
         )
 
     def _date(self, at: int) -> dt.date:
-        return dt.datetime.fromtimestamp(at / 1000, ZoneInfo(self._zone)).date()
+        return dt.datetime.fromtimestamp(at / 1000, self._local).date()

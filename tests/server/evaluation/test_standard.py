@@ -13,7 +13,7 @@ from server.calendar.intervals import clip, common, merge, total, without
 from server.evaluation.standard import Figures, Timeline, Verdict, figures, outages, part, pool, show3, verdict
 from server.report import cases
 
-VECTORS = json.loads(Path(__file__).parent.parent.joinpath("cases/availability/vectors.json").read_text())
+VECTORS = json.loads(Path(__file__).parents[2].joinpath("cases/availability/vectors.json").read_text())
 HOUR = 3_600_000
 DAY = 24 * HOUR
 

@@ -30,7 +30,8 @@ async def town(tmp_path):
     await database.write(fill)
     clock = [NOON]
     empty = Register(agencies={}, services={}, hosts={}, hours={})
-    yield Quarter(database, empty, "Asia/Jakarta", lambda: clock[0]), clock, database
+    quarter = await asyncio.to_thread(Quarter, database, empty, "Asia/Jakarta", lambda: clock[0])
+    yield quarter, clock, database
     await asyncio.to_thread(database.close)
 
 
