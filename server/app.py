@@ -26,7 +26,7 @@ from server.admin.control_socket import Control
 from server.enrolment.join import Join, route
 from server.ingest.endpoints import Ingest, routes
 from server.inventory.subjects import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Inventory
-from server.ledger import record
+from server.ledger import record, running_time
 from server.readmodel.feed import Feed
 from server.settings import Settings
 from server.state.alone import Occupied, alone
@@ -159,7 +159,7 @@ class Centre:
         await self._buckets.open()
         await self._ingest.open()
         await self._control.open()
-        self._run_id = await self._database.write(lambda tx: record.start_run(tx, now_ms(), self._version))
+        self._run_id = await self._database.write(lambda tx: running_time.start_run(tx, now_ms(), self._version))
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
@@ -241,7 +241,7 @@ class Centre:
 
     async def _beat(self) -> None:
         def beat(tx: Connection) -> None:
-            record.beat(tx, self._run_id, now_ms())
+            running_time.beat(tx, self._run_id, now_ms())
 
         await self._database.write(beat)
 

@@ -13,28 +13,12 @@ from typing import Final
 import msgspec
 
 from server.calendar.intervals import Stretch, clip, common, merge, total, without
+from server.ledger.timeline import Open, Timeline
 
 POLICY: Final = "Standar Hitung Ketersediaan v1"
 
 # Failures with less working time than this between them are one outage (V33); their seconds down do not change.
 SETTLE: Final = 5 * 60_000
-
-Open = tuple[int | None, int | None]  # None: open on that side, up to the edge of the period
-
-
-class Timeline(msgspec.Struct, frozen=True):
-    """What is known of one service over one period; stretches may overlap, come in any order and reach outside of the period.
-
-    ``service`` holds the stretches inside service hours (None: always), ``life`` when the service existed.
-    """
-
-    period: Stretch
-    down: Sequence[Open] = ()
-    degraded: Sequence[Open] = ()
-    unknown: Sequence[Open] = ()
-    maint: Sequence[Open] = ()
-    service: Sequence[Open] | None = None
-    life: Open = (None, None)
 
 
 class Parts(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from server.calendar.service_hours import midnight
 from server.evaluation import standard
 from server.inventory.register import Register, Service
 from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
-from server.ledger import maintenance, record
+from server.ledger import histories, maintenance
 from server.readmodel import subject_status
 from server.readmodel.recent_days import Kept, Quarter
 from server.readmodel.subject_rows import (
@@ -92,7 +92,7 @@ class Overview:
 
     async def running_since(self) -> int | None:
         """Return when this centre first ran, ms."""
-        return await self._database.read(record.known_since)
+        return await self._database.read(histories.known_since)
 
     async def freshness(self) -> Freshness:
         """Tell how current everything is."""
@@ -214,7 +214,7 @@ class Overview:
 
         def read(tx: Connection) -> Detail:
             states = of_subject(tx, subject)
-            line = record.timeline(
+            line = histories.timeline(
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
             return Detail(
@@ -227,7 +227,7 @@ class Overview:
                 figures=standard.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
                 works=self._works(tx, now, subject),
-                since=record.known_since(tx, subject),
+                since=histories.known_since(tx, subject),
             )
 
         return await self._database.read(read)

@@ -10,10 +10,10 @@ from alerts.about import About
 from alerts.incident import Incident, Notification
 from alerts.state import Flip, State
 from collectors.result import Status
+from server.evaluation.days import Day
 from server.evaluation.standard import Figures
 from server.inventory.register import Agency, Service
 from server.ledger.maintenance import Work
-from server.ledger.record import Day
 from server.readmodel.subject_status import Condition
 
 

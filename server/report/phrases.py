@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from alerts import words
 from alerts.words import Language
 from collectors.result import Reason, Status
+from server.evaluation.days import DayState
 from server.evaluation.standard import show3
 
 NOTHING: Final = "–"
@@ -94,9 +95,10 @@ class Phrases:
         """Tell why something was down."""
         return words.explain(reason, self.lang).what
 
-    def status(self, status: Status | None) -> str:
+    def day_state(self, state: DayState | str) -> str:
         """Return the word for a day's state."""
-        return self.say("not_rated") if status is None else words.status_word(status, self.lang)
+        day = DayState(state)
+        return words.status_word(Status(day), self.lang) if day.rated else self.say("not_rated")
 
     def _month(self, date: dt.date) -> str:
         return f"{_MONTHS[self._column].split()[date.month - 1]} {date.year}"

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from alerts.tables import incident
-from collectors.result import Reason, Status
+from collectors.result import Reason
 from server.calendar.service_hours import Profile, calendar
 from server.evaluation.standard import Verdict, show3
 from server.report.build import month
@@ -325,7 +325,7 @@ def test_days_pool_to_the_month(city):
         assert len(each.days) == 30
         assert sum(day.figures.down for day in each.days) == each.figures.down
     simpus = city.report().services[0]
-    assert [day.date.day for day in simpus.days if day.worst is Status.DOWN] == [4, 5, 20]
+    assert [day.date.day for day in simpus.days if day.state == "down"] == [4, 5, 20]
 
 
 def test_the_resolution_is_what_was_measured(city):
