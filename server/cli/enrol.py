@@ -68,14 +68,14 @@ def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argpar
 
 def _new(arguments: argparse.Namespace, known: Settings) -> Work:
     host, port = known.listen
-    url = known.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = known.site.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def work(tx: Connection, now: int) -> list[str]:
         until = now + arguments.ttl.ms
         token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
         hosts = "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
         return [
-            f"Good for {hosts} until {words.moment(until, known.zone, 'en')}:",
+            f"Good for {hosts} until {words.moment(until, known.site.zone, 'en')}:",
             "",
             f"  pantau-agent join {url} {token}",
         ]
@@ -85,8 +85,10 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
 
 def _list(_arguments: argparse.Namespace, known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        open_ones = [_invitation(one, known.zone) for one in invitations.invitations(tx, now)]
-        return [*open_ones, *(_agent(one, known.zone) for one in invitations.agents(tx))] or ["nobody has joined yet"]
+        open_ones = [_invitation(one, known.site.zone) for one in invitations.invitations(tx, now)]
+        return [*open_ones, *(_agent(one, known.site.zone) for one in invitations.agents(tx))] or [
+            "nobody has joined yet"
+        ]
 
     return work
 

@@ -71,7 +71,7 @@ def _report(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     now = time.time_ns() // 1_000_000
     try:
-        start, end = _period(arguments, known.zone, now)
+        start, end = _period(arguments, known.site.zone, now)
         report = _build(known, start, end, now, arguments.service)
         _write(arguments, _text(report, known, arguments, now))
     except DatabaseError as error:
@@ -103,16 +103,18 @@ def _build(known: Settings, start: int, end: int, now: int, service: str | None)
     with closing(Database(known.state_url)) as database:
         reading = database.engine.connect().execution_options(writes=False)
         with reading as tx, tx.begin():
-            return build(tx, known.register, start=start, end=end, now=now, zone=known.zone, service=service)
+            return build(
+                tx, known.watched.register, start=start, end=end, now=now, zone=known.site.zone, service=service
+            )
 
 
 def _text(report: Report, known: Settings, arguments: argparse.Namespace, now: int) -> str:
-    lang = _language(arguments.lang or known.language)
+    lang = _language(arguments.lang or known.site.language)
     if arguments.format == "json":
         return render.json(report)
     if arguments.format == "csv":
         return render.csv(report, lang)
-    return render.html(report, lang, made=now, title=known.title)
+    return render.html(report, lang, made=now, title=known.site.title)
 
 
 def _language(name: str) -> Language:

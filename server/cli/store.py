@@ -56,7 +56,7 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
 
 def _init(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
 
     async def embedded(_store: Store) -> Step:
         return Step("note", "embedded")
@@ -67,7 +67,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
 
     async def embedded(store: Store) -> Step:
         return await _look(known, store)

@@ -34,7 +34,7 @@ _SPARE: Final = 3600 * 10**9  # what the target may drop while we copy
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
     buckets = {bucket.name: bucket for bucket in known.buckets().only(arguments.bucket)}
     targets = {name: one.store for name, one in buckets.items() if isinstance(one.store, SpooledInflux)}
     if not targets:

@@ -1,7 +1,10 @@
 """Settings of the ingest."""
 
+from collections.abc import Collection
+
 import msgspec
 
+from configs.read import Source
 from configs.units import Duration, Size
 from server.ingest.tokens import Token
 
@@ -24,3 +27,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line: Size = Size(1_000_000)
     held: Size = Size(50_000_000)
     patience: Duration = Duration(60)
+
+
+def check_tokens(source: Source, options: Options, buckets: Collection[str]) -> None:
+    """Raise SettingsError when a token is for a bucket that there is not."""
+    for position, token in enumerate(options.tokens):
+        if token.bucket and token.bucket not in buckets:
+            why = f"unknown bucket {token.bucket!r} of token {token.name!r}; known: {', '.join(buckets)}"
+            raise source.error(("ingest", "tokens", position, "bucket"), why)

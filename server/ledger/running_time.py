@@ -1,14 +1,34 @@
 """When the centre itself ran: one row for each start, with its last sign of life. Nobody looked at any other time."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, case, func, insert, select, update
 
+from alerts.tables import Database
 from server.calendar.intervals import Stretch, merge
 from server.state.tables import monitor_run
 
 # The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
 SILENCE: Final = 30_000
+
+
+class RunningTime:
+    """This run of the centre: ``start`` it once, ``beat`` every few seconds and when it ends; ``clock`` is ms since epoch."""
+
+    def __init__(self, database: Database, clock: Callable[[], int], version: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._version = version
+        self._run_id = 0
+
+    async def start(self) -> None:
+        """Record that the centre starts."""
+        self._run_id = await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
+
+    async def beat(self) -> None:
+        """Record that it still runs."""
+        await self._database.write(lambda tx: beat(tx, self._run_id, self._clock()))
 
 
 def start_run(tx: Connection, now: int, version: str) -> int:

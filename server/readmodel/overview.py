@@ -12,21 +12,18 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
-from alerts.about import About
 from alerts.incident import Incident
 from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server.calendar.service_hours import midnight
 from server.evaluation import standard
-from server.inventory.register import Register, Service
-from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
+from server.inventory.register import Service
 from server.ledger import histories, maintenance
 from server.readmodel import subject_status
 from server.readmodel.recent_days import Kept, Quarter
 from server.readmodel.subject_rows import (
     Detail,
-    Device,
     DeviceRow,
     Freshness,
     Front,
@@ -40,8 +37,9 @@ from server.readmodel.subject_rows import (
     ServiceRow,
     Story,
 )
-from server.readmodel.subject_status import Condition, Watch
+from server.readmodel.subject_status import Condition
 from server.state import tables as own
+from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
 _PUBLIC_FOR: Final = 5_000
 _ALIVE_FOR: Final = 300_000
@@ -51,26 +49,16 @@ _AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it
 class Overview:
     """Answers the pages; every method is one consistent look at the database."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        register: Register,
-        devices: Mapping[str, Device],
-        checks: Mapping[str, Watch],
-        zone: str,
-        clock: Callable[[], int],
-        about: Callable[[str, str], About] | None = None,
-    ) -> None:
+    def __init__(self, database: Database, watched: Watched, *, zone: str, clock: Callable[[], int]) -> None:
         self._database = database
-        self._register = register
-        self._devices = devices
-        self._checks = checks
+        self._watched = watched
+        self._register = watched.register
+        self._devices = watched.devices
+        self._checks = watched.checks
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
-        self._about = about
-        self._quarter = Quarter(database, register, zone, clock)
+        self._quarter = Quarter(database, watched.register, zone, clock)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
 
     def name(self, subject: str) -> Name:
@@ -268,7 +256,7 @@ class Overview:
     def _problem(self, one: Incident) -> Problem:
         name = self.name(one.subject)
         check = self._checks.get(one.check)
-        about = self._about(one.check, one.subject) if self._about else About(name.title)
+        about = self._watched.about(one.check, one.subject)
         return Problem(one, name, about, counts=check is None or check.counts)
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:

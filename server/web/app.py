@@ -34,16 +34,8 @@ def build(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[guard])
 
     async def start(app: web.Application) -> None:
-        renderer = await asyncio.to_thread(Renderer, parts.zone)
-        overview = Overview(
-            database=parts.database,
-            register=parts.register,
-            devices=parts.devices,
-            checks=parts.checks,
-            zone=parts.zone,
-            clock=parts.clock,
-            about=parts.about,
-        )
+        renderer = await asyncio.to_thread(Renderer, parts.site.zone)
+        overview = Overview(parts.database, parts.watched, zone=parts.site.zone, clock=parts.clock)
         app[WEB] = Web(parts, renderer, overview)
 
     app.on_startup.append(start)

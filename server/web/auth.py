@@ -31,7 +31,7 @@ def cookie_name(secure: bool, name: str = "pantau") -> str:  # noqa: FBT001 - it
 
 def token_in(request: web.Request, name: str = "pantau") -> str:
     """Return the token that a cookie of ours holds; empty when there is none, or something that we never made."""
-    token = request.cookies.get(cookie_name(request.app[WEB].parts.secure_cookies, name), "")
+    token = request.cookies.get(cookie_name(request.app[WEB].parts.site.secure, name), "")
     return token if _TOKEN.fullmatch(token) else ""
 
 
@@ -126,5 +126,5 @@ def set_cookie(
         path="/",
         httponly=True,
         samesite="Lax" if lax else "Strict",
-        secure=context.parts.secure_cookies,
+        secure=context.parts.site.secure,
     )

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
-from server.readmodel.feed import RESYNC, Event, Subscription
+from server.watching.feed import RESYNC, Event, Subscription
 from server.web import sessions
 from server.web.auth import session_of, token_in
 from server.web.context import WEB, Web

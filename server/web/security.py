@@ -66,5 +66,5 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         return
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.app[WEB].parts.secure_cookies:
+    if request.app[WEB].parts.site.secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

@@ -25,6 +25,7 @@ from server.inventory import register
 from server.store import STORES
 from server.store.buckets import Options as Bucket
 from server.watching.options import Options as Schedule
+from server.watching.planned_checks import CheckTable
 
 WORDS = {
     "IntType": "whole number",
@@ -116,7 +117,7 @@ def document():
     lines += section("[[bucket]]", Bucket)
     for name in STORES:
         lines += section(f'[store] type = "{name}"', find("store", name, STORES)[1])
-    lines += section("[[check]]", settings.CheckTable)
+    lines += section("[[check]]", CheckTable)
     for name in CHECKS:
         lines += section(f'[[check]] type = "{name}"', find("check", name, CHECKS)[1])
     lines += section("[[rule]]", Rule)

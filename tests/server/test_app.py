@@ -81,16 +81,15 @@ async def test_a_check_that_left_the_settings_is_retired_and_its_incident_closed
 
 @pytest.mark.may_block
 async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_is_written_to_the_store(
-    tmp_path, monkeypatch
+    tmp_path,
 ):
-    monkeypatch.setattr("server.inventory.subjects._SELF_INTERVAL", 0.5)
     server = SERVER.format(port=free_port()) + '\n[schedule]\ntotal = 1\nlate = "100ms"\n'
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/"
         more = '[[check]]\nid = "again-{}"\nservice = "portal"\ninterval = "2s"\ntimeout = "1s"\n'
         (tmp_path / "server.toml").write_text(server + "".join(more.format(number) for number in range(4)))
         (tmp_path / "services.toml").write_text(SERVICES.replace("http://127.0.0.1:{closed}/", url))
-        made = read(tmp_path / "server.toml")
+        made = read(tmp_path / "server.toml", own_interval=0.5)
         async with running(made) as app:
             await wait_until(lambda: [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"], 15)
             store = app[WEB].parts.store

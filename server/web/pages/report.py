@@ -52,7 +52,7 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 
 def _html(report: Report, lang: Lang, context: Web) -> str:
-    return render.html(report, lang, made=context.parts.clock(), title=context.parts.title)
+    return render.html(report, lang, made=context.parts.clock(), title=context.parts.site.title)
 
 
 def _json(report: Report, _lang: Lang, _context: Web) -> str:
@@ -73,14 +73,14 @@ _FORMS: Final[Mapping[str, tuple[Callable[[Report, Lang, Web], str], str]]] = {
 async def _report(context: Web, name: str) -> Report:
     parts = context.parts
     now = parts.clock()
-    start, end = month(name, parts.zone)
+    start, end = month(name, parts.site.zone)
     return await parts.database.read(
-        lambda tx: build(tx, parts.register, start=start, end=end, now=now, zone=parts.zone)
+        lambda tx: build(tx, parts.watched.register, start=start, end=end, now=now, zone=parts.site.zone)
     )
 
 
 def _months(context: Web) -> list[dt.date]:
-    today = dt.datetime.fromtimestamp(context.parts.clock() / 1000, ZoneInfo(context.parts.zone)).date()
+    today = dt.datetime.fromtimestamp(context.parts.clock() / 1000, ZoneInfo(context.parts.site.zone)).date()
     months = [today.replace(day=1)]
     while len(months) < _MONTHS:
         months.append((months[-1] - dt.timedelta(1)).replace(day=1))

@@ -52,7 +52,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if found is None:
         raise web.HTTPNotFound
     service, detail = found
-    register = context.parts.register
+    register = context.parts.watched.register
     return await context.page(
         request,
         "service.html",
@@ -63,6 +63,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         target=Fraction(str(service.target)),
         phased=[(state, phases(state.last_phases)) for state, _ in detail.states if state.last_phases],
         charts=charts.of_service(service.id),
-        checks=context.parts.checks,
+        checks=context.parts.watched.checks,
         span=span_of(request, detail.since),
     )

@@ -357,7 +357,7 @@ async def test_who_may_not_acknowledge_is_told_why(visit):
 
 async def test_only_web_addresses_become_links(visit):
     visitor = await visit("viewer")
-    register = visitor.parts.register
+    register = visitor.parts.watched.register
     odd = msgspec.structs.replace(register.services["simpus"], runbook="javascript:alert(1)", url="ldap://direktori")
     services = {**register.services, "simpus": odd}
     visitor = await visit("viewer", register=msgspec.structs.replace(register, services=services))

@@ -1,6 +1,6 @@
 import asyncio
 
-from server.readmodel.feed import Feed
+from server.watching.feed import Feed
 
 
 async def test_every_listener_gets_every_event():
