@@ -138,9 +138,8 @@ class Centre:
                 punctuality=self._schedule.punctuality,
             )
         )
-        join = Join(
-            database, now_ms, settings.ingest, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked)
-        )
+        place = {"org": settings.ingest.org, "bucket": settings.ingest.bucket}
+        join = Join(database, now_ms, place, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked))
         self.web.add_routes([*routes(self._ingest), route(join)])
         self.web.on_response_prepare.append(partial(_tell_version, release))
 
