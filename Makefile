@@ -1,5 +1,8 @@
 # Two habits: `make run` and `make test`; `make check` before a commit, `make bench` for figures.
-PYTHON ?= python3.11
+FITS := import sys; sys.exit(sys.version_info < (3, 11))
+# asked rather than looked for: of what is found, some only say that they are not installed
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+    "$$python" -c '$(FITS)' 2>/dev/null && { echo "$$python"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
@@ -35,7 +38,8 @@ docs: $(TESTS)
 
 # A virtual environment with the versions of requirements.txt (hashes, no addresses); made again when they change.
 $(RUNS): requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Pantau needs Python 3.11: set PYTHON to it, e.g. make PYTHON=python3 $(MAKECMDGOALS)"; exit 1; }
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "Pantau needs Python 3.11 or newer, $(if $(PYTHON),which $(PYTHON) is not,and none of python3.11 to python3.14 and python3 is that here):" \
+	    "install one (Debian: apt-get install python3 python3-venv), or set PYTHON to its path: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements.txt
 	$(PIP) --no-deps --editable .

@@ -4,7 +4,9 @@ Source: InfluxDB's reference "Line protocol", and where that is silent, what Inf
 
 Writing never makes an invalid line. What the protocol cannot say is changed as little as possible: in names and tags a
 line end or tab becomes the two characters ``\n``, ``\r``, ``\t``; a backslash at the end, or before a character that needs
-escaping, becomes ``/``; a lone surrogate (a file name that is not UTF-8) becomes its escape, e.g. ``\udce9``.
+escaping, becomes ``/``; a lone surrogate (a file name that is not UTF-8) becomes its escape, e.g. ``\udce9``. Tags and fields with a name
+that InfluxDB keeps for itself get a ``_`` behind it (``time_``, ``_field_``), since leaving out a tag would make two series one;
+where a tag or field has that name already, it stays and the other is left out.
 
 ``linereader`` reads it; an agent mostly does without, which saves it 0.4 MB.
 """
@@ -15,6 +17,9 @@ from math import inf
 from typing import Final
 
 from collectors.point import Point, UInt, Value
+
+RESERVED_TAGS: Final = frozenset({"time", "_field", "_measurement", "\0"})
+RESERVED_FIELD: Final = "time"
 
 _INT_MAX: Final = 2**63 - 1
 _INT_MIN: Final = -(2**63)
@@ -52,6 +57,8 @@ def _slashes(match: re.Match[str]) -> str:
 
 
 def _line(point: Point, keys: _Escaped, *, unsigned: bool) -> str:
+    if RESERVED_FIELD in point.fields or not RESERVED_TAGS.isdisjoint(point.tags):
+        point = _renamed(point)
     fields = []
     for key, value in point.fields.items():
         # nearly all values are one of these two, and a call costs more than the text
@@ -70,6 +77,15 @@ def _line(point: Point, keys: _Escaped, *, unsigned: bool) -> str:
         tags = {keys[key]: keys[value] for key, value in sorted(point.tags.items()) if key and value}
         head = ",".join([head, *[f"{key}={value}" for key, value in tags.items()]])
     return f"{head} {','.join(fields)} {point.time}\n"
+
+
+def _renamed(point: Point) -> Point:
+    """Return the point with other names for what may not be named so."""
+    tags = {f"{key}_": value for key, value in point.tags.items() if key in RESERVED_TAGS}
+    tags |= {key: value for key, value in point.tags.items() if key not in RESERVED_TAGS}
+    fields = {f"{key}_": value for key, value in point.fields.items() if key == RESERVED_FIELD}
+    fields |= {key: value for key, value in point.fields.items() if key != RESERVED_FIELD}
+    return Point(point.measurement, tags, fields, point.time)
 
 
 def _measurement(name: str) -> str:

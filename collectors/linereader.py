@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from collectors.lineparser import BLANK, RESERVED_TAGS, TIME_MAX, RefusedLine, parse
+from collectors.lineparser import BLANK, TIME_MAX, RefusedLine, parse
+from collectors.lineprotocol import RESERVED_TAGS
 from collectors.point import Point
 from collectors.points import HOST, Block, Head, Points
 

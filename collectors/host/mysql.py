@@ -1,8 +1,10 @@
 """``mysql`` and ``mysql_variables``: what MariaDB or MySQL tell of themselves, asked by their own client program."""
 
+import asyncio
 import errno
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -158,9 +160,12 @@ class Mysql:
             try:
                 ended = await self._run((client, *wanted), seconds=_SECONDS)
             except FileNotFoundError:
-                if client == _CLIENTS[-1]:
-                    raise
-                continue
+                if client != _CLIENTS[-1]:
+                    continue
+                if server.startswith("/") and not await asyncio.to_thread(Path(server).exists):
+                    # without a server here, a client would not help
+                    raise FileNotFoundError(errno.ENOENT, "no server listens here", server) from None
+                raise
             break
         self._complain(server, ended)
         return ended.out

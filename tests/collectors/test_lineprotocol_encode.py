@@ -11,8 +11,10 @@ from collectors.lineprotocol import encode
 from collectors.linereader import decode
 from collectors.point import Point, UInt
 
-NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
-AWKWARD = st.text('abe=, "\\\n\r\t\0#é\udce9', min_size=1, max_size=8)
+RESERVED = {"time", "_field", "_measurement"}
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+NAMES = TEXTS | st.sampled_from([name + end for name in sorted(RESERVED) for end in ("", "_")])
+AWKWARD = st.text('abe=, "\\\n\r\t\0#é\udce9', min_size=1, max_size=8) | st.sampled_from(sorted(RESERVED))
 VALUES = (
     st.floats(allow_nan=False, allow_infinity=False)
     | st.integers(-(2**63), 2**63 - 1)
@@ -80,6 +82,18 @@ def test_what_the_protocol_cannot_say_is_changed_as_little_as_possible():
     assert line(tags={"path": "\\\\server\\share"}) == "m,path=\\\\server\\share f=1i 1\n"
 
 
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_tag_with_a_name_that_influxdb_keeps_for_itself_gets_another(name):
+    written = line(measurement=name, tags={name: "x", "n": name})
+    assert decode(written.encode(), now=0).points == [Point(name, {f"{name}_": "x", "n": name}, {"f": 1}, 1)]
+    assert line(tags={name: "left out", f"{name}_": "stays"}) == f"m,{name}_=stays f=1i 1\n"
+
+
+def test_a_field_that_influxdb_would_leave_out_gets_another_name():
+    assert line(fields={"time": 1.5}) == "m time_=1.5 1\n"
+    assert line(fields={"time": "left out", "time_": 2, "_field": 3}) == "m time_=2i,_field=3i 1\n"
+
+
 def test_a_string_keeps_quotes_backslashes_and_line_ends():
     text = 'a "b" \\ c\\\n\td\r\n'
     assert line(fields={"f": text}) == 'm f="a \\"b\\" \\\\ c\\\\\n\td\r\n" 1\n'
@@ -106,7 +120,7 @@ def test_it_writes_what_the_reference_client_writes(measurement, tags, fields, t
         reference.field(key, value)
     ours = decode(encode([Point(measurement, tags, fields, time)]), now=0)
     theirs = decode(reference.to_line_protocol().encode(), now=0)
-    if not any("\0" in text for text in (measurement, *tags, *fields)) and "time" not in tags:
+    if not any("\0" in text for text in (measurement, *tags, *fields)) and RESERVED.isdisjoint({*tags, *fields}):
         assert (ours.points, ours.errors) == (theirs.points, theirs.errors)
 
 
@@ -122,10 +136,14 @@ def test_it_writes_the_very_bytes_of_the_reference_client_for_common_points():
 
 @given(NAMES, st.dictionaries(NAMES, NAMES, max_size=3), st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), TIMES)
 def test_what_is_written_is_read_back(measurement, tags, fields, time):
-    point = Point(measurement, tags, fields, time)
-    if measurement[0] == "#" or "\\" in "".join([measurement, *tags, *tags.values(), *fields]) or "time" in tags:
+    if measurement[0] == "#" or "\\" in "".join([measurement, *tags, *tags.values(), *fields]):
         return
-    assert decode(encode([point]), now=0).points == [point]
+    expected = {f"{key}_" if key in RESERVED else key: value for key, value in tags.items()}
+    expected |= {key: value for key, value in tags.items() if key not in RESERVED}
+    values = {f"{key}_" if key == "time" else key: value for key, value in fields.items()}
+    values |= {key: value for key, value in fields.items() if key != "time"}
+    read = decode(encode([Point(measurement, tags, fields, time)]), now=0)
+    assert (read.points, read.errors) == ([Point(measurement, expected, values, time)], [])
 
 
 @given(st.lists(st.tuples(AWKWARD, AWKWARD, AWKWARD, AWKWARD, AWKWARD), min_size=1, max_size=4))

@@ -9,8 +9,8 @@ from math import isfinite
 from operator import itemgetter, methodcaller
 from typing import Any, Final, NamedTuple
 
-from collectors.lineparser import RESERVED_TAGS, RefusedLine, parse
-from collectors.lineprotocol import encode
+from collectors.lineparser import RefusedLine, parse
+from collectors.lineprotocol import RESERVED_TAGS, encode
 from collectors.point import Point, Value
 from server.store import Rejected, Spender, Written
 from server.store.kinds import KINDS, conflict, kind_of, spent
@@ -23,7 +23,6 @@ _PLAIN_NAMES: Final = re.compile(
     r"[!#-+.-<>-\[\]-~-]+"
 )  # printable ASCII but blank, quote, comma, equals sign, backslash
 _PLAIN_MAX: Final = 1_000
-_NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
 class Column:
@@ -255,7 +254,7 @@ class Dictionary:
         for raw, value in fields.items():
             kind = kind_of(raw, value)
             name = self._name(raw)
-            if not name or name == "time":
+            if not name:
                 continue
             if isinstance(value, float) and not isfinite(value):
                 # line protocol leaves such a value out, so it must not fix a type
@@ -274,8 +273,6 @@ class Dictionary:
             taken.setdefault(kind, []).append(raw)
             names.setdefault(kind, []).append(name)
             self._add_key(series, field)
-        if list(map(self._name, fields)) == ["time"]:
-            rejected.append(Rejected(series.measurement, "time", _NO_FIELD.format(series.measurement)))
         parts = [Part(kind, names[kind], _picker(raw, fields)) for kind, raw in taken.items()]
         return Plan(parts, frozenset(name for part in parts for name in part.names), tuple(rejected), lasting)
 
