@@ -11,6 +11,7 @@ from collectors.points import Block, Head, Points
 from server.store import Written
 from server.store.embedded.columns import DTYPES, Chunk, chunk
 from server.store.embedded.series import Dictionary
+from server.store.embedded.sorting import Sorter
 
 _ROWS_MAX: Final = 500_000  # heads with a shape: 50 MB, and 4 bytes a field
 
@@ -60,6 +61,7 @@ class Encoder:
 
     def __init__(self, dictionary: Dictionary) -> None:
         self._dictionary = dictionary
+        self._sorter = Sorter(dictionary)
         self._known: dict[tuple[tuple[str, ...], tuple[bool, ...]], _Known] = {}
         self._left = _ROWS_MAX
 
@@ -96,14 +98,14 @@ class Encoder:
         return Encoded(chunks + rest.chunks, Written(written + rest.written.points, rest.written.rejected))
 
     def _one_by_one(self, points: Iterable[Point]) -> Encoded:
-        batch = self._dictionary.encode(points)
+        batch = self._sorter.encode(points)
         return Encoded([(kind, chunk(kind, one)) for kind, one in batch.columns.items() if one.keys], batch.written)
 
     def _learn(self, block: Block) -> None:
         """Remember the keys of heads whose fields were all taken."""
         whole = dict(zip(block.names, block.whole, strict=True))
         for head in set(block.heads):
-            keys = self._dictionary.keys(head.measurement, head.tags, whole)
+            keys = self._sorter.keys(head.measurement, head.tags, whole)
             if keys is None:
                 continue
             if not self._left:

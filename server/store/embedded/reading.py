@@ -13,7 +13,7 @@ from server.store import Aggregate, Range, Series
 from server.store.embedded.columns import Chunk
 from server.store.embedded.held import Block, Held, Name, cut, form
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
-from server.store.embedded.series import Dictionary
+from server.store.embedded.lookup import Lookup
 from server.store.embedded.windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
 
@@ -64,7 +64,7 @@ class _Question(NamedTuple):
 
 def over_time(
     query: Range,
-    dictionary: Dictionary,
+    lookup: Lookup,
     shelves: Mapping[str, Shelf],
     ask: Ask,
     folder: Path,
@@ -72,8 +72,8 @@ def over_time(
     field_of: Callable[[int], int | None],
 ) -> list[Series]:
     """Answer ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-    kind = dictionary.fields(query.measurement).get(query.field)
-    labels = dictionary.groups(query.measurement, query.field, query.where, query.by)
+    kind = lookup.fields(query.measurement).get(query.field)
+    labels = lookup.groups(query.measurement, query.field, query.where, query.by)
     if kind is None or not labels:
         return []
     require_suited(query, kind)

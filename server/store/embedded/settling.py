@@ -12,7 +12,8 @@ from uuid import uuid4
 from server.store.embedded.file import sync
 from server.store.embedded.levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
 from server.store.embedded.reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
-from server.store.embedded.tables import Tables, View
+from server.store.embedded.tables import Tables
+from server.store.embedded.views import View
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,7 @@ class Settler:
         # rows of tables are none of a week's business
         span = range(work.start, work.start + work.width, HOUR) if work.width <= DAY else ()
         counts = {hour: tables.writes[work.kind, hour] for hour in span}
-        with tables.view() as seen:
+        with tables.views.lasting() as seen:
             job = _Job(tables, seen, work)
             try:
                 gone, new = {HOUR: job.hour, DAY: job.day}.get(work.width, job.week)()

@@ -145,11 +145,11 @@ class Embedded:
 
     async def measurements(self) -> list[str]:
         """Name every measurement, sorted."""
-        return await self._read(lambda tables: tables.dictionary.measurements())
+        return await self._read(lambda tables: tables.lookup.measurements())
 
     async def fields(self, measurement: str) -> dict[str, str]:
         """Name every field of a measurement with its type."""
-        return await self._read(lambda tables: tables.dictionary.fields(measurement))
+        return await self._read(lambda tables: tables.lookup.fields(measurement))
 
     async def tag_values(self, measurement: str, tag: str, *, where: Mapping[str, str] | None = None) -> list[str]:
         """Return every value of a tag, sorted."""
@@ -161,11 +161,11 @@ class Embedded:
 
     async def cardinality(self) -> list[Spender]:
         """Tell which measurements have how many series; the greatest first."""
-        return await self._read(lambda tables: tables.dictionary.spenders())
+        return await self._read(lambda tables: tables.lookup.spenders())
 
     async def backup(self, folder: Path) -> bool:
         """Copy everything that is acknowledged now into ``folder``, from which a store can be opened."""
-        await self._read(lambda tables: tables.copy(folder))
+        await self._read(lambda tables: tables.views.copy(folder))
         return True
 
     async def read(self, work: Callable[[Tables], T]) -> T:
@@ -227,7 +227,7 @@ class Embedded:
     async def health(self) -> str:
         """Return "" when the file is open and the last write went well, else what is wrong."""
         try:
-            await self._read(lambda tables: tables.dictionary.measurements())
+            await self._read(lambda tables: tables.lookup.measurements())
         except StoreUnavailable as error:
             return str(error)
         return self._trouble.text

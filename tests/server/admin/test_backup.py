@@ -220,7 +220,7 @@ async def test_a_backup_that_failed_is_no_hindrance_to_the_next(store, tmp_path)
     with pytest.raises(StoreUnavailable):
         await store.backup(tmp_path / "full")
     await store.backup(tmp_path / "copy")
-    attached = store._tables._writer.cursor().execute(
+    attached = store._tables.database.cursor().execute(
         "SELECT count(*) FROM duckdb_databases() WHERE database_name LIKE 'copied%'"
     )
     assert attached.fetchall() == [(0,)]

@@ -107,7 +107,7 @@ async def test_a_folder_that_cannot_be_used_is_unavailable(make, tmp_path):
 
 async def test_a_newer_format_is_not_touched(make, tmp_path):
     store = await make()
-    store._tables._writer.execute("UPDATE about SET format = 99")
+    store._tables.database.execute("UPDATE about SET format = 99")
     await store.close()
     with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 3"):
         await make()

@@ -6,6 +6,7 @@ from collectors.linereader import Cache, decode
 from server.store import Rejected
 from server.store.embedded.columns import last_writes
 from server.store.embedded.encoding import Encoder
+from server.store.embedded.lookup import Lookup
 from server.store.embedded.series import Dictionary
 
 
@@ -14,6 +15,7 @@ class Centre:
 
     def __init__(self, limit=100, *, in_order=False):
         self.dictionary = Dictionary(limit)
+        self.lookup = Lookup(self.dictionary)
         self.encoder = Encoder(self.dictionary)
         self.in_order = in_order
         self.cache = Cache()
@@ -25,8 +27,8 @@ class Centre:
         encoded = self.encoder.encode(read.points, in_order=self.in_order)
         names = {
             key: (series.measurement, *series.tags.items(), field)
-            for measurement in self.dictionary.measurements()
-            for series in self.dictionary.series(measurement, {})
+            for measurement in self.lookup.measurements()
+            for series in self.lookup.series(measurement, {})
             for field, key in series.keys.items()
         }
         values = {}
@@ -112,7 +114,7 @@ def test_integers_at_both_ends_stay_exact(centre):
 
 
 def test_shapes_that_are_remembered_are_bounded_and_mean_the_same(monkeypatch):
-    monkeypatch.setattr("server.store.embedded.series._PLANS_MAX", 3)
+    monkeypatch.setattr("server.store.embedded.sorting._PLANS_MAX", 3)
     centre = Centre(in_order=True)
     for turn in range(30):
         _, values = centre.write(*(f'm,h={turn % n} f{n}={turn},s="{n}" {turn}' for n in range(1, 6)))
@@ -124,4 +126,4 @@ def test_shapes_that_are_remembered_are_bounded_and_mean_the_same(monkeypatch):
                 ("m", ("h", str(turn % n)), "s", turn): str(max(k for k in range(1, 6) if turn % k == turn % n)),
             }.items()
         }
-        assert len(centre.dictionary._plans) <= 3
+        assert len(centre.encoder._sorter._plans) <= 3

@@ -391,7 +391,7 @@ async def test_more_fields_than_the_limit_are_refused_politely(make):
         assert written.points == 100
         assert {one.why for one in written.rejected} == {"max-fields-per-database limit exceeded: (40)"}
         assert len(await store.fields("m")) == 40
-    assert len(store._tables.dictionary._plans) <= 50
+    assert len(store._tables.encoder._sorter._plans) <= 50
 
 
 async def test_a_value_that_is_no_number_fixes_no_type(make):

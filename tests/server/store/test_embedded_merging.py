@@ -135,13 +135,13 @@ async def test_days_that_are_cut_meanwhile_are_not_merged(make):
     with patch("server.store.embedded.settling._MERGED_MAX", -1):
         await settle_all(store)
     expected = await counted(store)
-    view = store._tables.view
+    view = store._tables.views.lasting
 
     def forgetting():
         store._tables.drop_before(T + HOUR)
         return view()
 
-    with patch.object(store._tables, "view", forgetting):
+    with patch.object(store._tables.views, "lasting", forgetting):
         await store.settle(everything=True)
     expected.pop(T)
     assert await counted(store) == expected
