@@ -30,7 +30,10 @@ class Sensors:
         self._roots = roots
 
     async def collect(self, now: int) -> list[Point]:
-        """Return one point a feature, with ``device`` where chips have one name and address; raises FileNotFoundError on hosts without such chips."""
+        """Return one point a feature, with ``device`` where chips have one name and address.
+
+        Raises FileNotFoundError on hosts without such chips.
+        """
         return await asyncio.to_thread(self._read, now)
 
     def _read(self, now: int) -> list[Point]:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from server.store.embedded.series import Column
+from server.store.embedded.sorting import Column
 
 DTYPES: Final[dict[str, Any]] = {
     "float": np.float64,

@@ -1,7 +1,7 @@
 """Points to columns: rows of blocks whose series and fields are known all at once, the others one by one by the dictionary."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,7 @@ from collectors.points import Block, Head, Points
 from server.store import Written
 from server.store.embedded.columns import DTYPES, Chunk, chunk
 from server.store.embedded.series import Dictionary
-
-_ROWS_MAX: Final = 500_000  # heads with a shape: 50 MB, and 4 bytes a field
+from server.store.embedded.sorting import Sorter
 
 
 class Encoded(NamedTuple):
@@ -56,12 +55,17 @@ class _Known:
 
 
 class Encoder:
-    """Turns points into columns, with the numbers of a dictionary. Belongs to the writing thread."""
+    """Turns points into columns, with the numbers of a dictionary. Belongs to the writing thread.
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    It remembers ``heads`` with a shape (500,000: 50 MB, and 4 bytes a field) and ``plans`` for shapes.
+    """
+
+    def __init__(self, dictionary: Dictionary, *, heads: int = 500_000, plans: int = 20_000) -> None:
         self._dictionary = dictionary
+        self._sorter = Sorter(dictionary, plans=plans)
+        self._heads = heads
         self._known: dict[tuple[tuple[str, ...], tuple[bool, ...]], _Known] = {}
-        self._left = _ROWS_MAX
+        self._left = heads
 
     def encode(self, points: Sequence[Point], *, in_order: bool = False) -> Encoded:
         """Return the columns of points; TypeError when a field holds something else than a Value.
@@ -96,18 +100,18 @@ class Encoder:
         return Encoded(chunks + rest.chunks, Written(written + rest.written.points, rest.written.rejected))
 
     def _one_by_one(self, points: Iterable[Point]) -> Encoded:
-        batch = self._dictionary.encode(points)
+        batch = self._sorter.encode(points)
         return Encoded([(kind, chunk(kind, one)) for kind, one in batch.columns.items() if one.keys], batch.written)
 
     def _learn(self, block: Block) -> None:
         """Remember the keys of heads whose fields were all taken."""
         whole = dict(zip(block.names, block.whole, strict=True))
         for head in set(block.heads):
-            keys = self._dictionary.keys(head.measurement, head.tags, whole)
+            keys = self._sorter.keys(head.measurement, head.tags, whole)
             if keys is None:
                 continue
             if not self._left:
-                self._known, self._left = {}, _ROWS_MAX
+                self._known, self._left = {}, self._heads
             known = self._known.setdefault((block.names, block.whole), _Known(block.whole))
             if head not in known.rows:
                 known.add(head, keys)

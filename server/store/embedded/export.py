@@ -11,7 +11,8 @@ import numpy as np
 from collectors.point import Point, UInt, Value
 from server.store.embedded.levels import DAY, HOUR, RAW, Shelf, plan
 from server.store.embedded.reading import ROLL_UP, place, within
-from server.store.embedded.tables import Tables, View
+from server.store.embedded.tables import Tables
+from server.store.embedded.views import View
 from server.store.kinds import KINDS
 
 Counts = dict[tuple[str, str], int]
@@ -46,7 +47,7 @@ def hours(tables: Tables) -> list[int]:
 
 def keys(tables: Tables) -> dict[int, Key]:
     """Return what every number stands for."""
-    known = tables.dictionary
+    known = tables.lookup
     return {
         number: Key(measurement, series.tags, field)
         for measurement in known.measurements()
@@ -58,7 +59,7 @@ def keys(tables: Tables) -> dict[int, Key]:
 def counts(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> Counts:
     """Count the values of each field as they came, in ``[start, end)``."""
     found: Counts = {}
-    with tables.view() as seen:
+    with tables.views.lasting() as seen:
         for kind in KINDS.values():
             for rows in _raw(kind, seen.shelves[kind], start, end, tables):
                 answer = _ask(seen, f"SELECT key, count(*) AS n FROM ({rows}) GROUP BY key")  # noqa: S608 - our own names
@@ -72,7 +73,7 @@ def counts(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> Co
 def points(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> list[Point]:
     """Return the points of ``[start, end)`` as they came, fields of one series and time together."""
     found: dict[tuple[int, int], tuple[Key, dict[str, Value]]] = {}
-    with tables.view() as seen:
+    with tables.views.lasting() as seen:
         for kind in KINDS.values():
             convert = UInt if kind == "unsigned" else None
             for rows in _raw(kind, seen.shelves[kind], start, end, tables):
@@ -89,7 +90,7 @@ def points(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> li
 def rolled(tables: Tables, hour: int, names: Mapping[int, Key]) -> list[Point]:
     """Return one point for each series of an hour: min, max, mean, count and last of each field, e.g. ``mean_usage``."""
     found: dict[int, tuple[Key, dict[str, Value]]] = {}
-    with tables.view() as seen:
+    with tables.views.lasting() as seen:
         for kind in KINDS.values():
             if rows := _all(kind, seen.shelves[kind], hour, tables):
                 answer = _ask(seen, _ROLLED.format(rows=rows))

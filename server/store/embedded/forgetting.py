@@ -15,9 +15,9 @@ _EVER: Final = 2**62
 def silent(tables: Tables) -> list[Series]:
     """Return the series without a value, as one state of the store has it; they may be written to meanwhile."""
     fresh = {one.id for one in tables.dictionary.fresh.series}
-    series = [(one, list(one.keys.values())) for one in tables.dictionary.all() if one.id not in fresh]
+    series = [(one, list(one.keys.values())) for one in tables.lookup.all() if one.id not in fresh]
     alive = np.zeros(tables.dictionary.key_count, dtype=np.bool_)
-    with tables.view() as seen:
+    with tables.views.lasting() as seen:
         for kind, known in seen.shelves.items():
             for part in plan(known, -_EVER, _EVER, HOUR):
                 there = place(kind, part, tables.folder)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from server.store import Latest, Range, Series
 from server.store.embedded.reading import Columns, newest, over_time
-from server.store.embedded.tables import Tables, View
+from server.store.embedded.tables import Tables
+from server.store.embedded.views import View
 
 _FIELDS_MAX: Final = 10_000
 _FIELD_OF: Final = "SELECT field FROM keys WHERE id = ?"
@@ -22,8 +23,8 @@ class Questions:
 
     def latest(self, measurement: str, fields: Sequence[str], since: int, where: Mapping[str, str]) -> list[Latest]:
         """See ``Store.latest``."""
-        kinds = self.tables.dictionary.fields(measurement)
-        series = self.tables.dictionary.series(measurement, where)
+        kinds = self.tables.lookup.fields(measurement)
+        series = self.tables.lookup.series(measurement, where)
         asked = [field for field in dict.fromkeys(fields) if field in kinds]
         found: dict[int, tuple[int, Any]] = {}
         for kind in dict.fromkeys(kinds[field] for field in asked):
@@ -44,17 +45,17 @@ class Questions:
         """Find the newest values of keys that nobody asked for and nobody wrote to since the start."""
         unknown = self.tables.newest.unknown(keys, since)
         if unknown:
-            found = self.tables.answer(
+            found = self.tables.views.answer(
                 lambda seen: newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.tables.folder)
             )
             self.tables.newest.found(kind, found, unknown, since)
 
     def range(self, query: Range) -> list[Series]:
         """See ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-        return self.tables.answer(
+        return self.tables.views.answer(
             lambda seen: over_time(
                 query,
-                self.tables.dictionary,
+                self.tables.lookup,
                 seen.shelves,
                 _asker(seen),
                 self.tables.folder,
@@ -68,7 +69,7 @@ class Questions:
         if key not in self._fields:
             if len(self._fields) >= _FIELDS_MAX:
                 self._fields.clear()
-            found = self.tables.answer(lambda seen: seen.cursor.execute(_FIELD_OF, [key]).fetchall())
+            found = self.tables.views.answer(lambda seen: seen.cursor.execute(_FIELD_OF, [key]).fetchall())
             if not found:
                 return None
             self._fields[key] = int(found[0][0])
@@ -76,7 +77,7 @@ class Questions:
 
     def tag_values(self, measurement: str, tag: str, where: Mapping[str, str]) -> list[str]:
         """See ``Store.tag_values``."""
-        return sorted({one.tags[tag] for one in self.tables.dictionary.series(measurement, where) if tag in one.tags})
+        return sorted({one.tags[tag] for one in self.tables.lookup.series(measurement, where) if tag in one.tags})
 
 
 def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:

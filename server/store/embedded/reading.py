@@ -13,7 +13,7 @@ from server.store import Aggregate, Range, Series
 from server.store.embedded.columns import Chunk
 from server.store.embedded.held import Block, Held, Name, cut, form
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
-from server.store.embedded.series import Dictionary
+from server.store.embedded.lookup import Lookup
 from server.store.embedded.windows import NEEDED, windows
 from server.store.kinds import KINDS, require_suited
 
@@ -26,7 +26,6 @@ Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 _EVER: Final = 2**63 - 1
 _FEW: Final = 64  # hours of one series: some ten thousand rows
 _OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
-_SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
 # a window starts at a whole multiple of the step, also before 1970
 _WINDOW: Final = "time - ((time % $step) + $step) % $step"
 # every place gives the same columns, a raw value as a roll-up of one
@@ -64,7 +63,7 @@ class _Question(NamedTuple):
 
 def over_time(
     query: Range,
-    dictionary: Dictionary,
+    lookup: Lookup,
     shelves: Mapping[str, Shelf],
     ask: Ask,
     folder: Path,
@@ -72,8 +71,8 @@ def over_time(
     field_of: Callable[[int], int | None],
 ) -> list[Series]:
     """Answer ``Store.range``; ValueError when the aggregate does not suit the field's type."""
-    kind = dictionary.fields(query.measurement).get(query.field)
-    labels = dictionary.groups(query.measurement, query.field, query.where, query.by)
+    kind = lookup.fields(query.measurement).get(query.field)
+    labels = lookup.groups(query.measurement, query.field, query.where, query.by)
     if kind is None or not labels:
         return []
     require_suited(query, kind)
@@ -105,7 +104,7 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
     lasting = [part for part in parts if _lasting(question, part)]
     count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
-    if lasting and count * form(kind, NEEDED[aggregate]).itemsize <= held.limit // _SHARE:
+    if lasting and held.has_room(count * form(kind, NEEDED[aggregate]).itemsize):
         found = _remembered(question, lasting, ask, folder, held)
         parts = [part for part in parts if part not in lasting]
     if parts:

@@ -18,7 +18,8 @@ from collectors.linereader import Cache, decode
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
 from server.store import Aggregate, Range, StoreUnavailable, Written
-from server.store.embedded.store import Embedded, Options
+from server.store.embedded.gathering import Gathering
+from server.store.embedded.store import Embedded, Limits, Options
 from server.store.kinds import kind_of
 
 S = 10**9
@@ -31,8 +32,8 @@ async def make(tmp_path):
     """Open stores in a folder that are closed at the end."""
     made = []
 
-    async def build(options=AT_ONCE, folder=tmp_path):
-        store = Embedded(options, folder)
+    async def build(options=AT_ONCE, folder=tmp_path, **limits):
+        store = Embedded(options, folder, limits=Limits(**limits))
         made.append(store)
         await store.open()
         return store
@@ -107,7 +108,7 @@ async def test_a_folder_that_cannot_be_used_is_unavailable(make, tmp_path):
 
 async def test_a_newer_format_is_not_touched(make, tmp_path):
     store = await make()
-    store._tables._writer.execute("UPDATE about SET format = 99")
+    store._tables.database.execute("UPDATE about SET format = 99")
     await store.close()
     with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 3"):
         await make()
@@ -130,11 +131,48 @@ async def test_writes_that_come_together_share_one_transaction(make, monkeypatch
     points = [[Point("m", {"n": str(number)}, {"f": float(number)}, T)] for number in range(20)]
     assert await asyncio.gather(*(store.write(one) for one in points)) == [Written(1)] * 20
     assert transactions == [20]
-    # a full batch does not wait for the window
-    options = Options(window=Duration(60.0))
-    store._options = options
-    many = [Point("m", {"n": str(number)}, {"f": float(number)}, T + S) for number in range(1000)]
-    await asyncio.wait_for(store.write(many), 30)
+
+
+async def test_a_write_that_comes_alone_is_not_held_back(make):
+    store = await make(Options(window=Duration(3600.0)))
+    for number in range(20):
+        one = [Point("m", {}, {"f": float(number)}, T + number)]
+        assert await asyncio.wait_for(store.write(one), 15) == Written(1)
+
+
+async def test_under_load_those_who_were_under_way_are_waited_for():
+    gathering = Gathering(3600.0, full=1000)
+    one = [Point("m", {}, {"f": 1.0}, T)]
+    gathering.add(one)
+    taken = await gathering.gathered()
+    assert len(taken) == 1
+    for _ in range(3):
+        gathering.add(one)
+    gathering.written(taken)
+    next_ones = asyncio.create_task(gathering.gathered())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not next_ones.done()
+    gathering.add(one)
+    assert len(await next_ones) == 4
+
+
+async def test_those_who_do_not_come_again_are_waited_for_no_longer_than_the_window():
+    gathering = Gathering(0.01, full=1000)
+    one = [Point("m", {}, {"f": 1.0}, T)]
+    gathering.add(one)
+    taken = await gathering.gathered()
+    for _ in range(2):
+        gathering.add(one)
+    gathering.written(taken)
+    assert len(await asyncio.wait_for(gathering.gathered(), 15)) == 2
+
+
+async def test_a_full_batch_does_not_wait_for_those_who_may_come(make):
+    store = await make(Options(window=Duration(3600.0)))
+    many = [Point("m", {"n": str(number)}, {"f": float(number)}, T) for number in range(1000)]
+    await asyncio.gather(store.write(many), store.write(many))
+    await asyncio.wait_for(store.write(many), 15)
 
 
 async def test_a_batch_that_cannot_be_read_costs_no_other(make):
@@ -207,8 +245,7 @@ async def test_a_full_disk_is_unavailable_and_the_process_lives_on(make, tmp_pat
 
 async def test_trouble_is_told_once_and_its_end_too(make, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "pantau.store")
-    monkeypatch.setattr("server.store.embedded.store._PAUSE", 0.0)
-    store = await make()
+    store = await make(pause=0.0)
 
     def full(chunks):
         raise StoreUnavailable("disk full")
