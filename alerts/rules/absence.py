@@ -8,7 +8,10 @@ from configs.units import Duration
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A host of ``hosts`` (default: every host that ever wrote) sent nothing for ``window``; it is down, unless ``status`` says otherwise."""
+    """A host of ``hosts`` (default: every host that ever wrote) sent nothing for ``window``.
+
+    It is down, unless ``status`` says otherwise.
+    """
 
     hosts: tuple[str, ...] = ()
     window: Duration = Duration(300)

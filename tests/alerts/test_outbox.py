@@ -118,6 +118,20 @@ async def test_less_than_critical_waits_to_see_whether_it_is_still_true(centre):
     assert outcomes(await centre.settled()) == [("problem", "sent")]
 
 
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+async def test_a_message_that_may_have_arrived_is_not_sent_again_within_the_minute(centre, chance):
+    centre.chance = chance
+    centre.channels["mail"].script = [Unreachable("timeout", accepted=True)] * 2
+    await centre.look(UP, DEGRADED, DEGRADED)
+    for tries in (1, 2):
+        await centre.settled()
+        centre.clock.now += 59_999
+        await centre.settled()
+        assert await attempts(centre.database) == ["uncertain"] * tries
+        centre.clock.now += 1
+    assert outcomes(await centre.settled()) == [("problem", "sent")]
+
+
 async def test_answers_that_stay_lost_do_not_double_for_ever(centre):
     centre.channels["mail"].script = [Unreachable("timeout", accepted=True)] * 9
     centre.chance = 0.0
