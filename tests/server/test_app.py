@@ -14,6 +14,8 @@ from server.settings import read
 from server.state.database import Database
 from server.state.tables import monitor_run
 from server.web.context import WEB
+from server.web.routes import ROUTES
+from server.web.security import MACHINES
 
 SERVER = """
 [server]
@@ -107,6 +109,16 @@ async def test_a_stop_is_a_last_sign_of_life_so_that_nothing_before_it_counts_as
         asked = now_ms()
     (run,) = rows(made, monitor_run)
     assert asked <= run["beat_ms"] <= now_ms()
+
+
+@pytest.mark.may_block
+async def test_every_address_of_the_centre_is_a_page_of_the_table_or_one_for_programs(settings):
+    async with running(settings(with_check=False)) as app:
+        others = {route.resource.canonical for route in app.router.routes()} - {
+            route.definition().path.replace(":.+", "") for route in ROUTES
+        }
+    assert {path for path in others if not path.startswith(MACHINES)} == set()
+    assert others >= {"/api/v2/write", "/write", "/ping"}
 
 
 @pytest.mark.may_block
