@@ -39,8 +39,8 @@ async def test_a_problem_and_its_recovery_arrive_once_each_in_order(centre):
     assert first.thread == second.thread
 
 
-async def test_a_message_leaves_within_a_second_of_the_commit(centre, monkeypatch):
-    monkeypatch.setattr("alerts.courier._TICK", 600.0)  # so that nothing but the commit itself can be what sends it
+async def test_a_message_leaves_within_a_second_of_the_commit(centre):
+    centre.tick = 600.0  # so that nothing but the commit itself can be what sends it
     sent, took = centre.channels["mail"].sent, []
     async with centre.courier() as courier:
         judge = centre.judge(planned=courier.wake)
