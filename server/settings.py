@@ -9,7 +9,7 @@ import msgspec
 
 from alerts.channels import Channel
 from alerts.route import Contact, Route
-from alerts.rules import Rule
+from alerts.rules.planned import read_rules
 from alerts.settings import read_channels, read_contacts, read_routes
 from collectors.snmp import Options as Device
 from configs.read import Source, Table
@@ -122,7 +122,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
             register=known,
             checks=read_checks(source, outer.check, known),
             devices=source.by_id(Device, outer.snmp.device, ("snmp", "device")),
-            rules=source.by_id(Rule, outer.rule, ("rule",)),
+            rules=read_rules(source, outer.rule),
             own_interval=own_interval,
         ),
         contacts=contacts,

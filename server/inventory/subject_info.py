@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from alerts.about import About
-from alerts.rules import Rule
+from alerts.rules.planned import RuleTable
 from collectors.snmp import Options as Device
 from server.inventory.register import Host, Register, Service
 
 
-def subject_info(register: Register, devices: Mapping[str, Device], rule: Rule | None, subject: str) -> About:
+def subject_info(register: Register, devices: Mapping[str, Device], rule: RuleTable | None, subject: str) -> About:
     """Return what is said of a subject, and of the rule that found its fault, if one did; empty texts where nobody wrote any."""
     kind, _, rest = subject.partition("/")
     name = rest.partition("/")[0]

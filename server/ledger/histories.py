@@ -1,9 +1,10 @@
 """The ledger read: the history of subjects over a window of time, from spans, running time, planned work and service hours."""
 
 from collections.abc import Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from collectors.result import Reason, Status
 from server.calendar.intervals import Stretch
@@ -11,7 +12,7 @@ from server.calendar.service_hours import midnight
 from server.inventory.register import ALWAYS, Register, Service
 from server.ledger import history, maintenance
 from server.ledger.history import History, Span
-from server.ledger.record import reach
+from server.ledger.record import REACH, reach
 from server.ledger.running_time import running
 from server.ledger.timeline import Open, Timeline
 from server.state.tables import monitor_run, span
@@ -77,7 +78,8 @@ def _spans(tx: Connection, subjects: Sequence[str], start: int, end: int, now: i
             span.c.subject.in_(subjects),
             span.c.counts,
             span.c.start_ms < end,
-            span.c.end_ms > start,
+            # what ended before the window may be the newest look of its check, and still speak within it
+            or_(span.c.end_ms > start, _speaks_until(span.c) > start * REACH[1]),
         )
         .order_by(span.c.start_ms.desc(), span.c.id.desc())
     )
@@ -87,6 +89,8 @@ def _spans(tx: Connection, subjects: Sequence[str], start: int, end: int, now: i
         # the newest span of a check still speaks while its next look is only a little late
         late = (subject, check) not in followed and high < now <= seen + reach(high - seen)
         followed.add((subject, check))
+        if high <= start and not late:
+            continue
         found.setdefault(subject, []).append(
             Span(
                 check=check,
@@ -99,6 +103,11 @@ def _spans(tx: Connection, subjects: Sequence[str], start: int, end: int, now: i
             )
         )
     return {subject: newest_first[::-1] for subject, newest_first in found.items()}
+
+
+def _speaks_until(columns: Any) -> Any:
+    """Return in SQL until when a span's newest look speaks (see ``reach``), times ``REACH[1]`` so that all are whole numbers."""
+    return columns.last_ms * REACH[1] + (columns.end_ms - columns.last_ms) * REACH[0]
 
 
 def _first_and_last_looks(tx: Connection, subjects: Sequence[str]) -> dict[str, Stretch]:

@@ -10,10 +10,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from alerts.rules import Unreadable
 from collectors.point import Point, Value
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Unreadable):
     """The database cannot be reached or read now; try again. Never to be read as "no data"."""
 
 

@@ -4,13 +4,14 @@ import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from alerts.rules import Rule, evaluate
+from alerts.rules import Evidence
+from alerts.rules.planned import PlannedRule
 from alerts.state import State
 from collectors.point import Point
 from collectors.result import Result
 from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
-from server.store import Store, StoreUnavailable
+from server.store import Store
 from server.store.buckets import Buckets
 from server.watching.own_jobs import clones_job, schedule_job, store_job
 from server.watching.planned_checks import PlannedCheck
@@ -99,30 +100,19 @@ def device_job(device: Device, keep: Callable[[Iterable[Point]], None]) -> Job:
 
 
 def rule_job(
-    rule: Rule,
-    store: Store,
-    known: Callable[[str], Awaitable[Sequence[State]]],
-    seen: Callable[[], Mapping[str, int]],
-    listening_since: int,
+    rule: PlannedRule, store: Store, states: States, last_seen: Callable[[], Mapping[str, int]], listening_since: int
 ) -> Job:
-    """Make the job of one rule; ``known`` gives the states of a check, ``seen`` when each host last wrote (ms)."""
+    """Make the job of one rule; ``states`` gives the states of a check, ``last_seen`` when each host last wrote (ms)."""
 
     async def look(at: int) -> Sequence[Result]:
-        return await evaluate(
-            rule,
-            store,
-            known=await known(rule.check),
-            seen=seen(),
-            at=at,
-            listening_since=listening_since,
-            unavailable=StoreUnavailable,
-        )
+        known = {state.subject: state for state in await states(rule.check)}
+        return await rule.evaluate(Evidence(at, store, known, last_seen(), listening_since))
 
     return Job(
         id=rule.check,
         subject=f"pantau/{rule.check}",
-        interval=rule.interval,
-        timeout=rule.interval,
+        interval=rule.table.interval,
+        timeout=rule.table.interval,
         look=look,
         group="rule",
         target="",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from alerts.about import About
-from alerts.rules import Rule
+from alerts.rules.planned import PlannedRule
 from alerts.state import Policy
 from collectors.snmp import Options as Device
 from server.inventory.register import Register
@@ -24,7 +24,7 @@ class Watched:
         register: Register,
         checks: Mapping[str, PlannedCheck],
         devices: Mapping[str, Device],
-        rules: Mapping[str, Rule],
+        rules: Mapping[str, PlannedRule],
         *,
         own_interval: float = 15.0,
     ) -> None:
@@ -39,7 +39,7 @@ class Watched:
         self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
         # a minute on time before it is over: a schedule at its limit comes and goes
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
-        self._rules = {rule.check: rule for rule in rules.values()}
+        self._rules = {rule.check: rule.table for rule in rules.values()}
 
     def names(self, check: str) -> bool:
         """Return whether settings have such a check."""

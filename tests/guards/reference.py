@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agent import settings as agent
 from alerts.channels import CHANNELS
 from alerts.route import Contact, Route
-from alerts.rules import Rule
+from alerts.rules import RULES
+from alerts.rules.planned import RuleTable
 from collectors.checks import CHECKS
 from collectors.host import COLLECTORS
 from collectors.snmp import Options as Device
@@ -120,7 +121,9 @@ def document():
     lines += section("[[check]]", CheckTable)
     for name in CHECKS:
         lines += section(f'[[check]] type = "{name}"', find("check", name, CHECKS)[1])
-    lines += section("[[rule]]", Rule)
+    lines += section("[[rule]]", RuleTable)
+    for name in RULES:
+        lines += section(f'[[rule]] type = "{name}"', find("rule", name, RULES)[1])
     lines += section("[[snmp.device]]", Device)
     for name in CHANNELS:
         lines += section(f'[[channel]] type = "{name}"', find("channel", name, CHANNELS)[1])

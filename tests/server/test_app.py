@@ -9,10 +9,13 @@ from parts import free_port, wait_until
 from sqlalchemy import select
 
 from alerts.tables import audit, incident, state
-from server.app import running
+from server.app import now_ms, running
 from server.settings import read
 from server.state.database import Database
+from server.state.tables import monitor_run
 from server.web.context import WEB
+from server.web.routes import ROUTES
+from server.web.security import MACHINES
 
 SERVER = """
 [server]
@@ -96,6 +99,26 @@ async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_i
             await wait_until(lambda: store.latest("internal_schedule", ["late_ms"], since=0, where={"type": "http"}))
     (opened,) = [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"]
     assert (opened["status"], opened["reason"], opened["severity"]) == ("degraded", "late", "high")
+
+
+@pytest.mark.may_block
+async def test_a_stop_is_a_last_sign_of_life_so_that_nothing_before_it_counts_as_unobserved(settings):
+    made = settings(with_check=False)
+    async with running(made):
+        await wait_until(lambda: any(row["beat_ms"] > row["start_ms"] for row in rows(made, monitor_run)), 10, "a beat")
+        asked = now_ms()
+    (run,) = rows(made, monitor_run)
+    assert asked <= run["beat_ms"] <= now_ms()
+
+
+@pytest.mark.may_block
+async def test_every_address_of_the_centre_is_a_page_of_the_table_or_one_for_programs(settings):
+    async with running(settings(with_check=False)) as app:
+        others = {route.resource.canonical for route in app.router.routes()} - {
+            route.definition().path.replace(":.+", "") for route in ROUTES
+        }
+    assert {path for path in others if not path.startswith(MACHINES)} == set()
+    assert others >= {"/api/v2/write", "/write", "/ping"}
 
 
 @pytest.mark.may_block

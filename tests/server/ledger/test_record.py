@@ -257,10 +257,28 @@ def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
     run_id = running_time.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)
     running_time.beat(tx, run_id, START + 5 * MINUTE)
-    almost = START + 5 * MINUTE + record.SILENCE - 1
+    almost = START + 5 * MINUTE + running_time.SILENCE - 1
     line = histories.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
     assert figures(line).unknown == 0
     assert count(tx, 10) == (10, 0, 5, 0, 0)
+
+
+def test_a_day_that_has_just_begun_knows_that_the_centre_runs_from_a_beat_before_midnight(tx):
+    midnight = 24 * 60
+    run_id = running_time.start_run(tx, START, "test")
+    look(tx, [midnight - 1], step=10 * MINUTE)
+    running_time.beat(tx, run_id, START + midnight * MINUTE - 2_000)
+    now = midnight + 1 / 60
+    assert count(tx, midnight + 5, now=now, first=midnight) == pytest.approx((1 / 60, 0, 0, 0, 0))
+
+
+def test_a_day_that_has_just_begun_knows_the_look_before_midnight_that_still_speaks(tx):
+    midnight = 24 * 60
+    run(tx, 0, midnight + 1)
+    look(tx, range(midnight - 3, midnight))  # the last vouches up to midnight, and the next is only a little late
+    whole = count(tx, midnight + 1, first=midnight - 1)
+    assert whole == (2, 0, 0, 0, 0)
+    assert count(tx, midnight + 1, first=midnight) == (1, 0, 0, 0, 0)
 
 
 def test_a_run_that_claims_the_future_is_cut_when_the_clock_was_set_back(tx):

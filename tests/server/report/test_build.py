@@ -269,6 +269,33 @@ def test_the_first_acknowledgement_after_the_onset_is_the_response(one):
     assert (told.response.count, told.response.mean, told.unacknowledged) == (1, 20 * MINUTE, 1)
 
 
+def test_a_problem_that_was_taken_before_it_became_an_outage_was_answered_at_once_not_earlier(one):
+    one.except_for(
+        "simpus",
+        *YEAR,
+        ("degraded", "05T09:00", "05T10:00"),
+        ("down", "05T10:00", "05T12:00"),
+        ("up", "05T12:00", "06T10:00"),
+        ("down", "06T10:00", "06T12:00"),
+    )
+    for began, taken in (("05T09:00", "05T09:15"), ("06T10:00", "06T10:30")):
+        one.tx.execute(
+            incident.insert().values(
+                check_id="http",
+                subject="service/simpus",
+                status="down",
+                severity="high",
+                reason="timeout",
+                opened_ms=ms(began),
+                confirmed_ms=ms(began) + MINUTE,
+                closed_ms=ms(began) + 3 * HOUR,
+                acked_ms=ms(taken),
+            )
+        )
+    response = only(one.report()).response
+    assert (response.count, response.mean, response.longest) == (2, 15 * MINUTE, 30 * MINUTE)
+
+
 def test_agencies_and_the_city_are_pooled_by_weight(city):
     report = city.report()
     names = {group.id: group for group in report.agencies}
