@@ -20,6 +20,7 @@ from alerts.route import connect
 from collectors.result import Result
 from configs.read import SettingsError
 from server.admin.control_socket import Control
+from server.edge.client_address import client_address
 from server.enrolment.join import Join, route
 from server.ingest.endpoints import Ingest, routes
 from server.ledger import record
@@ -35,7 +36,6 @@ from server.watching.observer import Observer
 from server.watching.recurring import forever
 from server.watching.scheduler import Job, Schedule
 from server.web.app import Parts, build
-from server.web.context import WEB
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
@@ -108,7 +108,8 @@ class Centre:
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
-        self._ingest = Ingest(self._buckets, database, now_ms, settings.ingest)
+        address = partial(client_address, trusted_proxies=settings.site.trusted_proxies)
+        self._ingest = Ingest(self._buckets, database, now_ms, settings.ingest, address=address)
         self._channels = {name: make() for name, make in settings.channels.items()}
         self._courier = Courier(
             database, self._channels, now_ms, look=Look(zone=settings.site.zone, public_url=settings.site.public_url)
@@ -139,7 +140,7 @@ class Centre:
             )
         )
         place = {"org": settings.ingest.org, "bucket": settings.ingest.bucket}
-        join = Join(database, now_ms, place, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked))
+        join = Join(database, now_ms, place, self._ingest.enrolled, address)
         self.web.add_routes([*routes(self._ingest), route(join)])
         self.web.on_response_prepare.append(partial(_tell_version, release))
 

@@ -20,6 +20,7 @@ from alerts.tables import Database
 from collectors.linereader import UNITS
 from collectors.point import Point
 from collectors.points import Points
+from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import Clones
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
@@ -39,13 +40,24 @@ _FULL_RETRY: Final = 60
 
 
 class Ingest:
-    """Takes writes. ``clock`` is ms since epoch; ``open`` before the first request, ``close`` after the last."""
+    """Takes writes. ``open`` before the first request, ``close`` after the last.
 
-    def __init__(self, buckets: Buckets, database: Database, clock: Callable[[], int], options: Options) -> None:
+    ``clock`` is ms since epoch; ``address`` tells where a request comes from.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        database: Database,
+        clock: Callable[[], int],
+        options: Options,
+        *,
+        address: Callable[[web.Request], str] = client_address,
+    ) -> None:
         self._buckets = buckets
         self._clock = clock
         self._options = options
-        self._writers = Writers(options.tokens, database, clock)
+        self._writers = Writers(options.tokens, database, clock, address)
         self._bodies = Bodies(options)
         self._seen = Seen(database)
         self._trouble: dict[str, str] = {}

@@ -11,6 +11,7 @@ from aiohttp import web
 from alerts.tables import Database
 from collectors.point import Point
 from collectors.points import Points
+from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import HEADER, Clones, fingerprint
 from server.enrolment.invitations import AGENT_TOKEN, Agent
@@ -31,10 +32,17 @@ class Writer(msgspec.Struct, frozen=True):
 
 
 class Writers:
-    """Knows who may write, and what. ``clock`` is ms since epoch."""
+    """Knows who may write, and what. ``clock`` is ms since epoch; ``address`` tells where a request comes from."""
 
-    def __init__(self, tokens: Sequence[Token], database: Database, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[Token],
+        database: Database,
+        clock: Callable[[], int],
+        address: Callable[[web.Request], str] = client_address,
+    ) -> None:
         self._clock = clock
+        self._address = address
         self._tokens = Tokens(tokens, clock)
         self._only = {token.name: token.bucket for token in tokens}
         self.enrolled = Enrolled(database, clock)
@@ -47,7 +55,7 @@ class Writers:
     async def find(self, request: web.Request) -> Writer:
         """Tell who sends a request; Refused (401, 403) when nobody who may write."""
         secret = secret_of(request)
-        address, machine = request.remote or "", fingerprint(request.headers.get(HEADER, ""))
+        address, machine = self._address(request), fingerprint(request.headers.get(HEADER, ""))
         if secret.startswith(AGENT_TOKEN):
             agent = await self.enrolled.find(secret)
             if agent is not None:
