@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -21,6 +21,8 @@ from collectors.result import Result
 from configs.read import SettingsError
 from server.admin.control_socket import Control
 from server.edge.client_address import client_address
+from server.edge.connections import Door
+from server.edge.descriptors import room_for
 from server.enrolment.join import Join, route
 from server.ingest.endpoints import Ingest, routes
 from server.ledger import record
@@ -43,6 +45,7 @@ _RECORD: Final = 1.0  # seconds between writes of what the centre itself measure
 _REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
 _WRITES: Final = frozenset({"/api/v2/write", "/write"})
+_FILES: Final = 128  # descriptors for databases, logs and templates
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
 
@@ -80,19 +83,23 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         centre = Centre(settings, database)
         stack.push_async_callback(centre.close)
         await centre.open()
-        await _listen(stack, centre.web, settings.listen)
+        await _listen(stack, centre.web, settings)
         stack.push_async_callback(centre.stop)
         await centre.start()
         yield centre.web
 
 
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]) -> None:
-    # the ingest unpacks bodies itself, off the loop and within its limits
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN)
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settings: Settings) -> None:
+    runner = web.AppRunner(app, shutdown_timeout=_DRAIN)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    limits, address = settings.connections, settings.listen
+    room = room_for(limits.total, beside=_FILES + settings.schedule.total)
+    server = cast("web.Server", runner.server)
+    door = Door(server, limits, room=room, trusted_proxies=settings.site.trusted_proxies)
+    stack.push_async_callback(door.close)
     try:
-        await web.TCPSite(runner, *address).start()
+        await door.open(*address)
     except OSError as error:
         raise SettingsError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
 
