@@ -17,13 +17,15 @@ from alerts.courier import Courier
 from alerts.judge import Judge
 from alerts.message import Look
 from alerts.route import connect
-from collectors.result import Result
+from collectors import snmp
+from collectors.result import MEASUREMENT, Result
 from configs.read import SettingsError
 from server.admin.control_socket import Control
 from server.edge.client_address import client_address
 from server.edge.connections import Door
 from server.edge.descriptors import room_for
 from server.enrolment.join import Join, route
+from server.ingest.centre_series import CentreSeries
 from server.ingest.endpoints import Ingest, routes
 from server.ledger import record
 from server.ledger.running_time import RunningTime
@@ -32,6 +34,7 @@ from server.state.alone import Occupied, alone
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.recorder import Recorder
+from server.watching import punctuality
 from server.watching.feed import Feed
 from server.watching.jobs import all_jobs
 from server.watching.observer import Observer
@@ -116,7 +119,18 @@ class Centre:
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
         address = partial(client_address, trusted_proxies=settings.site.trusted_proxies)
-        self._ingest = Ingest(self._buckets, database, now_ms, settings.ingest, address=address)
+        self._ingest = Ingest(
+            self._buckets,
+            database,
+            now_ms,
+            settings.ingest,
+            address=address,
+            centre_series=CentreSeries(
+                measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT}),
+                polled=snmp.MEASUREMENTS,
+                devices=settings.watched.devices.keys(),
+            ),
+        )
         self._channels = {name: make() for name, make in settings.channels.items()}
         self._courier = Courier(
             database, self._channels, now_ms, look=Look(zone=settings.site.zone, public_url=settings.site.public_url)

@@ -25,6 +25,7 @@ from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import Clones
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
 from server.ingest.body import Bodies
+from server.ingest.centre_series import CentreSeries
 from server.ingest.last_seen import Seen
 from server.ingest.options import Options
 from server.ingest.writers import STRANGER, Writer, Writers, secret_of
@@ -42,7 +43,8 @@ _FULL_RETRY: Final = 60
 class Ingest:
     """Takes writes. ``open`` before the first request, ``close`` after the last.
 
-    ``clock`` is ms since epoch; ``address`` tells where a request comes from.
+    ``clock`` is ms since epoch; ``address`` tells where a request comes from; ``centre_series`` are those that nobody else may write
+    to the first bucket.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Ingest:
         options: Options,
         *,
         address: Callable[[web.Request], str] = client_address,
+        centre_series: CentreSeries | None = None,
     ) -> None:
         self._buckets = buckets
         self._clock = clock
         self._options = options
         self._writers = Writers(options.tokens, database, clock, address)
+        self._centre_series = centre_series or CentreSeries()
         self._bodies = Bodies(options)
         self._seen = Seen(database)
         self._trouble: dict[str, str] = {}
@@ -218,6 +222,9 @@ class Ingest:
         """Write points; returns what was rejected."""
         hosts = read.hosts()
         points, foreign = self._writers.allowed(writer, read, hosts)
+        if bucket.store is self._buckets.main:
+            points, forged = self._centre_series.without(points, joined=writer.agent is not None)
+            foreign += forged
         if not points:
             return foreign
         if bucket.store is self._buckets.main:
