@@ -21,6 +21,7 @@ from collectors import snmp
 from collectors.result import MEASUREMENT, Result
 from configs.read import SettingsError
 from server.admin.control_socket import Control
+from server.admin.forget_host import forget_host
 from server.edge.client_address import client_address
 from server.edge.connections import Door
 from server.edge.descriptors import room_for
@@ -146,7 +147,7 @@ class Centre:
         )
         self._observer = Observer(self._watched, self._judge, self._recorder, self._feed)
         self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
-        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, release)
+        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, release, self._forget_host)
         self._running_time = RunningTime(database, now_ms, release)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
@@ -223,6 +224,11 @@ class Centre:
 
     async def _states(self, check: str) -> Sequence[state.State]:
         return await self._database.read(lambda tx: state.of_check(tx, check))
+
+    async def _forget_host(self, name: str, by: str) -> str:
+        await self._ingest.flush_seen()
+        with self._observer.forgetting(name, now_ms):
+            return await forget_host(self._database, self._judge, name, by=by, at=now_ms(), let_go=self._ingest.forget)
 
     async def _realign(self) -> None:
         self._schedule.realign()

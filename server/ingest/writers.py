@@ -10,7 +10,6 @@ from aiohttp import web
 
 from alerts.tables import Database
 from collectors.point import Point
-from collectors.points import Points
 from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import HEADER, Clones, fingerprint
@@ -23,12 +22,16 @@ STRANGER: Final = "unauthorized access"
 
 
 class Writer(msgspec.Struct, frozen=True):
-    """Who sends a write: from where, by which fingerprint, the host that joined with this token, and its only bucket, if any."""
+    """Who sends a write: from where, by which fingerprint, the host that joined with this token, and its only bucket, if any.
+
+    ``owner`` is the name of a token that is shared.
+    """
 
     address: str
     machine: str
     agent: Agent | None = None
     bucket: str = ""
+    owner: str = ""
 
 
 class Writers:
@@ -62,7 +65,7 @@ class Writers:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
         elif secret and (owner := await self._tokens.owner(secret)) is not None:
-            return Writer(address, machine, bucket=self._only[owner])
+            return Writer(address, machine, bucket=self._only[owner], owner=owner)
         raise Refused(401, STRANGER)
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:
@@ -73,7 +76,9 @@ class Writers:
                 403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
             )
 
-    def allowed(self, writer: Writer, points: Points, hosts: Collection[str]) -> tuple[Sequence[Point], list[Rejected]]:
+    def allowed(
+        self, writer: Writer, points: Sequence[Point], hosts: Collection[str]
+    ) -> tuple[Sequence[Point], list[Rejected]]:
         """Split points of ``hosts`` into those that this writer may write, and the rest; Refused for a name that another machine has."""
         if writer.agent is not None and set(hosts) != {writer.agent.host}:
             return _of_host(points, writer.agent.host)
