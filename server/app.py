@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -17,10 +17,16 @@ from alerts.courier import Courier
 from alerts.judge import Judge
 from alerts.message import Look
 from alerts.route import connect
-from collectors.result import Result
+from collectors import snmp
+from collectors.result import MEASUREMENT, Result
 from configs.read import SettingsError
 from server.admin.control_socket import Control
+from server.admin.forget_host import forget_host
+from server.edge.client_address import client_address
+from server.edge.connections import Door
+from server.edge.descriptors import room_for
 from server.enrolment.join import Join, route
+from server.ingest.centre_series import CentreSeries
 from server.ingest.endpoints import Ingest, routes
 from server.ledger import record
 from server.ledger.running_time import RunningTime
@@ -29,13 +35,13 @@ from server.state.alone import Occupied, alone
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.recorder import Recorder
+from server.watching import punctuality
 from server.watching.feed import Feed
 from server.watching.jobs import all_jobs
 from server.watching.observer import Observer
 from server.watching.recurring import forever
 from server.watching.scheduler import Job, Schedule
 from server.web.app import Parts, build
-from server.web.context import WEB
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
@@ -43,6 +49,7 @@ _RECORD: Final = 1.0  # seconds between writes of what the centre itself measure
 _REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
 _WRITES: Final = frozenset({"/api/v2/write", "/write"})
+_FILES: Final = 128  # descriptors for databases, logs and templates
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
 
@@ -80,19 +87,23 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         centre = Centre(settings, database)
         stack.push_async_callback(centre.close)
         await centre.open()
-        await _listen(stack, centre.web, settings.listen)
+        await _listen(stack, centre.web, settings)
         stack.push_async_callback(centre.stop)
         await centre.start()
         yield centre.web
 
 
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, address: tuple[str, int]) -> None:
-    # the ingest unpacks bodies itself, off the loop and within its limits
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_DRAIN)
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settings: Settings) -> None:
+    runner = web.AppRunner(app, shutdown_timeout=_DRAIN)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    limits, address = settings.connections, settings.listen
+    room = room_for(limits.total, beside=_FILES + settings.schedule.total)
+    server = cast("web.Server", runner.server)
+    door = Door(server, limits, room=room, trusted_proxies=settings.site.trusted_proxies)
+    stack.push_async_callback(door.close)
     try:
-        await web.TCPSite(runner, *address).start()
+        await door.open(*address)
     except OSError as error:
         raise SettingsError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
 
@@ -108,7 +119,19 @@ class Centre:
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
-        self._ingest = Ingest(self._buckets, database, now_ms, settings.ingest)
+        address = partial(client_address, trusted_proxies=settings.site.trusted_proxies)
+        self._ingest = Ingest(
+            self._buckets,
+            database,
+            now_ms,
+            settings.ingest,
+            address=address,
+            centre_series=CentreSeries(
+                measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT}),
+                polled=snmp.MEASUREMENTS,
+                devices=settings.watched.devices.keys(),
+            ),
+        )
         self._channels = {name: make() for name, make in settings.channels.items()}
         self._courier = Courier(
             database, self._channels, now_ms, look=Look(zone=settings.site.zone, public_url=settings.site.public_url)
@@ -124,7 +147,7 @@ class Centre:
         )
         self._observer = Observer(self._watched, self._judge, self._recorder, self._feed)
         self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
-        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, release)
+        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, release, self._forget_host)
         self._running_time = RunningTime(database, now_ms, release)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
@@ -139,7 +162,7 @@ class Centre:
             )
         )
         place = {"org": settings.ingest.org, "bucket": settings.ingest.bucket}
-        join = Join(database, now_ms, place, self._ingest.enrolled, lambda asked: asked.app[WEB].address(asked))
+        join = Join(database, now_ms, place, self._ingest.enrolled, address)
         self.web.add_routes([*routes(self._ingest), route(join)])
         self.web.on_response_prepare.append(partial(_tell_version, release))
 
@@ -201,6 +224,11 @@ class Centre:
 
     async def _states(self, check: str) -> Sequence[state.State]:
         return await self._database.read(lambda tx: state.of_check(tx, check))
+
+    async def _forget_host(self, name: str, by: str) -> str:
+        await self._ingest.flush_seen()
+        with self._observer.forgetting(name, now_ms):
+            return await forget_host(self._database, self._judge, name, by=by, at=now_ms(), let_go=self._ingest.forget)
 
     async def _realign(self) -> None:
         self._schedule.realign()

@@ -14,6 +14,7 @@ from alerts.settings import read_channels, read_contacts, read_routes
 from collectors.snmp import Options as Device
 from configs.read import Source, Table
 from configs.units import Duration
+from server.edge.connections import Options as ConnectionOptions
 from server.ingest.options import Options as IngestOptions
 from server.ingest.options import check_tokens
 from server.inventory import register
@@ -44,6 +45,7 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: Literal["id", "en"] = "id"
     zone: str = "Asia/Jakarta"
     retention: Duration = Duration(400 * 86400)
+    connections: ConnectionOptions = ConnectionOptions()
 
 
 class Snmp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True):
     listen: tuple[str, int]
     data: Path
     state_url: str
+    connections: ConnectionOptions
     site: Site
     watched: Watched
     contacts: Sequence[Contact]
@@ -111,6 +114,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
         listen=_address(source, general.listen),
         data=data,
         state_url=general.state or f"sqlite:///{data / 'state.db'}",
+        connections=general.connections,
         site=Site(
             zone=general.zone,
             language=general.language,

@@ -15,6 +15,8 @@ _MS: Final = 1_000_000
 _BITS: Final = 8.0
 _MOST_LINES: Final = 12
 _GAP_STEPS: Final = 3
+# what the centre itself found has no tag host; what others wrote is no finding of ours, and the ingest refuses it without one
+_BY_CENTRE: Final = {"host": ""}
 
 # how far back, and the step that gives about 300 points; but for the newest, never finer than most things are measured
 SPANS: Final[dict[str, tuple[int, int]]] = {
@@ -127,9 +129,14 @@ def of_host(name: str) -> list[Chart]:
     ]
 
 
+def _polled(identity: str) -> dict[str, str]:
+    """Return the tags of what the centre itself polled from a device."""
+    return {"source": identity, **_BY_CENTRE}
+
+
 def of_device(identity: str, port: str = "") -> list[Chart]:
     """Return the charts of a network device: one port by its ``ifName``, or all ports together."""
-    where = {"source": identity, **({"ifName": port} if port else {})}
+    where = _polled(identity) | ({"ifName": port} if port else {})
 
     def rate(label: str, field: str, scale: float = 1.0) -> Line:
         return Line(label, "interface", field, where, ("ifName",), Aggregate.RATE, scale, total=True)
@@ -152,7 +159,7 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
 
 def of_service(identity: str) -> list[Chart]:
     """Return the charts of a service: how long each of its checks took."""
-    where = {"subject": f"service/{identity}"}
+    where = {"subject": f"service/{identity}", **_BY_CENTRE}
     return [Chart("took", "Waktu respons", "s", [Line("", "pantau_check", "took", where, ("check",))])]
 
 
@@ -273,7 +280,7 @@ class Port(msgspec.Struct, frozen=True):
 async def ports(store: Store, identity: str, now: int) -> list[Port]:
     """Return the interfaces of a device in the order of their index; StoreUnavailable passes through."""
     since, end = (now - 900_000) * _MS, now * _MS
-    where = {"source": identity}
+    where = _polled(identity)
     asked = ["ifOperStatus", "ifAdminStatus", "ifHighSpeed", "ifSpeed"]
 
     def rate(field: str) -> Range:
@@ -317,7 +324,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 async def uptime(store: Store, identity: str, now: int) -> float | None:
     """Return how many seconds a device has been up, as last polled; StoreUnavailable passes through."""
     since = (now - 900_000) * _MS
-    known = await store.latest("device", ["sysUpTime"], since=since, where={"source": identity})
+    known = await store.latest("device", ["sysUpTime"], since=since, where=_polled(identity))
     told = (_number(one.fields.get("sysUpTime")) for one in known)
     return max((seconds for seconds in told if seconds is not None), default=None)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
@@ -18,6 +17,7 @@ from alerts.tables import Database
 from collectors.result import Status
 from server.calendar.service_hours import midnight
 from server.evaluation import standard
+from server.inventory.known_hosts import KnownHost, known_hosts
 from server.inventory.register import Service
 from server.ledger import histories, maintenance
 from server.readmodel import subject_status
@@ -90,7 +90,7 @@ class Overview:
         """Return the overview."""
         now = self._clock()
         states, opened, seen, works = await self._database.read(
-            lambda tx: (all_states(tx), incident.open_incidents(tx), _hosts_seen(tx), self._works(tx, now))
+            lambda tx: (all_states(tx), incident.open_incidents(tx), known_hosts(tx), self._works(tx, now))
         )
         by_subject = _by_subject(states)
         groups = await self._groups(by_subject, works, now)
@@ -110,7 +110,7 @@ class Overview:
 
     async def hosts(self) -> list[HostRow]:
         """Return every host that is registered or was seen, problems first."""
-        states, seen = await self._database.read(lambda tx: (all_states(tx), _hosts_seen(tx)))
+        states, seen = await self._database.read(lambda tx: (all_states(tx), known_hosts(tx)))
         return sorted(self._host_rows(_by_subject(states), seen, self._clock()), key=_host_order)
 
     async def host(self, name: str) -> tuple[HostRow, Detail] | None:
@@ -221,13 +221,13 @@ class Overview:
         return await self._database.read(read)
 
     def _host_rows(
-        self, by_subject: Mapping[str, list[State]], seen: Mapping[str, "_HostSeen"], now: int
+        self, by_subject: Mapping[str, list[State]], seen: Mapping[str, KnownHost], now: int
     ) -> list[HostRow]:
         rows = []
         for name in {**self._register.hosts, **seen}:
             row, named = seen.get(name), self.name(f"host/{name}")
             current = subject_status.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
-            if not current.check and row and now - row.seen <= _ALIVE_FOR:
+            if not current.check and row and row.seen is not None and now - row.seen <= _ALIVE_FOR:
                 current = Condition(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
             rows.append(
                 HostRow(
@@ -274,18 +274,6 @@ class Overview:
 
     def _date(self, at: int) -> dt.date:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()
-
-
-class _HostSeen(msgspec.Struct, frozen=True):
-    seen: int
-    point: int
-    address: str
-    client: str
-
-
-def _hosts_seen(tx: Connection) -> dict[str, _HostSeen]:
-    columns = (own.host.c.name, own.host.c.seen_ms, own.host.c.point_ms, own.host.c.address, own.host.c.client)
-    return {row[0]: _HostSeen(*row[1:]) for row in tx.execute(select(*columns).order_by(own.host.c.name))}
 
 
 def _freshness(tx: Connection) -> Freshness:

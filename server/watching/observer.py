@@ -1,6 +1,9 @@
 """Observer: hands each result to the judge, then to whoever keeps or shows what was seen."""
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 from alerts import state
@@ -23,9 +26,22 @@ class Observer:
         self._judge = judge
         self._recorder = recorder
         self._feed = feed
+        self._forgotten: dict[str, float] = {}
+
+    @contextmanager
+    def forgetting(self, host: str, clock: Callable[[], int]) -> Iterator[None]:
+        """Ignore what looks that began before the end of the block say of a host: they may still know it. ``clock`` is ms."""
+        self._forgotten[host] = inf
+        try:
+            yield
+        finally:
+            self._forgotten[host] = clock()
 
     async def observe(self, result: Result, schedule: Schedule) -> None:
         """Judge a result, keep it as a point, publish it, and let ``schedule`` look again soon when it may be a change."""
+        kind, _, rest = result.subject.partition("/")
+        if kind == "host" and result.at <= self._forgotten.get(rest.partition("/")[0], -1):
+            return
         observed = await self._judge.observe(result)
         planned = self._watched.checks.get(result.check)
         if planned is not None:

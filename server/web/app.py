@@ -4,6 +4,7 @@ import asyncio
 
 from aiohttp import web
 
+from server.edge.broken_off import broken_off
 from server.readmodel.overview import Overview
 from server.web.context import WEB, Parts, Web
 from server.web.render import Renderer
@@ -15,7 +16,7 @@ __all__ = ["Parts", "build"]
 
 def build(parts: Parts) -> web.Application:
     """Return the application; templates and static files are read when it starts."""
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[broken_off, guard])
 
     async def start(app: web.Application) -> None:
         renderer = await asyncio.to_thread(Renderer, parts.site.zone)

@@ -1,7 +1,6 @@
 """What every page has at hand: the parts of the centre, the renderer, and what is known of this request."""
 
 import asyncio
-import ipaddress
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -10,6 +9,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from alerts.tables import Database
+from server.edge.client_address import client_address
 from server.readmodel.overview import Overview
 from server.readmodel.recent_days import Kept
 from server.store import Store
@@ -104,20 +104,7 @@ class Web:
 
     def address(self, request: web.Request) -> str:
         """Return the visitor's address, as far as it can be believed."""
-        # a proxy may add a line of its own below the visitor's, so all lines count, the last one most
-        told = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
-        way = [*(one.strip() for one in told.split(",") if told), request.remote or ""]
-        while len(way) > 1 and way[-1] in self.parts.site.trusted_proxies and _is_address(way[-2]):
-            way.pop()
-        return way[-1]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+        return client_address(request, self.parts.site.trusted_proxies)
 
 
 WEB: Final = web.AppKey("web", Web)

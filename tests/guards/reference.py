@@ -21,6 +21,7 @@ from configs.secret import Secret
 from configs.units import Duration, Size
 from server import settings
 from server.calendar.service_hours import Profile
+from server.edge.connections import Options as Connections
 from server.ingest.options import Options as Ingest
 from server.inventory import register
 from server.store import STORES
@@ -113,6 +114,7 @@ def document():
         lines += section(f"[collectors.{name}]", find("collector", name, COLLECTORS)[1])
     lines += ["## server.toml", ""]
     lines += section("[server]", settings.General)
+    lines += section("[server.connections]", Connections)
     lines += section("[ingest]", Ingest)
     lines += section("[schedule]", Schedule)
     lines += section("[[bucket]]", Bucket)

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
 from alerts import audit
+from server.state.token_hash import token_hash
 from server.web import accounts, sessions
 from server.web.accounts import Account
 from server.web.auth import check_form, cookie_name, read_form, recall, safe_next, session_of, set_cookie, token_in
@@ -79,7 +80,7 @@ def _open(tx: Connection, name: str, account: Account | None, *, address: str, n
         audit.note(tx, at=now, actor=name, action="login.failed", detail={"address": address})
         return ""
     if old:
-        sessions.end(tx, sessions.digest(old))
+        sessions.end(tx, token_hash(old))
     sessions.forgive(tx, name=account.name, address=address)
     audit.note(tx, at=now, actor=account.name, action="login", detail={"address": address})
     return sessions.start(tx, account.id, now)

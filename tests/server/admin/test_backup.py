@@ -18,6 +18,7 @@ from server.admin import backup, control_socket
 from server.admin.backup import BackupFailed
 from server.admin.control_socket import Ask, Control
 from server.cli import backup as command
+from server.inventory.known_hosts import HostError
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.settling import Limits as SettlingLimits
@@ -233,9 +234,13 @@ async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
         assert "./state.db" not in archive.getnames()
 
 
+async def no_host(name, by):
+    raise HostError(f"no host {name!r} is known to {by}")
+
+
 async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
     await store.write(place(1))
-    centre = Control(one(store), state, tmp_path, lambda: 7, "1")
+    centre = Control(one(store), state, tmp_path, lambda: 7, "1", no_host)
     await centre.open()
     try:
         assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600
@@ -247,6 +252,8 @@ async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
         assert (
             await control_socket.ask(tmp_path, Ask(str(tmp_path / "d")))
         ).error == f"{tmp_path / 'd'} exists already"
+        assert (await control_socket.ask(tmp_path, Ask(forget="x", by="sari"))).error == "no host 'x' is known to sari"
+        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup' or 'forget'"
     finally:
         await centre.close()
     assert await control_socket.ask(tmp_path, Ask("/nowhere")) is None
