@@ -1,4 +1,4 @@
-"""The two languages of the pages: texts, numbers and times. Indonesian is the source, English a catalogue beside this file."""
+"""The two languages of the pages: texts, numbers and times. Indonesian is the source, English a catalogue of alerts/i18n."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from babel.messages.pofile import read_po
 
-from alerts import words
+from alerts import i18n, words
 from alerts.state import Severity
 from collectors.result import Reason, Status
 
@@ -39,7 +39,7 @@ def catalogue(code: str) -> dict[str, str]:
     """Read the translations of a language from its ``.po``; empty for the source language. Reads a file."""
     if code == SOURCE:
         return {}
-    path = Path(__file__).parent / "locale" / code / "LC_MESSAGES" / "pantau.po"
+    path = Path(i18n.__file__).parent / "locale" / code / "LC_MESSAGES" / "pantau.po"
     with path.open("rb") as file:
         read = read_po(file, locale=code, abort_invalid=True)
     return {str(message.id): str(message.string) for message in read if message.id and message.string}
