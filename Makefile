@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs lock agent-package clean
+.PHONY: run test check bench docs texts lock agent-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -30,6 +30,11 @@ check: $(TESTS)
 bench: $(TESTS)
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/growth.py
+
+# The catalogue of English texts: new ones empty, unused ones dropped; the translations are written by hand. A guard is red until they are.
+texts: $(TESTS)
+	$(BIN)/python tests/guards/texts.py en > alerts/i18n/locale/en/LC_MESSAGES/pantau.po.new
+	mv alerts/i18n/locale/en/LC_MESSAGES/pantau.po.new alerts/i18n/locale/en/LC_MESSAGES/pantau.po
 
 # The reference of every setting, from the settings' own classes; a guard is red when it is old.
 docs: $(TESTS)

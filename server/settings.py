@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from alerts.channels import Channel
+from alerts.i18n.catalogue import LanguageCode
 from alerts.route import Contact, Route
 from alerts.rules.planned import read_rules
 from alerts.settings import read_channels, read_contacts, read_routes
@@ -42,7 +42,7 @@ class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str = "Pantau"
     public_url: str = ""
     trusted_proxies: tuple[str, ...] = ()
-    language: Literal["id", "en"] = "id"
+    language: LanguageCode = "id"
     zone: str = "Asia/Jakarta"
     retention: Duration = Duration(400 * 86400)
     connections: ConnectionOptions = ConnectionOptions()

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from alerts import words
+from alerts.i18n.language import Language
 from alerts.judge import Judge
 from alerts.route import connect
 from server import settings
@@ -41,12 +41,13 @@ def _list(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     with closing(_database(known)) as database, database.engine.connect() as connection:
         hosts = known_hosts(connection)
-    print("\n".join(_line(host, known.site.zone) for host in hosts.values()) or "no host has written or joined yet")
+    language = Language("en", known.site.zone)
+    print("\n".join(_line(host, language) for host in hosts.values()) or "no host has written or joined yet")
     return 0
 
 
-def _line(host: KnownHost, zone: str) -> str:
-    heard = "never wrote" if host.seen is None else f"last heard {words.moment(host.seen, zone, 'en')}"
+def _line(host: KnownHost, language: Language) -> str:
+    heard = "never wrote" if host.seen is None else f"last heard {language.moment(host.seen)}"
     whose = "token of its own" if host.joined else "shared token"
     return "  ".join([f"{host.name:<32}", heard, f"from {host.address or '?'}", whose, host.client]).rstrip()
 

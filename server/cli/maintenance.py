@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from alerts import audit, words
+from alerts import audit
+from alerts.i18n.language import Language
 from server import settings
 from server.cli.report import moment
 from server.ledger import maintenance
@@ -109,8 +110,9 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 
 def _line(work: Work, known: Settings) -> str:
-    start, end = (words.moment(edge, known.site.zone, "en") for edge in (work.start, work.end))
-    state = "" if work.cancelled is None else f" [cancelled {words.moment(work.cancelled, known.site.zone, 'en')}]"
+    language = Language("en", known.site.zone)
+    start, end = language.moment(work.start), language.moment(work.end)
+    state = "" if work.cancelled is None else f" [cancelled {language.moment(work.cancelled)}]"
     return f"{work.id}  {work.subject}  {start} to {end}  {work.reason} ({work.author}, approved by {work.approver}){state}"
 
 

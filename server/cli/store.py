@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
+from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
 from server import settings
 from server.cli import store_copy
@@ -50,7 +51,7 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
     parser.add_argument("--bucket", metavar="NAME", help="this bucket only (default: all)")
-    parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
+    parser.add_argument("--lang", choices=CODES, help="Indonesian or English (default: as in the settings)")
     return parser
 
 
@@ -78,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 async def _each(
     buckets: Sequence[Bucket],
-    language: str,
+    language: LanguageCode,
     influx: Callable[[Setup], AsyncIterator[Step]],
     embedded: Callable[[Store], Awaitable[Step]],
 ) -> int:
@@ -99,7 +100,7 @@ async def _each(
     return int(bad)
 
 
-async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> bool:
+async def _told(setup: Setup, steps: AsyncIterator[Step], language: LanguageCode) -> bool:
     bad = False
     try:
         async for step in steps:
@@ -111,7 +112,7 @@ async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> bool
     return bad
 
 
-def _tell(step: Step, language: str) -> bool:
+def _tell(step: Step, language: LanguageCode) -> bool:
     print(tell(step.level, step.what, step.values, language), flush=True)
     return step.level == "bad"
 

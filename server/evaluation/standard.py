@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from alerts.i18n.numbers import truncated
 from server.calendar.intervals import Stretch, clip, common, merge, total, without
 from server.ledger.timeline import Open, Timeline
 
@@ -174,8 +175,5 @@ def _working(start: int, end: int, unknown: Sequence[Stretch]) -> int:
 
 
 def show3(percent: Fraction | None) -> str | None:
-    """Write a percentage with three decimals, truncated, so that 100.000 means no millisecond lost."""
-    if percent is None:
-        return None
-    thousandths = int(percent * 1000)
-    return f"{thousandths // 1000}.{thousandths % 1000:03d}"
+    """Return a percentage with three decimals, truncated, so that 100.000 means no millisecond lost."""
+    return None if percent is None else truncated(percent, 3)

@@ -1,4 +1,4 @@
-"""Which charts exist, and how they ask the store. Labels are Indonesian source texts; whoever shows them translates."""
+"""Which charts exist, and how they ask the store. Titles and labels are translated by whoever shows them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from alerts.i18n.catalogue import gettext_noop
 from server.store import Aggregate, Latest, Range, Series, Store
 
 _SECOND: Final = 1_000_000_000
@@ -95,35 +96,52 @@ def of_host(name: str) -> list[Chart]:
             label, measurement, field, here, (by,), Aggregate.RATE, scale, total=True, without=frozenset({"lo", "all"})
         )
 
-    usage = (("aplikasi", "usage_user"), ("sistem", "usage_system"), ("menunggu disk", "usage_iowait"))
-    loads = (("1 menit", "load1"), ("5 menit", "load5"), ("15 menit", "load15"))
+    usage = (
+        (gettext_noop("aplikasi"), "usage_user"),
+        (gettext_noop("sistem"), "usage_system"),
+        (gettext_noop("menunggu disk"), "usage_iowait"),
+    )
+    loads = (
+        (gettext_noop("1 menit"), "load1"),
+        (gettext_noop("5 menit"), "load5"),
+        (gettext_noop("15 menit"), "load15"),
+    )
     return [
-        Chart("cpu", "Pemakaian CPU", "%", [Line(label, "cpu", field, whole) for label, field in usage], top=100),
         Chart(
-            "mem",
-            "Memori terpakai",
+            "cpu",
+            gettext_noop("Pemakaian CPU"),
             "%",
-            [Line("memori", "mem", "used_percent", here), Line("swap", "swap", "used_percent", here)],
+            [Line(label, "cpu", field, whole) for label, field in usage],
             top=100,
         ),
-        Chart("disk", "Disk terpakai", "%", [Line("", "disk", "used_percent", here, ("path",))], top=100),
+        Chart(
+            "mem",
+            gettext_noop("Memori terpakai"),
+            "%",
+            [
+                Line(gettext_noop("memori"), "mem", "used_percent", here),
+                Line(gettext_noop("swap"), "swap", "used_percent", here),
+            ],
+            top=100,
+        ),
+        Chart("disk", gettext_noop("Disk terpakai"), "%", [Line("", "disk", "used_percent", here, ("path",))], top=100),
         Chart(
             "net",
-            "Lalu lintas jaringan",
+            gettext_noop("Lalu lintas jaringan"),
             "bit/s",
             [
-                rate("masuk", "net", "bytes_recv", "interface", _BITS),
-                rate("keluar", "net", "bytes_sent", "interface", _BITS),
+                rate(gettext_noop("masuk"), "net", "bytes_recv", "interface", _BITS),
+                rate(gettext_noop("keluar"), "net", "bytes_sent", "interface", _BITS),
             ],
         ),
-        Chart("load", "Beban sistem", "", [Line(label, "system", field, here) for label, field in loads]),
+        Chart("load", gettext_noop("Beban sistem"), "", [Line(label, "system", field, here) for label, field in loads]),
         Chart(
             "diskio",
-            "Baca dan tulis disk",
+            gettext_noop("Baca dan tulis disk"),
             "B/s",
             [
-                Line("baca", "diskio", "read_bytes", here, ("name",), Aggregate.RATE),
-                Line("tulis", "diskio", "write_bytes", here, ("name",), Aggregate.RATE),
+                Line(gettext_noop("baca"), "diskio", "read_bytes", here, ("name",), Aggregate.RATE),
+                Line(gettext_noop("tulis"), "diskio", "write_bytes", here, ("name",), Aggregate.RATE),
             ],
         ),
     ]
@@ -144,15 +162,15 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
     return [
         Chart(
             "traffic",
-            "Lalu lintas antarmuka",
+            gettext_noop("Lalu lintas antarmuka"),
             "bit/s",
-            [rate("masuk", "ifHCInOctets", _BITS), rate("keluar", "ifHCOutOctets", _BITS)],
+            [rate(gettext_noop("masuk"), "ifHCInOctets", _BITS), rate(gettext_noop("keluar"), "ifHCOutOctets", _BITS)],
         ),
         Chart(
             "errors",
-            "Galat antarmuka per detik",
+            gettext_noop("Galat antarmuka per detik"),
             "",
-            [rate("masuk", "ifInErrors"), rate("keluar", "ifOutErrors")],
+            [rate(gettext_noop("masuk"), "ifInErrors"), rate(gettext_noop("keluar"), "ifOutErrors")],
         ),
     ]
 
@@ -160,7 +178,7 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
 def of_service(identity: str) -> list[Chart]:
     """Return the charts of a service: how long each of its checks took."""
     where = {"subject": f"service/{identity}", **_BY_CENTRE}
-    return [Chart("took", "Waktu respons", "s", [Line("", "pantau_check", "took", where, ("check",))])]
+    return [Chart("took", gettext_noop("Waktu respons"), "s", [Line("", "pantau_check", "took", where, ("check",))])]
 
 
 def of_series(measurement: str, field: str, where: Mapping[str, str], by: Sequence[str], aggregate: Aggregate) -> Chart:

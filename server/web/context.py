@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
+from alerts.i18n.catalogue import CODES
+from alerts.i18n.language import Language
 from alerts.tables import Database
 from server.edge.client_address import client_address
 from server.readmodel.overview import Overview
@@ -18,7 +20,6 @@ from server.watching.feed import Feed
 from server.watching.punctuality import Punctuality
 from server.watching.watched import Watched
 from server.web.accounts import Passwords, allows
-from server.web.language import CODES, Language
 from server.web.render import Renderer
 from server.web.sessions import Session
 from server.web.site import Site
@@ -59,7 +60,7 @@ class Web:
     def language(self, request: web.Request) -> Language:
         """Return the language of the visitor: by the switch, else the centre's own."""
         chosen = request.cookies.get("lang", "")
-        return self.renderer.languages[chosen if chosen in CODES else self.parts.site.language]
+        return self.renderer.languages[next((code for code in CODES if code == chosen), self.parts.site.language)]
 
     def theme(self, request: web.Request) -> str:
         """Return the light of the visitor: by the switch, else that of the device."""

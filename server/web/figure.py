@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from alerts.i18n.language import Language
+from alerts.i18n.shorten import shortened
 from server.readmodel.charts import Drawn
-from server.web.language import Language
 
 _WIDTH: Final = 480
 _LEFT: Final = 86
@@ -35,7 +36,7 @@ def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: in
             f'<path d="{path}" fill="none" stroke="{_colour(position)}" stroke-width="2" stroke-linecap="round"/>'
         )
     if not values:
-        told = escape(spoken.text("Tidak ada data pada rentang ini."))
+        told = escape(spoken.gettext("Tidak ada data pada rentang ini."))
         parts.append(
             f'<text x="{(_LEFT + _WIDTH) // 2}" y="{_BOTTOM // 2}" text-anchor="middle" fill="{_INK}">{told}</text>'
         )
@@ -72,8 +73,7 @@ def _legend(drawn: Drawn, unit: str, spoken: Language) -> tuple[list[str], int]:
     parts, x, y = [], _LEFT, _BOTTOM + 34
     for position, line in enumerate(drawn.lines):
         newest = next((value for value in reversed(line.values) if value is not None), None)
-        label = line.label if len(line.label) <= _LONGEST else line.label[: _LONGEST - 1] + "…"
-        text = " ".join([label, *([] if newest is None else [_told(newest, unit, spoken)])])
+        text = " ".join([shortened(line.label, _LONGEST), *([] if newest is None else [_told(newest, unit, spoken)])])
         wide = 8 * len(text) + 14
         if x > _LEFT and x + wide > _WIDTH:
             x, y = _LEFT, y + 16
@@ -99,4 +99,5 @@ def _told(value: float, unit: str, spoken: Language) -> str:
         return spoken.scaled(value, unit)
     if unit == "s":
         return spoken.seconds(value)
-    return spoken.number(value, 0 if value >= 10 or not value else 2) + (" %" if unit == "%" else "")  # noqa: PLR2004 - two digits are enough
+    digits = 0 if value >= 10 or not value else 2  # noqa: PLR2004 - two digits are enough
+    return spoken.measured_percent(value, digits) if unit == "%" else spoken.number(value, digits)

@@ -8,10 +8,12 @@ from urllib.parse import quote
 from jinja2 import BytecodeCache, DictLoader, Environment, StrictUndefined
 from jinja2.bccache import Bucket
 
-from server.web import assets, bars, language
+from alerts.i18n.catalogue import LanguageCode
+from alerts.i18n.language import Language, languages
+from alerts.i18n.templates import template_globals
+from server.web import assets, bars
 from server.web.assets import Asset
 from server.web.clusters import clusters, kind
-from server.web.language import Language
 
 HERE: Final = Path(__file__).parent
 
@@ -20,7 +22,7 @@ class Renderer:
     """Templates, texts and static files, held in memory. Building it reads files: do that off the event loop."""
 
     def __init__(self, zone: str) -> None:
-        self.languages = language.languages(zone)
+        self.languages = languages(zone)
         self.assets = assets.read(HERE / "static")
         folder = HERE / "templates"
         sources = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
@@ -32,7 +34,7 @@ class Renderer:
             for name in sources:
                 environment.get_template(name)
 
-    def render(self, template: str, code: str, context: Mapping[str, Any]) -> str:
+    def render(self, template: str, code: LanguageCode, context: Mapping[str, Any]) -> str:
         """Return a page as HTML."""
         return self._environments[code].get_template(template).render(context)
 
@@ -62,12 +64,9 @@ def _environment(
         lstrip_blocks=True,
         auto_reload=False,
         bytecode_cache=compiled,
-        extensions=["jinja2.ext.i18n"],
     )
-    # texts hold no markup, and a per cent sign in them is only that
-    environment.install_gettext_callables(spoken.text, spoken.plural, newstyle=False)  # type: ignore[attr-defined]
     environment.globals.update(
-        L=spoken,
+        template_globals(spoken),
         clusters=clusters,
         fault_kind=kind,
         static=lambda name: known[name].url,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from alerts.i18n.catalogue import LanguageCode
+
 
 class Site(msgspec.Struct, frozen=True):
     """The site as people see it.
@@ -13,7 +15,7 @@ class Site(msgspec.Struct, frozen=True):
     """
 
     zone: str = "Asia/Jakarta"
-    language: str = "id"
+    language: LanguageCode = "id"
     title: str = "Pantau"
     public_url: str = ""
     trusted_proxies: Sequence[str] = ()

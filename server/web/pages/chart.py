@@ -5,12 +5,12 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
+from alerts.i18n.language import Language
 from server.readmodel import charts
 from server.readmodel.charts import SPANS, Chart, Drawn
 from server.store import Aggregate, Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.figure import svg
-from server.web.language import Language
 
 _TAG = "tag."
 
@@ -136,7 +136,9 @@ async def _svg(request: web.Request, chart: Chart, store: Store) -> web.Response
 
 def _spoken(drawn: Drawn, spoken: Language) -> Drawn:
     named = [
-        msgspec.structs.replace(line, label=" · ".join(part for part in (line.group, spoken.text(line.label)) if part))
+        msgspec.structs.replace(
+            line, label=" · ".join(part for part in (line.group, spoken.gettext(line.label)) if part)
+        )
         for line in drawn.lines
     ]
     return msgspec.structs.replace(drawn, lines=named)

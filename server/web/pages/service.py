@@ -7,17 +7,18 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from alerts.i18n.catalogue import gettext_noop
 from server.readmodel import charts
 from server.web.context import WEB
 from server.web.pages.chart import span_of
 
-# phases in the order in which they happen; labels are source texts
+# phases in the order in which they happen
 PHASES: Final = {
-    "dns": "cari nama",
-    "connect": "sambung",
-    "tls": "TLS",
-    "first_byte": "tunggu jawaban",
-    "transfer": "terima isi",
+    "dns": gettext_noop("cari nama"),
+    "connect": gettext_noop("sambung"),
+    "tls": gettext_noop("TLS"),
+    "first_byte": gettext_noop("tunggu jawaban"),
+    "transfer": gettext_noop("terima isi"),
 }
 _WIDTH: Final = 1000
 

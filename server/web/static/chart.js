@@ -5,14 +5,14 @@
   const language = document.documentElement.lang;
   const zone = document.documentElement.dataset.zone;
   const number = (digits) => new Intl.NumberFormat(language, { maximumFractionDigits: digits });
+  const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
   const PREFIXES = ["", "k", "M", "G", "T", "P"];
-  const SECOND = language === "id" ? "dtk" : "s";
   const charts = new Set();
 
   function told(value, unit) {
     if (value === null || value === undefined) return "–";
-    if (unit === "%") return number(1).format(value) + " %";
-    if (unit === "s") return value < 1 ? number(value < 0.01 ? 1 : 0).format(value * 1000) + " ms" : number(2).format(value) + " " + SECOND;
+    if (unit === "%") return percent.format(value / 100);
+    if (unit === "s") return value < 1 ? number(value < 0.01 ? 1 : 0).format(value * 1000) + " ms" : document.documentElement.dataset.seconds.replace("{n}", number(2).format(value));
     if (!unit && Math.abs(value) < 1000) return number(value !== 0 && Math.abs(value) < 10 ? 2 : 1).format(value);
     let at = 0;
     while (Math.abs(value) >= 1000 && at < PREFIXES.length - 1) { value /= 1000; at += 1; }
@@ -81,7 +81,7 @@
     charts.add({ box, plot, data, legend });
     if (data.left_out) {
       const more = box.nextElementSibling;
-      more.textContent = box.dataset.more.replace("%(n)s", data.left_out);
+      more.textContent = box.dataset.more.replace("{n}", data.left_out);
       more.hidden = false;
     }
   }

@@ -15,7 +15,6 @@ from collectors.point import Point, UInt
 from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
-from server.cli.store_words import WORDS
 from server.store import Aggregate, Range
 from server.store.influx import flux, ql
 from server.store.influx.connection import Options
@@ -293,12 +292,6 @@ def test_what_the_database_rolls_up_answers_as_the_values_did(target):
             await store.close()
 
     asyncio.run(compare())
-
-
-def test_every_word_is_there_in_both_languages():
-    for what, words in WORDS.items():
-        assert words.keys() == {"id", "en"}, what
-        assert set(re.findall(r"\{(\w+)\}", words["id"])) == set(re.findall(r"\{(\w+)\}", words["en"])), what
 
 
 def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_path, capsys):

@@ -1,8 +1,8 @@
 import re
 
+from alerts.i18n.language import languages
 from server.readmodel.charts import Drawn, DrawnLine
 from server.web.figure import svg
-from server.web.language import languages
 
 SPOKEN = languages("Asia/Jakarta")
 NOW = 1_780_561_800
@@ -24,7 +24,7 @@ def test_a_value_without_neighbours_is_a_dot_and_the_others_are_joined():
 
 def test_every_line_is_named_with_its_newest_value():
     text = draw(("aplikasi", [1.0, 2.0, 12.5, None, None]), ("sistem", [None] * 5), top=100)
-    assert ">aplikasi 12 %<" in text
+    assert ">aplikasi 12%<" in text
     assert ">sistem<" in text
 
 
