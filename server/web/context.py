@@ -28,6 +28,17 @@ _SHARED_FOR: Final = 5_000
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What bounds a visitor: seconds for the body of a form, seconds of silence in a stream, and open streams of one user.
+
+    Many screens may share an account, but not the whole of the centre's sockets.
+    """
+
+    form_seconds: float = 20.0
+    heartbeat: float = 15.0
+    streams: int = 100
+
+
 class Parts(msgspec.Struct, frozen=True):
     """Everything of the centre that the web needs; ``clock`` gives ms since epoch, ``punctuality`` is that of the schedule."""
 
@@ -38,6 +49,7 @@ class Parts(msgspec.Struct, frozen=True):
     clock: Callable[[], int]
     site: Site = Site()
     punctuality: Punctuality | None = None
+    limits: Limits = Limits()
 
     @property
     def store(self) -> Store:

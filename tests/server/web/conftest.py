@@ -31,6 +31,7 @@ from server.watching.planned_checks import PlannedCheck
 from server.watching.watched import Watched
 from server.web import accounts
 from server.web.app import Parts, build
+from server.web.context import Limits
 from server.web.site import Site
 
 DAY = 86_400_000
@@ -421,6 +422,7 @@ async def open_town(
     about=None,
     trusted_proxies=(),
     punctuality=None,
+    limits=Limits(),  # noqa: B008 - frozen
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -447,6 +449,7 @@ async def open_town(
             trusted_proxies=trusted_proxies,
         ),
         punctuality=punctuality,
+        limits=limits,
     )
     return build(parts), parts
 
