@@ -78,7 +78,7 @@ class Docker:
         tags = {"engine_host": info.name, "server_version": info.version}
         points = [*engine.of_engine(info, tags, now)]
         for reading in chosen:
-            points += engine.of_container(reading, tags, now)
+            points += engine.of_container(reading, tags, now, host_memory=info.memory)
         if others:
             points += engine.of_others(others, {**tags, "container_name": _OTHER}, now)
         for container, detail in details:

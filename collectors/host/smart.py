@@ -146,10 +146,8 @@ class Smart:
         """Return what smartctl tells of a disk."""
         command = (*self._program, "-n", "standby", "--json=c", "-i", "-H", "-A", "-d", device.kind)
         told = _parse(await self._run((*command, device.path), seconds=_SECONDS))
-        spoke_scsi = (
-            told.get("device", {}).get("protocol") == "SCSI" and not told["smartctl"]["exit_status"] & _NOT_OPENED
-        )
-        if not spoke_scsi or "scsi_error_counter_log" in told:
+        is_scsi = told.get("device", {}).get("protocol") == "SCSI"
+        if not is_scsi or told["smartctl"]["exit_status"] & _NOT_OPENED or "scsi_error_counter_log" in told:
             return told
         more = _parse(await self._run((*command, *_SCSI_MORE, device.path), seconds=_SECONDS))
         return {**more, **told}
