@@ -13,6 +13,7 @@ NOTHING: Final = "–"
 
 _AVAILABILITY: Final = 3  # decimals of a percentage, as the standard of availability prints it
 _SHORT: Final = 0.01
+_PREFIXED: Final = frozenset({"B", "B/s", "bit/s"})
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P")
 
 
@@ -70,9 +71,20 @@ class NumberFormat(Texts):
         """Return how long something took: ``84 ms``, ``1,24 dtk`` or ``1.24 s``."""
         if value is None:
             return NOTHING
-        if value < 1:
-            return f"{self.number(value * 1000, 1 if value < _SHORT else 0)} ms"
+        if abs(value) < 1:
+            return f"{self.number(value * 1000, 1 if abs(value) < _SHORT else 0)} ms"
         return self.gettext("{n} dtk", n=self.number(value, 2))
+
+    def amount(self, value: float, unit: str) -> str:
+        """Return a measured value with its unit, "" for a plain number: ``63%``, ``84 ms``, ``12,3 Mbit/s``, ``41,5 °C``."""
+        if unit == "s":
+            return self.seconds(value)
+        if unit in _PREFIXED:
+            return self.scaled(value, unit)
+        digits = 0 if abs(value) >= 10 or not value else 2  # noqa: PLR2004 - two digits are enough
+        if unit == "%":
+            return self.measured_percent(value, digits)
+        return f"{self.number(value, digits)} {unit}".rstrip()
 
     def scaled(self, value: float | None, unit: str) -> str:
         """Return a big number shortly, with decimal prefixes: ``12,3 Mbit/s``."""

@@ -54,11 +54,10 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A chart: ``unit`` is ``%``, ``bit/s``, ``B/s``, ``s`` or empty; ``top`` is the end of its scale, if it has one."""
+    """A chart of lines in one unit (``units.unit_of``); ``top`` is the end of its scale, if it has one."""
 
     id: str
     title: str
-    unit: str
     lines: Sequence[Line]
     top: float | None = None
 
@@ -110,35 +109,31 @@ def of_host(name: str) -> list[Chart]:
         Chart(
             "cpu",
             gettext_noop("Pemakaian CPU"),
-            "%",
             [Line(label, "cpu", field, whole) for label, field in usage],
             top=100,
         ),
         Chart(
             "mem",
             gettext_noop("Memori terpakai"),
-            "%",
             [
                 Line(gettext_noop("memori"), "mem", "used_percent", here),
                 Line(gettext_noop("swap"), "swap", "used_percent", here),
             ],
             top=100,
         ),
-        Chart("disk", gettext_noop("Disk terpakai"), "%", [Line("", "disk", "used_percent", here, ("path",))], top=100),
+        Chart("disk", gettext_noop("Disk terpakai"), [Line("", "disk", "used_percent", here, ("path",))], top=100),
         Chart(
             "net",
             gettext_noop("Lalu lintas jaringan"),
-            "bit/s",
             [
                 rate(gettext_noop("masuk"), "net", "bytes_recv", "interface", _BITS),
                 rate(gettext_noop("keluar"), "net", "bytes_sent", "interface", _BITS),
             ],
         ),
-        Chart("load", gettext_noop("Beban sistem"), "", [Line(label, "system", field, here) for label, field in loads]),
+        Chart("load", gettext_noop("Beban sistem"), [Line(label, "system", field, here) for label, field in loads]),
         Chart(
             "diskio",
             gettext_noop("Baca dan tulis disk"),
-            "B/s",
             [
                 Line(gettext_noop("baca"), "diskio", "read_bytes", here, ("name",), Aggregate.RATE),
                 Line(gettext_noop("tulis"), "diskio", "write_bytes", here, ("name",), Aggregate.RATE),
@@ -163,13 +158,11 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
         Chart(
             "traffic",
             gettext_noop("Lalu lintas antarmuka"),
-            "bit/s",
             [rate(gettext_noop("masuk"), "ifHCInOctets", _BITS), rate(gettext_noop("keluar"), "ifHCOutOctets", _BITS)],
         ),
         Chart(
             "errors",
-            gettext_noop("Galat antarmuka per detik"),
-            "",
+            gettext_noop("Galat antarmuka"),
             [rate(gettext_noop("masuk"), "ifInErrors"), rate(gettext_noop("keluar"), "ifOutErrors")],
         ),
     ]
@@ -178,12 +171,12 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
 def of_service(identity: str) -> list[Chart]:
     """Return the charts of a service: how long each of its checks took."""
     where = {"subject": f"service/{identity}", **_BY_CENTRE}
-    return [Chart("took", gettext_noop("Waktu respons"), "s", [Line("", "pantau_check", "took", where, ("check",))])]
+    return [Chart("took", gettext_noop("Waktu respons"), [Line("", "pantau_check", "took", where, ("check",))])]
 
 
 def of_series(measurement: str, field: str, where: Mapping[str, str], by: Sequence[str], aggregate: Aggregate) -> Chart:
     """Return a chart of any series of the store."""
-    return Chart("series", f"{measurement} · {field}", "", [Line("", measurement, field, where, by, aggregate)])
+    return Chart("series", f"{measurement} · {field}", [Line("", measurement, field, where, by, aggregate)])
 
 
 async def draw(store: Store, chart: Chart, span: str, now: int) -> Drawn:

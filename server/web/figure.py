@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 from alerts.i18n.language import Language
 from alerts.i18n.shorten import shortened
 from server.readmodel.charts import Drawn
+from server.readmodel.units import Unit
 
 _WIDTH: Final = 480
 _LEFT: Final = 86
@@ -18,7 +19,7 @@ _INK: Final = "#7a8793"
 _LONGEST: Final = 48  # letters of a name
 
 
-def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: int) -> str:
+def svg(drawn: Drawn, *, unit: Unit, top: float | None, spoken: Language, now: int) -> str:
     """Draw lines with a scale, and name each with its newest value; a stretch longer than ``drawn.gap`` without values stays empty."""
     values = [value for line in drawn.lines for value in line.values if value is not None]
     highest = top if top is not None else _round_up(max(values, default=0.0))
@@ -43,7 +44,7 @@ def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: in
     return "".join([*parts, *legend, "</svg>"])
 
 
-def _scale(highest: float | None, unit: str, spoken: Language) -> list[str]:
+def _scale(highest: float | None, unit: Unit, spoken: Language) -> list[str]:
     parts = []
     for share in (0.0, 0.5, 1.0):
         y = _BOTTOM - share * (_BOTTOM - _TOP)
@@ -68,7 +69,7 @@ def _path(drawn: Drawn, values: Sequence[float | None], highest: float) -> str:
     return path
 
 
-def _legend(drawn: Drawn, unit: str, spoken: Language) -> tuple[list[str], int]:
+def _legend(drawn: Drawn, unit: Unit, spoken: Language) -> tuple[list[str], int]:
     """Return the names of the lines, in as many rows as they need, and the height of the whole picture."""
     parts, x, y = [], _LEFT, _BOTTOM + 34
     for position, line in enumerate(drawn.lines):
@@ -94,10 +95,5 @@ def _round_up(value: float) -> float:
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if value <= step * power * (1 + 1e-9))
 
 
-def _told(value: float, unit: str, spoken: Language) -> str:
-    if unit not in {"%", "s", ""}:
-        return spoken.scaled(value, unit)
-    if unit == "s":
-        return spoken.seconds(value)
-    digits = 0 if value >= 10 or not value else 2  # noqa: PLR2004 - two digits are enough
-    return spoken.measured_percent(value, digits) if unit == "%" else spoken.number(value, digits)
+def _told(value: float, unit: Unit, spoken: Language) -> str:
+    return spoken.amount(value * unit.factor, unit.name)

@@ -1,6 +1,7 @@
 """Making pages out of templates: one Jinja environment a language, read once."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,6 +12,9 @@ from jinja2.bccache import Bucket
 from alerts.i18n.catalogue import LanguageCode
 from alerts.i18n.language import Language, languages
 from alerts.i18n.templates import template_globals
+from collectors import catalogue
+from collectors.catalogue import Catalogue
+from server.readmodel.units import unit_of
 from server.web import assets, bars
 from server.web.assets import Asset
 from server.web.clusters import clusters, kind
@@ -23,12 +27,14 @@ class Renderer:
 
     def __init__(self, zone: str) -> None:
         self.languages = languages(zone)
+        self.catalogue = catalogue.read()
         self.assets = assets.read(HERE / "static")
         folder = HERE / "templates"
         sources = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
         compiled = _Compiled()
         self._environments = {
-            code: _environment(sources, spoken, self.assets, compiled) for code, spoken in self.languages.items()
+            code: _environment(sources, spoken, self.assets, self.catalogue, compiled)
+            for code, spoken in self.languages.items()
         }
         for environment in self._environments.values():
             for name in sources:
@@ -54,7 +60,11 @@ class _Compiled(BytecodeCache):
 
 
 def _environment(
-    sources: Mapping[str, str], spoken: Language, known: Mapping[str, Asset], compiled: BytecodeCache
+    sources: Mapping[str, str],
+    spoken: Language,
+    known: Mapping[str, Asset],
+    fields: Catalogue,
+    compiled: BytecodeCache,
 ) -> Environment:
     environment = Environment(
         loader=DictLoader(sources),
@@ -67,10 +77,12 @@ def _environment(
     )
     environment.globals.update(
         template_globals(spoken),
+        catalogue=fields,
         clusters=clusters,
         fault_kind=kind,
         static=lambda name: known[name].url,
         summarise=bars.summarise,
+        unit_of=partial(unit_of, fields),
         pooled=bars.pooled,
     )
     environment.filters.update(path=lambda text: quote(str(text), safe=""), sentence=_sentence)

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from alerts.i18n.language import Language
 from server.readmodel import charts
 from server.readmodel.charts import SPANS, Chart, Drawn
+from server.readmodel.units import unit_of
 from server.store import Aggregate, Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.figure import svg
@@ -130,7 +131,9 @@ async def _svg(request: web.Request, chart: Chart, store: Store) -> web.Response
     spoken = context.language(request)
     drawn = _spoken(await _draw(request, chart, store), spoken)
     headers = {hdrs.CACHE_CONTROL: "no-store"}
-    text = svg(drawn, unit=chart.unit, top=chart.top, spoken=spoken, now=context.parts.clock())
+    text = svg(
+        drawn, unit=unit_of(context.renderer.catalogue, chart), top=chart.top, spoken=spoken, now=context.parts.clock()
+    )
     return web.Response(text=text, content_type="image/svg+xml", headers=headers)
 
 
