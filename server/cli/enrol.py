@@ -19,6 +19,7 @@ from server.enrolment import invitations
 from server.enrolment.invitations import Agent, EnrolmentError, Invitation
 from server.settings import Settings
 from server.state.database import Database
+from server.state.folder import private_folder
 from server.state.migrate import upgrade
 
 Work = Callable[[Connection, int], list[str]]
@@ -59,7 +60,7 @@ def _verb(
 
 def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(known.data)
     work = plan(arguments, known)
     try:
         with closing(Database(known.state_url)) as database:

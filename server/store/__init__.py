@@ -22,6 +22,10 @@ class StoreFull(StoreUnavailable):
     """The disk that takes writes is full; what was acknowledged is there and can be read."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """Files of the database are damaged, and waiting does not mend them; the message says which, and what does."""
+
+
 class Aggregate(StrEnum):
     """What becomes of the values of one step. RATE is the non-negative change per second of a counter (a reset gives no value)."""
 
