@@ -32,10 +32,11 @@ from server.ledger import record
 from server.ledger.running_time import RunningTime
 from server.settings import Settings
 from server.state.alone import Occupied, alone
-from server.state.damage import require_sound
+from server.state.damage import remedy, require_sound
 from server.state.database import Database
 from server.state.folder import private_folder
 from server.state.migrate import upgrade
+from server.store import StoreDamaged
 from server.store.recorder import Recorder
 from server.watching import punctuality
 from server.watching.feed import Feed
@@ -92,7 +93,10 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         await asyncio.to_thread(upgrade, database.engine)
         centre = Centre(settings, database)
         stack.push_async_callback(centre.close)
-        await centre.open()
+        try:
+            await centre.open()
+        except StoreDamaged as error:
+            raise StoreDamaged(f"{error}; {remedy(settings.data)}") from error
         await _listen(stack, centre.web, settings)
         stack.push_async_callback(centre.stop)
         await centre.start()

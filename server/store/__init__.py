@@ -151,6 +151,10 @@ class Store(Protocol):
         """Tell whether a write would be kept now, if only on disk until the database is back."""
         ...
 
+    async def damage(self) -> str:
+        """Return "" unless stored points are missing because files were damaged; else one line that says what becomes of it."""
+        ...
+
     def newest(self) -> int | None:
         """Return the time (ns) of the newest point, 0 without any; None when the database has a clock and a retention of its own."""
         ...
