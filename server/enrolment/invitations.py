@@ -117,7 +117,9 @@ def join(tx: Connection, token: str, *, host: str, machine: str, at: int, addres
 
     Raises NotInvited, OtherHost, and NameTaken when another machine has the name, unless the token was made for this host.
     """
-    good = (invitation.c.token_hash == token_hash(token)) & (invitation.c.hosts_left > 0) & (invitation.c.expires_ms > at)
+    good = (
+        (invitation.c.token_hash == token_hash(token)) & (invitation.c.hosts_left > 0) & (invitation.c.expires_ms > at)
+    )
     asked = tx.execute(select(invitation.c.id, invitation.c.host).where(good)).first()
     if asked is None:
         raise NotInvited("the one-time token is unknown, used up or too old")

@@ -127,7 +127,7 @@ class Schedule:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_PATIENCE)
+            await asyncio.wait(self._tasks, timeout=self._patience)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         if self._telling:
