@@ -1,13 +1,13 @@
 """Failed tries to join, counted for each address, so that who guesses waits and nobody else does."""
 
-import ipaddress
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from server.edge.client_address import client_network
+
 WINDOW: Final = 60.0  # seconds
-_NETWORK: Final = 64  # bits: what one household or server of IPv6 may choose its addresses from
 
 
 class Guesses:
@@ -29,27 +29,14 @@ class Guesses:
 
     def too_many(self, address: str) -> bool:
         """Return whether this address has to wait."""
-        failures = self._failures.get(origin(address), ())
+        failures = self._failures.get(client_network(address), ())
         since = self._elapsed() - WINDOW
         return sum(at >= since for at in failures) >= self._limit
 
     def failed(self, address: str) -> None:
         """Record a failure."""
-        now, key = self._elapsed(), origin(address)
+        now, key = self._elapsed(), client_network(address)
         self._failures.setdefault(key, deque(maxlen=self._limit)).append(now)
         self._failures.move_to_end(key)
         while len(self._failures) > self._most or next(iter(self._failures.values()))[-1] < now - WINDOW:
             self._failures.popitem(last=False)
-
-
-def origin(address: str) -> str:
-    """Return what counts as one address: of IPv6 its /64, and IPv4 also where it is written as IPv6; else the text itself."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, _NETWORK), strict=False))

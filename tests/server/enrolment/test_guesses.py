@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from server.enrolment.guesses import WINDOW, Guesses, origin
+from server.enrolment.guesses import WINDOW, Guesses
 
 
 class Elapsed:
@@ -52,21 +52,6 @@ def test_addresses_of_one_network_of_ipv6_are_one_guesser(elapsed):
         guesses.failed(f"2001:db8:0:1::{number:x}")
     assert guesses.too_many("2001:db8:0:1:ffff::9")
     assert not guesses.too_many("2001:db8:0:2::1")
-
-
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("10.0.0.1", "10.0.0.1"),
-        ("::ffff:10.0.0.1", "10.0.0.1"),
-        ("2001:db8:0:1:2::3", "2001:db8:0:1::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-        ("unix:", "unix:"),
-    ],
-)
-def test_what_counts_as_one_address(address, counted):
-    assert origin(address) == counted
 
 
 def test_memory_is_bounded_whatever_number_of_addresses_fails(elapsed):
