@@ -22,7 +22,14 @@ class StoreFull(StoreUnavailable):
 
 
 class Aggregate(StrEnum):
-    """What becomes of the values of one step. RATE is the non-negative change per second of a counter (a reset gives no value)."""
+    """What becomes of the values of one step.
+
+    RATE and IRATE are what a counter grew by, a second; of several series, the sum. A value and the one before it in the range asked
+    for are a pair, which belongs to the step of the later one. RATE is the growth of all pairs of a step by the time between their
+    values, IRATE that of its last pair (the last two values). A counter that falls to less than half began again at zero: it grew by
+    what it shows. One that falls by less was set back: that pair counts for nothing, neither growth nor time.
+    Where only roll-ups are left they stand for values: a counter's growth is right, and least where it began again.
+    """
 
     MEAN = "mean"
     MIN = "min"
@@ -31,6 +38,10 @@ class Aggregate(StrEnum):
     SUM = "sum"
     COUNT = "count"
     RATE = "rate"
+    IRATE = "irate"
+
+
+RATES: Final = frozenset({Aggregate.RATE, Aggregate.IRATE})
 
 
 class Rejected(msgspec.Struct, frozen=True):

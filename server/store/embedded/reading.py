@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from server.store import Aggregate, Range, Series
+from server.store import RATES, Aggregate, Range, Series
+from server.store.embedded import rates
 from server.store.embedded.columns import Chunk
 from server.store.embedded.held import Block, Held, Name, cut, form
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
@@ -43,8 +44,8 @@ _JOINED: Final = {
 }
 _LAST_ALONE: Final = "arg_max(last, last_time) AS last"  # three times as fast
 _RANGE: Final = f"""
-    SELECT {{group}}, {_WINDOW} AS moment, {{columns}}
-    FROM ({{rows}}) GROUP BY {{group}}, moment"""  # noqa: S608 - our own names
+    SELECT grp, {_WINDOW} AS moment, {{columns}}
+    FROM ({{rows}}) GROUP BY grp, moment"""  # noqa: S608 - our own names
 _PLAIN: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
 _LATEST: Final = """
     SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
@@ -82,7 +83,8 @@ def over_time(
     # one key is found as quickly without its field
     field = field_of(int(keys[0])) if len(keys) > 1 else None
     question = _Question(kind, keys, groups, query.aggregate, query.step, field)
-    parts = plan(shelves[kind], query.start, query.end, query.step)
+    # a roll-up does not tell how often a counter began again
+    parts = plan(shelves[kind], query.start, query.end, 0 if query.aggregate in RATES else query.step)
     rows = _found(question, parts, ask, folder, held)
     if not rows:
         return []
@@ -105,16 +107,17 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
     lasting = [part for part in parts if _lasting(question, part)]
     count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
-    if lasting and count * form(kind, NEEDED[aggregate]).itemsize <= held.limit // _SHARE:
+    if lasting and aggregate not in RATES and count * form(kind, NEEDED[aggregate]).itemsize <= held.limit // _SHARE:
         found = _remembered(question, lasting, ask, folder, held)
         parts = [part for part in parts if part not in lasting]
     if parts:
         hours = sum(end - start for part in parts for start, end in part.stretches) / HOUR
-        statement = _statement(
-            aggregate,
-            _rows(kind, parts, aggregate, folder, keys.tolist(), field),
-            alone=len(keys) == groups[-1] + 1,
-            few=hours * len(keys) <= _FEW,
+        rows = _rows(kind, parts, aggregate, folder, keys.tolist(), field)
+        alone, few = len(keys) == groups[-1] + 1, hours * len(keys) <= _FEW
+        statement = (
+            rates.statement(aggregate, kind, rows, _WINDOW)
+            if aggregate in RATES
+            else _statement(aggregate, rows, alone=alone, few=few)
         )
         found.append(ask(statement, {"step": step}, {"key": keys, "grp": groups}))
     return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
@@ -148,8 +151,6 @@ def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Pa
         answer = {name: rows[name][there] for name in needed}
         answer["moment"] = rows["time"][there] // step * step
         answer["grp"] = np.repeat(np.tile(groups, len(part.files)), lengths)[there]
-        if aggregate is Aggregate.RATE:
-            answer["key"] = np.repeat(np.tile(keys, len(part.files)), lengths)[there]
         answers.append(answer)
     return answers
 
@@ -218,13 +219,12 @@ def _statement(aggregate: Aggregate, rows: str, *, alone: bool, few: bool) -> st
 
     A ``few`` rows are joined later: planning that takes longer.
     """
-    rate = aggregate is Aggregate.RATE
     if few:
         columns = ", ".join(_PLAIN.get(name, name) for name in NEEDED[aggregate])
-        return f"SELECT grp, {'key, ' if rate else ''}{_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
-    joined = {**_JOINED, "last": _LAST_ALONE} if alone or rate else _JOINED
+        return f"SELECT grp, {_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
+    joined = {**_JOINED, "last": _LAST_ALONE} if alone else _JOINED
     columns = ", ".join(joined[name] for name in NEEDED[aggregate])
-    return _RANGE.format(rows=rows, columns=columns, group="grp, key" if rate else "grp")
+    return _RANGE.format(rows=rows, columns=columns)
 
 
 def _rows(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -115,25 +114,6 @@ def spenders(answer: Iterable[Rows]) -> list[Spender]:
     """Count series by their keys, which are the heads of lines."""
     heads = "".join(f"{row[0]} f=1 0\n" for rows in answer for row in rows.values)
     return spent((point.measurement, point.tags) for point in decode(heads.encode(), now=0).points)
-
-
-def rates(
-    lasts: Mapping[tuple[str, ...], dict[int, Any]], tags: Sequence[str], by: Sequence[str]
-) -> dict[tuple[str, ...], dict[int, float]]:
-    """Work out RATE from the last value of each series (its ``tags``) and step.
-
-    It is the difference to the step before that has one, summed over the groups of ``by``.
-    """
-    groups: dict[tuple[str, ...], dict[int, float]] = {}
-    for label, values in lasts.items():
-        series = dict(zip(tags, label, strict=True))
-        group = groups.setdefault(tuple(series.get(tag, "") for tag in by), {})
-        moments = sorted(values)
-        for before, moment in pairwise(moments):
-            change = values[moment] - values[before]
-            if change >= 0:
-                group[moment] = group.get(moment, 0.0) + change / ((moment - before) / 1e9)
-    return {label: dict(sorted(group.items())) for label, group in groups.items() if group}
 
 
 def reason(body: Any) -> str:

@@ -10,6 +10,8 @@ ROLLED: Final = "1h"  # the retention policy of roll-ups, and the width of their
 KEPT: Final = ("min", "max", "mean", "count", "last")  # of each field, e.g. mean_usage
 HOUR: Final = 3600 * 10**9
 
+# of a pair of values; no tag has such a name
+_GROWN, _SPENT, _MEAN = '"pantau grown"', '"pantau spent"', '"pantau mean"'
 _SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 _ESCAPES: Final = {"\\": r"\\", "\n": r"\n"}
 _NAME: Final = str.maketrans({**_ESCAPES, '"': r"\""})
@@ -37,18 +39,43 @@ def latest(where_from: str, field: str, since: int, where: Mapping[str, str]) ->
 
 
 def over_time(where_from: str, query: Range) -> str:
-    """Ask for a field over time: RATE gets the last value of each series and step, to be worked out by the asker."""
-    rate = query.aggregate is Aggregate.RATE
-    return _over_time(f"{Aggregate.LAST if rate else query.aggregate}({name(query.field)})", where_from, query)
+    """Ask for a field over time; rates have questions of their own."""
+    return _over_time(f"{query.aggregate}({name(query.field)})", where_from, query)
+
+
+def rates(where_from: str, query: Range) -> list[str]:
+    """Ask what each series grew by and in which time (ns) from value to value, and the mean of the two, by step.
+
+    Of RATE the first answer has sums of those that did not fall, the second each of those that did; of IRATE the last ones.
+    """
+    field = name(query.field)
+    pairs = (
+        f"(SELECT difference({field}) AS {_GROWN}, elapsed({field}, 1ns) AS {_SPENT}, moving_average({field}, 2) AS {_MEAN}"
+        f" FROM {where_from} WHERE {_all(_bounds(query), query.where)} GROUP BY *)"
+    )
+    steps = f"GROUP BY time({query.step}ns), * fill(none)"
+    bounds = _all(_bounds(query), {})
+    if query.aggregate is Aggregate.IRATE:
+        return [f"SELECT last({_GROWN}), {_SPENT}, {_MEAN} FROM {pairs} WHERE {bounds} {steps}"]  # noqa: S608 - all of it is quoted
+    return [
+        f"SELECT sum({_GROWN}), sum({_SPENT}) FROM {pairs} WHERE {_GROWN} >= 0 AND {bounds} {steps}",  # noqa: S608 - all of it is quoted
+        f"SELECT {_GROWN}, {_SPENT}, {_MEAN} FROM {pairs} WHERE {_GROWN} < 0 GROUP BY *",  # noqa: S608 - all of it is quoted
+    ]
+
+
+def rolled_rates(query: Range) -> str:
+    """Ask for what roll-ups of an hour tell of a counter: the last, least and greatest value of each series and hour."""
+    kept = ", ".join(name(f"{kept}_{query.field}") for kept in (Aggregate.LAST, Aggregate.MIN, Aggregate.MAX))
+    where_from = source(query.measurement, ROLLED)
+    return f"SELECT {kept} FROM {where_from} WHERE {_all(_bounds(query), query.where)} GROUP BY *"  # noqa: S608 - all of it is quoted
 
 
 def rolled_over_time(query: Range) -> list[str]:
     """Ask the roll-ups of an hour for the same; MEAN takes two questions, for sums and for counts."""
     where_from, field = source(query.measurement, ROLLED), query.field
-    bounds = [f"time >= {query.start}", f"time < {query.end}"]
     sums = (
         f"(SELECT {name(f'mean_{field}')} * {name(f'count_{field}')} AS total FROM {where_from}"  # noqa: S608 - all of it is quoted
-        f" WHERE {_all(bounds, query.where)} GROUP BY *)"
+        f" WHERE {_all(_bounds(query), query.where)} GROUP BY *)"
     )
     total, count = (
         _over_time("sum(total)", sums, query),
@@ -61,17 +88,20 @@ def rolled_over_time(query: Range) -> list[str]:
             return [count]
         case Aggregate.MEAN:
             return [total, count]
-    kept = Aggregate.LAST if query.aggregate is Aggregate.RATE else query.aggregate
-    return [_over_time(f"{kept}({name(f'{kept}_{field}')})", where_from, query)]
+    kept = name(f"{query.aggregate}_{field}")
+    return [_over_time(f"{query.aggregate}({kept})", where_from, query)]
 
 
 def _over_time(value: str, where_from: str, query: Range) -> str:
-    bounds = [f"time >= {query.start}", f"time < {query.end}"]
-    groups = ["*"] if query.aggregate is Aggregate.RATE else [name(tag) for tag in query.by]
+    groups = ", ".join([f"time({query.step}ns)", *map(name, query.by)])
     return (
-        f"SELECT {value} FROM {where_from} WHERE {_all(bounds, query.where)}"  # noqa: S608 - all of it is quoted
-        f" GROUP BY {', '.join([f'time({query.step}ns)', *groups])} fill(none)"
+        f"SELECT {value} FROM {where_from} WHERE {_all(_bounds(query), query.where)}"  # noqa: S608 - all of it is quoted
+        f" GROUP BY {groups} fill(none)"
     )
+
+
+def _bounds(query: Range) -> list[str]:
+    return [f"time >= {query.start}", f"time < {query.end}"]
 
 
 def policies(bucket: str) -> str:

@@ -6,17 +6,16 @@ InfluxDB 1, 2 and 3 are read and written; VictoriaMetrics takes points by the sa
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from time import time_ns
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from collectors.lineprotocol import encode
 from collectors.point import Point, Value
 from server.store import (
-    Aggregate,
+    RATES,
     Latest,
     Range,
     Rejected,
@@ -25,7 +24,7 @@ from server.store import (
     StoreUnavailable,
     Written,
 )
-from server.store.influx import answers, ql
+from server.store.influx import answers, ql, rates
 from server.store.influx.connection import Connection, Dialect, Options
 from server.store.kinds import conflict, kind_of, require_suited
 
@@ -171,31 +170,35 @@ class Influx:
         if kind is None:
             return []
         require_suited(query, kind)
-        raw, *rolled = await self._server.ask([ql.over_time(source, query), *await self._older(query)])
-        rate = query.aggregate is Aggregate.RATE
-        tags = sorted({tag for rows in [*raw, *chain(*rolled)] for tag in rows.tags}) if rate else query.by
-        groups = answers.merged(raw, tags)
-        if rolled:
-            groups = answers.whole(groups, [answers.merged(one, tags) for one in rolled], query.step)
-        if rate:
-            groups = answers.rates(groups, tags, query.by)
+        older = await self._older(query)
+        if query.aggregate in RATES:
+            raw = await self._server.ask(ql.rates(source, query))
+            rolled = await self._server.ask([ql.rolled_rates(older)]) if older else [None]
+            groups: dict[tuple[str, ...], dict[int, Any]] = rates.over_time(query, raw, rolled[0])
+        else:
+            now, *rolled = await self._server.ask(
+                [ql.over_time(source, query), *(ql.rolled_over_time(older) if older else ())]
+            )
+            groups = answers.merged(now, query.by)
+            if rolled:
+                groups = answers.whole(groups, [answers.merged(one, query.by) for one in rolled], query.step)
         return [
             Series(dict(zip(query.by, label, strict=True)), list(values), [float(value) for value in values.values()])
             for label, values in sorted(groups.items())
             if values
         ]
 
-    async def _older(self, query: Range) -> list[str]:
-        """Return the questions for roll-ups: of what is older than raw values are kept, where there are any."""
+    async def _older(self, query: Range) -> Range | None:
+        """Return the part of a question that roll-ups answer: of what is older than raw values are kept, where there are any."""
         if not self._options.raw:
-            return []
+            return None
         width = max(query.step, ql.HOUR)
         kept_from = self._clock() - self._options.raw.ms * 1_000_000
         end = min(query.end, kept_from - kept_from % width)
         start = query.start - query.start % ql.HOUR
         if start >= end or not await self.has_roll_ups():
-            return []
-        return ql.rolled_over_time(msgspec.structs.replace(query, start=start, end=end))
+            return None
+        return msgspec.structs.replace(query, start=start, end=end)
 
     async def has_roll_ups(self) -> bool:
         """Tell whether ``pantau store init`` made a place for roll-ups."""

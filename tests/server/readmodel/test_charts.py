@@ -42,6 +42,25 @@ async def test_traffic_is_bits_a_second_summed_over_interfaces_without_loopback(
     assert [round(value) for value in drawn.lines[0].values[3:6]] == [12_000] * 3
 
 
+@pytest.mark.parametrize("span", list(charts.SPANS))
+@pytest.mark.parametrize("late", [0, 90_000, 3_500_000])
+async def test_the_right_end_of_traffic_is_as_high_as_the_rest_however_full_its_window_is(store, span, late):
+    length, step = charts.SPANS[span]
+    pace = max(10, length // 1000)
+    now = NOW // (step * 1000) * step * 1000 + min(late, 900 * step) + 1000
+    times = range(now - length * 1000 // 2, now, pace * 1000)
+    await store.write(
+        [
+            Point("net", {"host": "a", "interface": "e"}, {"bytes_recv": time // 1000 * 1000}, time * NS)
+            for time in times
+        ]
+    )
+    chart = next(one for one in charts.of_host("a") if one.id == "net")
+    drawn = await charts.draw(store, chart, span, now)
+    assert drawn.lines[0].values == pytest.approx([8000.0] * len(drawn.times), rel=0.11)  # times are cut to seconds
+    assert drawn.times[-1] == times[-1] // (step * 1000) * step
+
+
 async def test_a_gap_is_wider_than_the_pace_of_measuring(store):
     await store.write(minutes("mem", {"host": "a"}, "used_percent", float, back=range(0, 60, 5)))
     chart = next(one for one in charts.of_host("a") if one.id == "mem")
