@@ -1,8 +1,8 @@
 """Answers to InfluxQL: tables in JSON, read into what the store gives. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,8 @@ from collectors.point import UInt, Value
 from server.store import Spender
 from server.store.influx.ql import HOUR
 from server.store.kinds import spent
+
+Label = TypeVar("Label", bound=Hashable)  # of a group, or of a series
 
 
 class Rows(msgspec.Struct):
@@ -78,8 +80,8 @@ def merged(tables: Iterable[Rows], tags: Sequence[str]) -> dict[tuple[str, ...],
 
 
 def whole(
-    raw: Mapping[tuple[str, ...], dict[int, Any]], rolled: Sequence[Mapping[tuple[str, ...], dict[int, Any]]], step: int
-) -> dict[tuple[str, ...], dict[int, Any]]:
+    raw: Mapping[Label, dict[int, Any]], rolled: Sequence[Mapping[Label, dict[int, Any]]], step: int
+) -> dict[Label, dict[int, Any]]:
     """Put roll-ups (sums and counts when there are two) to raw values: whole hours of them win, else they fill hours without values."""
     if len(rolled) == 1:
         old = dict(rolled[0])
