@@ -21,7 +21,7 @@ from configs.units import Duration
 from server.ingest.options import Options as IngestOptions
 from server.inventory import register
 from server.inventory.register import Register
-from server.store import STORES, Store
+from server.store import FUTURE_TOLERANCE, STORES, Store
 from server.store.buckets import STORE, Bucket, Buckets, place
 from server.store.buckets import Options as BucketOptions
 from server.watching.options import Options as ScheduleOptions
@@ -223,7 +223,14 @@ def _buckets(source: Source, outer: Outer, ingest: IngestOptions, folder: Path) 
             why = f"unknown bucket {token.bucket!r} of token {token.name!r}; known: {', '.join(planned)}"
             raise source.error(("ingest", "tokens", position, "bucket"), why)
     return lambda: Buckets(
-        Bucket(name, build(), keep, getattr(options, "series", 0)) for name, (build, options, keep) in planned.items()
+        Bucket(
+            name,
+            build(),
+            keep,
+            getattr(options, "series", 0),
+            getattr(options, "future_tolerance", FUTURE_TOLERANCE),
+        )
+        for name, (build, options, keep) in planned.items()
     )
 
 

@@ -11,6 +11,9 @@ from typing import Final, Protocol
 import msgspec
 
 from collectors.point import Point, Value
+from configs.units import Duration
+
+FUTURE_TOLERANCE: Final = Duration(600)
 
 
 class StoreUnavailable(Exception):
@@ -101,6 +104,28 @@ class Series(msgspec.Struct, frozen=True):
     values: Sequence[float]
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """Points to delete: of a measurement, of the series with exactly these tag values, in ``[start, end)``.
+
+    Of roll-ups whose values are gone only those go that lie whole in it.
+    """
+
+    measurement: str
+    where: Mapping[str, str] = {}
+    start: int = -(2**63)
+    end: int = 2**63 - 1
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a deletion takes: series, field values, the oldest and newest time of them (0 without any), some of the series' tags."""
+
+    series: int
+    values: int
+    oldest: int
+    newest: int
+    examples: Sequence[Mapping[str, str]] = ()
+
+
 class Store(Protocol):
     """A database of points. Every call is safe beside the others and keeps the event loop free."""
 
@@ -118,7 +143,10 @@ class Store(Protocol):
     async def latest(
         self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
     ) -> list[Latest]:
-        """Return the newest value of ``fields`` of every series that has one at or after ``since``."""
+        """Return the newest value of ``fields`` of every series that has one at or after ``since``.
+
+        What is dated later than now and ``future_tolerance`` is passed over, as if it were not there: it would hide all that comes.
+        """
         ...
 
     async def range(self, query: Range) -> list[Series]:
@@ -143,6 +171,14 @@ class Store(Protocol):
 
     async def drop_before(self, time: int) -> None:
         """Forget points older than ``time``."""
+        ...
+
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take."""
+        ...
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points; broken off, the same again finishes it."""
         ...
 
     async def backup(self, folder: Path) -> bool:

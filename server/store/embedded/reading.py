@@ -24,7 +24,6 @@ Columns = dict[str, Column]
 # runs a statement over a table "wanted" with these columns
 Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
-_EVER: Final = 2**63 - 1
 _FEW: Final = 64  # hours of one series: some ten thousand rows
 _OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
 _SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
@@ -192,13 +191,13 @@ def _rolled(question: _Question, part: Part, files: Sequence[File], folder: Path
     return f"(SELECT key, time, {_ONE.format(total='CAST(value AS DOUBLE)')} FROM {source})"  # noqa: S608 - our own names
 
 
-def newest(kind: str, keys: Sequence[int], since: int, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
-    """Find the newest value of each key at or after ``since``."""
-    rows = _rows(kind, plan(shelf, since, _EVER, 0), Aggregate.LAST, folder, keys)
+def newest(kind: str, keys: Sequence[int], bounds: Stretch, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
+    """Find the newest value of each key in a stretch of time."""
+    rows = _rows(kind, plan(shelf, *bounds, 0), Aggregate.LAST, folder, keys)
     if not rows:
         return Chunk(np.array([], np.uint32), np.array([], np.int64), np.array([]))
     wanted = {"key": np.array(keys, dtype=np.uint32), "grp": np.zeros(len(keys), dtype=np.uint32)}
-    found = ask(_LATEST.format(rows=rows), {"since": since}, wanted)
+    found = ask(_LATEST.format(rows=rows), {"since": bounds[0]}, wanted)
     return Chunk(found["key"], found["time"], found["value"])
 
 

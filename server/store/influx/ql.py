@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from server.store import Aggregate, Range
+from server.store import Aggregate, Deletion, Range
 
 ROLLED: Final = "1h"  # the retention policy of roll-ups, and the width of their windows
 KEPT: Final = ("min", "max", "mean", "count", "last")  # of each field, e.g. mean_usage
 HOUR: Final = 3600 * 10**9
+# https://docs.influxdata.com/influxdb/v1/troubleshooting/frequently-asked-questions: the times that InfluxDB can store
+_OLDEST: Final = -9_223_372_036_854_775_806
+_NEWEST: Final = 9_223_372_036_854_775_806
 
 # of a pair of values; no tag has such a name
 _GROWN, _SPENT, _MEAN = '"pantau grown"', '"pantau spent"', '"pantau mean"'
@@ -33,9 +36,10 @@ def source(measurement: str, policy: str) -> str:
     return f"{name(policy)}.{name(measurement)}" if policy else name(measurement)
 
 
-def latest(where_from: str, field: str, since: int, where: Mapping[str, str]) -> str:
-    """Ask for the newest value of a field of each series."""
-    return f"SELECT last({name(field)}) FROM {where_from} WHERE {_all([f'time >= {since}'], where)} GROUP BY *"  # noqa: S608 - all of it is quoted
+def latest(where_from: str, field: str, bounds: tuple[int, int], where: Mapping[str, str]) -> str:
+    """Ask for the newest value of a field of each series, from the first to the second of ``bounds`` (ns)."""
+    times = [f"time >= {bounds[0]}", f"time <= {bounds[1]}"]
+    return f"SELECT last({name(field)}) FROM {where_from} WHERE {_all(times, where)} GROUP BY *"  # noqa: S608 - all of it is quoted
 
 
 def over_time(where_from: str, query: Range) -> str:
@@ -132,6 +136,28 @@ def count(policy: str, start: int, end: int) -> str:
 def delete(measurement: str) -> str:
     """Delete the points of a measurement."""
     return f"DELETE FROM {name(measurement)}"  # noqa: S608 - all of it is quoted
+
+
+def delete_some(deletion: Deletion) -> str:
+    """Delete points of some series and time, in all retention policies (InfluxDB 1)."""
+    # it takes no ::tag here
+    tags = [f"{name(tag)} = {text(value)}" for tag, value in deletion.where.items()]
+    return f"DELETE FROM {name(deletion.measurement)} WHERE {' AND '.join([*_within(deletion), *tags])}"  # noqa: S608 - all of it is quoted
+
+
+def find(where_from: str, deletion: Deletion) -> list[str]:
+    """Ask for the number of values of each field and series, and for the oldest and the newest point."""
+    condition = _all(_within(deletion), deletion.where)
+    return [
+        f"SELECT count(*) FROM {where_from} WHERE {condition} GROUP BY *",  # noqa: S608 - all of it is quoted
+        *(f"SELECT * FROM {where_from} WHERE {condition} ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC")),  # noqa: S608 - all of it is quoted
+    ]
+
+
+def _within(deletion: Deletion) -> list[str]:
+    # the server refuses times at the ends of what 64 bits hold
+    start, end = max(deletion.start, _OLDEST), min(deletion.end, _NEWEST)
+    return [f"time >= {start}", f"time < {end}"]
 
 
 def fields(where_from: str) -> str:

@@ -6,6 +6,7 @@ InfluxDB 1, 2 and 3 are read and written; VictoriaMetrics takes points by the sa
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from time import time_ns
 from typing import Any, Final
@@ -16,6 +17,8 @@ from collectors.lineprotocol import encode
 from collectors.point import Point, Value
 from server.store import (
     RATES,
+    Deletion,
+    Found,
     Latest,
     Range,
     Rejected,
@@ -24,11 +27,13 @@ from server.store import (
     StoreUnavailable,
     Written,
 )
-from server.store.influx import answers, ql, rates
+from server.store.influx import answers, flux, ql, rates
 from server.store.influx.connection import Connection, Dialect, Options
 from server.store.kinds import conflict, kind_of, require_suited
 
 _POINTS: Final = 5000
+# what the deletions of InfluxDB 2 take
+_OLDEST, _NEWEST = -(2**63) + 2, 2**63 - 2
 _FIXED_TYPE: Final = re.compile(r"already exists as type (\w+)")
 _TOO_OLD: Final = re.compile(r"points (?:beyond|outside) retention policy.*dropped=(\d+)", re.DOTALL)
 
@@ -148,8 +153,9 @@ class Influx:
         """Return the newest values; sorted by tags. See ``Store.latest``."""
         source = self._source(measurement)
         asked = list(dict.fromkeys(fields))
+        bounds = since, self._clock() + self._options.future_tolerance.ms * 1_000_000
         known, *newest = await self._server.ask(
-            [ql.fields(source), *(ql.latest(source, field, since, where or {}) for field in asked)]
+            [ql.fields(source), *(ql.latest(source, field, bounds, where or {}) for field in asked)]
         )
         kinds = answers.kinds(known)
         found: dict[tuple[tuple[str, str], ...], tuple[dict[str, Value], list[int]]] = {}
@@ -239,6 +245,34 @@ class Influx:
     async def drop_before(self, time: int) -> None:
         """Delete points older than ``time`` (ns), beside whatever the retention of the bucket deletes."""
         await self._server.ask([f"DELETE WHERE time < {time}"])
+
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take of values as they came."""
+        series, *ends = await self._server.ask(ql.find(self._source(deletion.measurement), deletion))
+        oldest, newest = ([row[0] for rows in end for row in rows.values] or [0] for end in ends)
+        counts = [sum(filter(None, row[1:])) for rows in series for row in rows.values]
+        tags = [{tag: value for tag, value in rows.tags.items() if value} for rows in series]
+        return Found(len(series), sum(counts), oldest[0], newest[0], tags[:5])
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points, in the place of roll-ups too."""
+        if (await self._server.spoken()).databases:
+            await self._server.ask([ql.delete_some(deletion)])
+            return
+        body = {
+            "start": flux.moment(max(deletion.start, _OLDEST)),
+            "stop": flux.moment(min(deletion.end - 1, _NEWEST)),  # which goes too
+            "predicate": flux.predicate(deletion.measurement, deletion.where),
+        }
+        bucket = self._options.bucket
+        places = [f"{bucket}/{self._options.policy}" if self._options.policy else bucket]
+        if await self.has_roll_ups():
+            places.append(f"{bucket}/{ql.ROLLED}")
+        for where in places:
+            path = f"/api/v2/delete?{flux.query(org=self._options.org, bucket=where)}"
+            status, answer = await self._server.manage("POST", path, body)
+            if status != HTTPStatus.NO_CONTENT:
+                raise StoreUnavailable(f"{self._server.url}: {answer.get('message', status)}")
 
     def _source(self, measurement: str) -> str:
         return ql.source(measurement, self._options.policy)

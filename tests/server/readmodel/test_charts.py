@@ -11,7 +11,7 @@ NS = 1_000_000
 
 @pytest.fixture
 async def store(tmp_path):
-    opened = Embedded(Options(), tmp_path)
+    opened = Embedded(Options(), tmp_path, lambda: NOW * NS)
     await opened.open()
     yield opened
     await opened.close()
@@ -110,7 +110,7 @@ async def test_ports_are_in_natural_order_with_state_and_rates(store):
 
 async def test_a_store_that_cannot_be_read_is_said_and_not_shown_as_no_data(tmp_path):
     (tmp_path / "points.duckdb").write_bytes(b"not a database")
-    damaged = Embedded(Options(), tmp_path)
+    damaged = Embedded(Options(), tmp_path, lambda: NOW * NS)
     for question in (charts.draw(damaged, charts.of_service("x")[0], "1h", NOW), charts.gauges(damaged, NOW)):
         with pytest.raises(StoreUnavailable):
             await question

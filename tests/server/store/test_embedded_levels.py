@@ -15,7 +15,7 @@ from settled import AT_ONCE, S, T, counted, every_minute, files, settle_all, set
 
 from collectors.point import Point, UInt
 from configs.units import Duration
-from server.store import RATES, Aggregate, Range
+from server.store import RATES, Aggregate, Deletion, Range
 from server.store.embedded.levels import DAY, HOUR
 from server.store.embedded.store import Embedded, Options
 from server.store.kinds import KINDS
@@ -39,6 +39,20 @@ class Plain:
             name: {moment: value for moment, value in series.items() if moment >= time}
             for name, series in self.values.items()
         }
+
+    def delete(self, deletion):
+        for (_, host), series in self.values.items():
+            if host == deletion.where.get("host", host):
+                for moment in [moment for moment in series if deletion.start <= moment < deletion.end]:
+                    del series[moment]
+
+    def found(self, deletion):
+        return sorted(
+            moment
+            for (_, host), series in self.values.items()
+            for moment in series
+            if host == deletion.where.get("host", host) and deletion.start <= moment < deletion.end
+        )
 
     def range(self, field, start, end, step, aggregate):
         found = {}
@@ -92,7 +106,15 @@ def points(fields):
 
 
 POINTS = points([*VALUES])
+
+
+def deletions(moments):
+    hosts = st.sampled_from([{}, {"host": "a"}, {"host": "b"}])
+    return st.builds(lambda where, start, end: Deletion("m", where, start, end), hosts, moments, moments)
+
+
 STEPS = st.one_of(
+    deletions(MOMENTS),
     st.lists(POINTS, min_size=10, max_size=30),
     st.lists(POINTS, min_size=1, max_size=5),
     st.sampled_from(["hours", "all", "all", "restart", "held", "not held"]),
@@ -145,6 +167,8 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
+                case Deletion():
+                    await deleted(store, plain, step)
                 case _:
                     await store.write(step)
                     plain.write(step)
@@ -153,6 +177,17 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
         patches.undo()
 
     asyncio.run(check())
+
+
+async def deleted(store, plain, deletion):
+    """Delete, in memory too; what is found before is what goes."""
+    times = plain.found(deletion)
+    found = await store.find(deletion)
+    assert found.values == len(times)
+    await store.delete(deletion)
+    plain.delete(deletion)
+    assert (await store.find(deletion)).values == 0
+    return found, times
 
 
 def hold(patches, how):
@@ -179,10 +214,12 @@ async def same(store, plain, questions):
 
 MINUTES = MOMENTS.map(lambda moment: moment // (60 * S) * 60 * S)
 NUMBERS = points(["f", "i", "u", "b"])  # texts have no roll-ups
+HOURS = MOMENTS.map(lambda moment: moment // HOUR * HOUR)
 STEPS_OF_RETENTION = st.one_of(
+    deletions(HOURS),  # roll-ups go whole
     st.lists(NUMBERS, min_size=5, max_size=20),
     st.sampled_from(["all", "all", "restart", "held", "not held"]),
-    MOMENTS.map(lambda moment: moment // HOUR * HOUR),
+    HOURS,
 )
 
 
@@ -219,6 +256,8 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
+                case Deletion():
+                    await deleted(store, plain, step)
                 case _:
                     # what would have to correct roll-ups whose raw values are gone is refused
                     oldest = store._tables.dictionary.oldest

@@ -1,6 +1,7 @@
 """What every store must do alike: the same tests over the embedded store and real databases."""
 
 from random import Random
+from time import time_ns
 
 import msgspec
 import pytest
@@ -438,3 +439,23 @@ async def test_writers_and_readers_do_not_disturb_each_other(store):
     await asyncio.gather(*(write(host) for host in range(5)), read(), read())
     total = await store.range(Range("cpu", "usage", T, T + MINUTE, MINUTE, Aggregate.COUNT))
     assert sum(value for series in total for value in series.values) == 100
+
+
+async def test_a_point_dated_years_ahead_hides_nothing_that_comes_after_it(store):
+    now = time_ns()
+    ahead = [cpu(99.0, now + 3650 * 24 * 3600 * S, host=host) for host in ("a", "b")]
+    await store.write([cpu(1.0, now - 60 * S, host="a"), *ahead])
+    # whether it is asked before or after the next write
+    assert await store.latest("cpu", ["usage"], since=now - MINUTE) == [
+        Latest({"host": "a"}, {"usage": 1.0}, now - 60 * S)
+    ]
+    await store.write([cpu(2.0, now, host="a"), cpu(3.0, now + 5 * 60 * S, host="b")])
+    assert await store.latest("cpu", ["usage"], since=now - MINUTE) == [
+        Latest({"host": "a"}, {"usage": 2.0}, now),
+        Latest({"host": "b"}, {"usage": 3.0}, now + 5 * 60 * S),  # within the tolerance
+    ]
+    # it is there all the same
+    counted = await store.range(
+        Range("cpu", "usage", now + 3600 * S, now + 4000 * 24 * 3600 * S, 3600 * S, Aggregate.COUNT)
+    )
+    assert [series.values for series in counted] == [[2.0]]
