@@ -1,10 +1,12 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
-One line of JSON asks, one line answers: ``{"backup": "/where"}`` -> ``{"done": "..."}`` or ``{"error": "..."}``.
+One line of JSON asks, one line answers: ``{"backup": "/where"}`` -> ``{"done": "..."}`` or ``{"error": "..."}``;
+``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
 """
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,24 +15,35 @@ from typing import Final
 import msgspec
 
 from server.admin import backup
-from server.store import StoreUnavailable
+from server.store import Deletion, Found, StoreUnavailable
 from server.store.buckets import Buckets
 
+_log: Final = logging.getLogger("pantau.store")
 SOCKET: Final = "control.sock"
 _PATH_MAX: Final = 107  # bytes; what the kernel takes
 
 
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A command: ``backup`` is the absolute path of the backup to make."""
+class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points of a bucket that are looked for, and deleted when they ``go``."""
 
-    backup: str
+    bucket: str
+    deletion: Deletion
+    go: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A command: ``backup`` is the absolute path of the backup to make, or ``points`` are looked for or deleted."""
+
+    backup: str = ""
+    points: Points | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of it."""
+    """What became of it; ``found`` are the points that go, or went."""
 
     done: str = ""
     error: str = ""
+    found: Found | None = None
 
 
 class Control:
@@ -67,6 +80,10 @@ class Control:
             ask = msgspec.json.decode(line, type=Ask)
         except msgspec.DecodeError as error:
             return Answer(error=str(error))
+        if ask.points is not None:
+            return await take(self._buckets, ask.points)
+        if not ask.backup:
+            return Answer(error="nothing is asked for")
         if self._one.locked():
             return Answer(error="a backup is being made already")
         async with self._one:
@@ -77,6 +94,22 @@ class Control:
             except (backup.BackupFailed, StoreUnavailable) as error:
                 return Answer(error=str(error))
         return Answer(done=told(Path(ask.backup), made))
+
+
+async def take(buckets: Buckets, points: Points) -> Answer:
+    """Return the points that are found, when they have gone if they are to go."""
+    bucket = buckets.find(points.bucket)
+    if bucket is None:
+        return Answer(error=f"unknown bucket {points.bucket!r}")
+    try:
+        found = await bucket.store.find(points.deletion)
+        if points.go:
+            await bucket.store.delete(points.deletion)
+            told = "deleted %d values of %d series from bucket %s: %s"
+            _log.warning(told, found.values, found.series, bucket.name, points.deletion)
+    except StoreUnavailable as error:
+        return Answer(error=str(error))
+    return Answer(found=found)
 
 
 def told(to: Path, made: backup.Manifest) -> str:

@@ -130,6 +130,21 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "id": "tidak semua nilai ada di tujuan ({count} isian kurang); jalankan lagi dengan --again untuk menyalin ulang dari awal",
         "en": "not every value arrived ({count} fields have fewer); run it with --again to copy from the beginning",
     },
+    "delete_nothing": {
+        "id": "{bucket}: tidak ada titik {measurement} seperti itu",
+        "en": "{bucket}: there are no such points of {measurement}",
+    },
+    "delete_found": {
+        "id": "{bucket}: {measurement}: {values} nilai dari {series} deret, {oldest} sampai {newest}",
+        "en": "{bucket}: {measurement}: {values} values of {series} series, {oldest} to {newest}",
+    },
+    "delete_series": {"id": "  {tags}", "en": "  {tags}"},
+    "delete_more": {"id": "  dan {count} deret lagi", "en": "  and {count} series more"},
+    "delete_dry": {
+        "id": "belum ada yang dihapus; ulangi dengan --yes untuk menghapusnya",
+        "en": "nothing is deleted yet; the same with --yes deletes it",
+    },
+    "deleted": {"id": "sudah dihapus", "en": "deleted"},
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from plain_rates import PLAIN_RATES, counter
 
 from collectors.point import Point, UInt
-from server.store import RATES, Aggregate, Latest, Range, Rejected, Series, Spender, Written
+from server.store import RATES, Aggregate, Deletion, Found, Latest, Range, Rejected, Series, Spender, Written
 
 S = 10**9
 T = 1_700_000_000 * S
@@ -459,3 +459,32 @@ async def test_a_point_dated_years_ahead_hides_nothing_that_comes_after_it(store
         Range("cpu", "usage", now + 3600 * S, now + 4000 * 24 * 3600 * S, 3600 * S, Aggregate.COUNT)
     )
     assert [series.values for series in counted] == [[2.0]]
+
+
+async def test_it_deletes_points_of_some_series_and_a_stretch_and_nothing_else(store):
+    def rows(measurement, host):
+        return [Point(measurement, {"host": host, "odd": "it's"}, {"f": 1.0, "s": "x"}, T + n * S) for n in range(10)]
+
+    await store.write([*rows("m", "a"), *rows("m", "b"), *rows("other", "a")])
+    deletion = Deletion("m", {"host": "a", "odd": "it's"}, T + 2 * S, T + 9 * S)
+    tags = {"host": "a", "odd": "it's"}
+    assert await store.find(deletion) == Found(1, 14, T + 2 * S, T + 8 * S, [tags])
+    await store.delete(deletion)
+    assert await store.find(deletion) == Found(0, 0, 0, 0, [])
+
+    async def counted(measurement):
+        answer = await store.range(Range(measurement, "f", T, T + MINUTE, 3600 * S, Aggregate.COUNT, by=["host"]))
+        return {series.tags["host"]: series.values for series in answer}
+
+    assert [await counted("m"), await counted("other")] == [{"a": [3.0], "b": [10.0]}, {"a": [10.0]}]
+    # the newest go too, and those before them are the newest then
+    await store.delete(Deletion("m", {"host": "a"}, T + 9 * S))
+    assert await store.latest("m", ["f", "s"], since=T) == [
+        Latest(tags, {"f": 1.0, "s": "x"}, T + S), Latest({**tags, "host": "b"}, {"f": 1.0, "s": "x"}, T + 9 * S),
+    ]  # fmt: skip
+    await store.delete(Deletion("m"))
+    assert await store.latest("m", ["f"], since=0) == []
+    assert await store.find(Deletion("m")) == await store.find(Deletion("nosuch")) == Found(0, 0, 0, 0, [])
+    assert await counted("other") == {"a": [10.0]}
+    await store.write(rows("m", "a"))
+    assert await counted("m") == {"a": [10.0]}
