@@ -1,18 +1,16 @@
 """Answers to InfluxQL: tables in JSON, read into what the store gives. Pure."""
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from collectors.linereader import decode
 from collectors.point import UInt, Value
-from server.store import Spender
+from server.store import Found, Spender
 from server.store.influx.ql import HOUR
 from server.store.kinds import spent
-
-Label = TypeVar("Label", bound=Hashable)  # of a group, or of a series
 
 
 class Rows(msgspec.Struct):
@@ -80,8 +78,8 @@ def merged(tables: Iterable[Rows], tags: Sequence[str]) -> dict[tuple[str, ...],
 
 
 def whole(
-    raw: Mapping[Label, dict[int, Any]], rolled: Sequence[Mapping[Label, dict[int, Any]]], step: int
-) -> dict[Label, dict[int, Any]]:
+    raw: Mapping[tuple[str, ...], dict[int, Any]], rolled: Sequence[Mapping[tuple[str, ...], dict[int, Any]]], step: int
+) -> dict[tuple[str, ...], dict[int, Any]]:
     """Put roll-ups (sums and counts when there are two) to raw values: whole hours of them win, else they fill hours without values."""
     if len(rolled) == 1:
         old = dict(rolled[0])
@@ -110,6 +108,19 @@ def counted(answer: Iterable[Rows]) -> dict[tuple[str, str], int]:
         for column, value in zip(rows.columns, row, strict=True)
         if column != "time" and value
     }
+
+
+def found(places: Iterable[Sequence[Iterable[Rows]]]) -> Found:
+    """Read the answers to ``ql.find`` of some places, the older ones first; a series may be in several."""
+    values: dict[tuple[tuple[str, str], ...], int] = {}
+    times: list[int] = []
+    for series, *ends in places:
+        for rows in series:
+            label = tuple((tag, value) for tag, value in rows.tags.items() if value)
+            values[label] = values.get(label, 0) + sum(int(sum(filter(None, row[1:]))) for row in rows.values)
+        times += [row[0] for end in ends for rows in end for row in rows.values]
+    tags = [dict(label) for label in sorted(values)]
+    return Found(len(tags), sum(values.values()), min(times, default=0), max(times, default=0), tags[:5])
 
 
 def spenders(answer: Iterable[Rows]) -> list[Spender]:

@@ -145,11 +145,12 @@ def delete_some(deletion: Deletion) -> str:
     return f"DELETE FROM {name(deletion.measurement)} WHERE {' AND '.join([*_within(deletion), *tags])}"  # noqa: S608 - all of it is quoted
 
 
-def find(where_from: str, deletion: Deletion) -> list[str]:
-    """Ask for the number of values of each field and series, and for the oldest and the newest point."""
+def find(where_from: str, deletion: Deletion, *, rolled: bool = False) -> list[str]:
+    """Ask for the number of values of each field and series, also of rolled up ones, and for the oldest and the newest point."""
+    number = "sum(/^count_/)" if rolled else "count(*)"
     condition = _all(_within(deletion), deletion.where)
     return [
-        f"SELECT count(*) FROM {where_from} WHERE {condition} GROUP BY *",  # noqa: S608 - all of it is quoted
+        f"SELECT {number} FROM {where_from} WHERE {condition} GROUP BY *",  # noqa: S608 - all of it is quoted
         *(f"SELECT * FROM {where_from} WHERE {condition} ORDER BY time {order} LIMIT 1" for order in ("ASC", "DESC")),  # noqa: S608 - all of it is quoted
     ]
 

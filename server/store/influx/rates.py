@@ -5,7 +5,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from server.store import Aggregate, Range
-from server.store.influx.answers import Rows, whole
+from server.store.influx.answers import Rows
+from server.store.influx.ql import HOUR
 
 Number = int | float
 Label = tuple[tuple[str, str], ...]  # the tags of a series
@@ -48,7 +49,7 @@ def over_time(query: Range, raw: Sequence[Iterable[Rows]], rolled: Iterable[Rows
     each = {label: _windows(pairs, query) for label, pairs in found.items()}
     if rolled is not None:
         old = {label: _windows(pairs, query) for label, pairs in _by_series(rolled, _hours, query).items()}
-        each = whole(each, [old], query.step)
+        each = {label: _filled(each.get(label, {}), old.get(label, {}), query.step) for label in {**old, **each}}
     groups: Rates = {}
     for label, values in each.items():
         tags = dict(label)
@@ -94,3 +95,10 @@ def _windows(pairs: Sequence[_Pair], query: Range) -> dict[int, float]:
         before = (0, 0) if query.aggregate is Aggregate.IRATE else sums.get(moment, (0, 0))
         sums[moment] = (before[0] + grown, before[1] + spent)
     return {moment: grown / (spent / 1e9) for moment, (grown, spent) in sorted(sums.items())}
+
+
+def _filled(raw: dict[int, float], rolled: dict[int, float], step: int) -> dict[int, float]:
+    """Return rates of values, and those of roll-ups where there are none: also of a part of its values a rate is right."""
+    hours = set() if step % HOUR == 0 else {moment // HOUR for moment in raw}
+    left = {moment: value for moment, value in rolled.items() if moment // HOUR not in hours}
+    return dict(sorted({**left, **raw}.items()))

@@ -201,7 +201,7 @@ class Influx:
         width = max(query.step, ql.HOUR)
         kept_from = self._clock() - self._options.raw.ms * 1_000_000
         end = min(query.end, kept_from - kept_from % width)
-        start = query.start - query.start % ql.HOUR
+        start = max(query.start - query.start % ql.HOUR, _OLDEST)
         if start >= end or not await self.has_roll_ups():
             return None
         return msgspec.structs.replace(query, start=start, end=end)
@@ -247,12 +247,15 @@ class Influx:
         await self._server.ask([f"DELETE WHERE time < {time}"])
 
     async def find(self, deletion: Deletion) -> Found:
-        """Return what a deletion would take of values as they came."""
-        series, *ends = await self._server.ask(ql.find(self._source(deletion.measurement), deletion))
-        oldest, newest = ([row[0] for rows in end for row in rows.values] or [0] for end in ends)
-        counts = [sum(filter(None, row[1:])) for rows in series for row in rows.values]
-        tags = [{tag: value for tag, value in rows.tags.items() if value} for rows in series]
-        return Found(len(series), sum(counts), oldest[0], newest[0], tags[:5])
+        """Return what a deletion would take: values as they came, and those that are rolled up where they are gone."""
+        raw = await self._server.ask(ql.find(self._source(deletion.measurement), deletion))
+        whole = Range(deletion.measurement, "", max(deletion.start, _OLDEST), min(deletion.end, _NEWEST), ql.HOUR)
+        older = await self._older(whole)
+        if older is None:
+            return answers.found([raw])
+        rolled = msgspec.structs.replace(deletion, start=max(older.start, deletion.start), end=older.end)
+        place = ql.source(deletion.measurement, ql.ROLLED)
+        return answers.found([await self._server.ask(ql.find(place, rolled, rolled=True)), raw])
 
     async def delete(self, deletion: Deletion) -> None:
         """Delete points, in the place of roll-ups too."""
