@@ -9,6 +9,7 @@ from server.store import Aggregate, Deletion, Range
 ROLLED: Final = "1h"  # the retention policy of roll-ups, and the width of their windows
 KEPT: Final = ("min", "max", "mean", "count", "last")  # of each field, e.g. mean_usage
 HOUR: Final = 3600 * 10**9
+SIGNED_MAX: Final = 2**63 - 1
 # https://docs.influxdata.com/influxdb/v1/troubleshooting/frequently-asked-questions: the times that InfluxDB can store
 _OLDEST: Final = -9_223_372_036_854_775_806
 _NEWEST: Final = 9_223_372_036_854_775_806
@@ -47,11 +48,13 @@ def over_time(where_from: str, query: Range) -> str:
     return _over_time(f"{query.aggregate}({name(query.field)})", where_from, query)
 
 
-def rates(where_from: str, query: Range) -> list[str]:
+def rates(where_from: str, query: Range, kind: str) -> list[str]:
     """Ask what each series grew by and in which time (ns) from value to value, and the mean of the two, by step.
 
     Of RATE the first answer has sums of those that did not fall, the second each of those that did; of IRATE the last ones.
+    Unsigned values (``kind``) that fall grow by 2^64 less the fall.
     """
+    grew, fell = (f"<= {SIGNED_MAX}", f"> {SIGNED_MAX}") if kind == "unsigned" else (">= 0", "< 0")
     field = name(query.field)
     pairs = (
         f"(SELECT difference({field}) AS {_GROWN}, elapsed({field}, 1ns) AS {_SPENT}, moving_average({field}, 2) AS {_MEAN}"  # noqa: S608 - all of it is quoted
@@ -62,8 +65,8 @@ def rates(where_from: str, query: Range) -> list[str]:
     if query.aggregate is Aggregate.IRATE:
         return [f"SELECT last({_GROWN}), {_SPENT}, {_MEAN} FROM {pairs} WHERE {bounds} {steps}"]  # noqa: S608 - all of it is quoted
     return [
-        f"SELECT sum({_GROWN}), sum({_SPENT}) FROM {pairs} WHERE {_GROWN} >= 0 AND {bounds} {steps}",  # noqa: S608 - all of it is quoted
-        f"SELECT {_GROWN}, {_SPENT}, {_MEAN} FROM {pairs} WHERE {_GROWN} < 0 GROUP BY *",  # noqa: S608 - all of it is quoted
+        f"SELECT sum({_GROWN}), sum({_SPENT}) FROM {pairs} WHERE {_GROWN} {grew} AND {bounds} {steps}",  # noqa: S608 - all of it is quoted
+        f"SELECT {_GROWN}, {_SPENT}, {_MEAN} FROM {pairs} WHERE {_GROWN} {fell} GROUP BY *",  # noqa: S608 - all of it is quoted
     ]
 
 

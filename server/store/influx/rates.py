@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from server.store import Aggregate, Range
 from server.store.influx.answers import Rows
-from server.store.influx.ql import HOUR
+from server.store.influx.ql import HOUR, SIGNED_MAX
 
 Number = int | float
 Label = tuple[tuple[str, str], ...]  # the tags of a series
@@ -73,7 +73,8 @@ def _sums(rows: Sequence[Sequence[Any]], _query: Range) -> Iterator[_Pair]:
 
 def _single(rows: Sequence[Sequence[Any]], query: Range) -> Iterator[_Pair]:
     """Read pairs of values, by their difference and mean."""
-    for moment, change, spent, mean in rows:
+    for moment, told, spent, mean in rows:
+        change = told - 2**64 if told > SIGNED_MAX else told
         last = mean + change / 2
         # below 0 no counter is, but what the server adds up beyond 64 bits
         if change >= 0 or (mean >= 0 and 0 <= last < -change):

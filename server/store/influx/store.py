@@ -178,7 +178,7 @@ class Influx:
         require_suited(query, kind)
         older = await self._older(query)
         if query.aggregate in RATES:
-            raw = await self._server.ask(ql.rates(source, query))
+            raw = await self._server.ask(ql.rates(source, query, kind))
             rolled = await self._server.ask([ql.rolled_rates(older)]) if older else [None]
             groups: dict[tuple[str, ...], dict[int, Any]] = rates.over_time(query, raw, rolled[0])
         else:

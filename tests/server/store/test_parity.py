@@ -271,7 +271,7 @@ async def test_a_window_that_is_filling_has_the_rate_of_a_full_one(store):
         assert series.times[-1] == (T + (seconds - 1) // 60 * 60 * S) // (7200 * S) * 7200 * S
 
 
-@pytest.mark.parametrize("kind", [int, float])
+@pytest.mark.parametrize("kind", [int, float, UInt])
 @pytest.mark.parametrize("seed", range(4))
 async def test_rates_are_those_of_a_plain_computation(store, kind, seed):
     counters = {host: counter(Random(f"{seed} {host}"), kind) for host in "abc"}
