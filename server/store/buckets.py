@@ -21,7 +21,6 @@ from server.store import FUTURE_TOLERANCE, Rejected, Spender, Store, StoreUnavai
 
 STORE: Final = "store"  # the folder of the first store in the data folder
 _FOLDER: Final = "buckets"  # in it, those of the others
-_PATIENCE: Final = 9.0  # seconds
 _log: Final = logging.getLogger("pantau.store")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -64,10 +63,11 @@ class Spending(NamedTuple):
 
 
 class Buckets:
-    """All buckets by name; ``main`` is the store of the first."""
+    """All buckets by name; ``main`` is the store of the first. Their health is waited for ``patience`` seconds."""
 
-    def __init__(self, buckets: Iterable[Bucket]) -> None:
+    def __init__(self, buckets: Iterable[Bucket], patience: float = 9.0) -> None:
         """Take at least one."""
+        self._patience = patience
         self._buckets = {bucket.name: bucket for bucket in buckets}
         self.main = next(iter(self)).store
 
@@ -139,7 +139,7 @@ class Buckets:
 
     async def health(self) -> dict[str, str]:
         """Return what is wrong with each bucket's store, "" where nothing is; by name, the first one first."""
-        found = await asyncio.gather(*(_health(bucket.store) for bucket in self))
+        found = await asyncio.gather(*(_health(bucket.store, self._patience) for bucket in self))
         return dict(zip(self._buckets, found, strict=True))
 
     async def backup(self, folder: Path) -> bool:
@@ -168,12 +168,12 @@ def _times(points: Sequence[Point]) -> tuple[int, int]:
     return min(times), max(times)
 
 
-async def _health(store: Store) -> str:
+async def _health(store: Store, patience: float) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience):
             return await store.health()
     except TimeoutError:
-        return f"the store does not answer within {_PATIENCE:g} s"
+        return f"the store does not answer within {patience:g} s"
 
 
 async def _spenders(store: Store) -> list[Spender] | None:

@@ -27,7 +27,6 @@ P = ParamSpec("P")
 
 _SLICE: Final = 300_000  # values in memory at a time
 _AT_ONCE: Final = 4
-_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds between tries while the target is away
 _SHOWN: Final = 20
 _TRIES: Final = 2
 
@@ -71,12 +70,21 @@ class Copy:
     """One copy from ``source`` to ``target``, both open; ``file`` keeps the progress.
 
     Values as they came go in from ``raw_from`` (ns) on, roll-ups of every hour where ``roll_ups``; nothing older than ``oldest`` (ns),
-    which the target would refuse.
+    which the target would refuse. ``pauses`` are seconds between tries while the target is away.
     """
 
     def __init__(
-        self, source: Embedded, target: Influx, file: Path, *, raw_from: int, oldest: int, roll_ups: bool
+        self,
+        source: Embedded,
+        target: Influx,
+        file: Path,
+        *,
+        raw_from: int,
+        oldest: int,
+        roll_ups: bool,
+        pauses: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
     ) -> None:
+        self._pauses = pauses
         self._source = source
         self._target = target
         self._file = file
@@ -149,7 +157,7 @@ class Copy:
         return await self._patiently(self._target.counts, policy, start, end) if wanted else {}
 
     async def _patiently(self, work: Callable[P, Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
-        for pause in _PAUSES:
+        for pause in self._pauses:
             try:
                 return await work(*arguments, **named)
             except StoreUnavailable:

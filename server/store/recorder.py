@@ -9,14 +9,17 @@ from collectors.point import Point
 from server.store import Store, StoreUnavailable
 
 _log: Final = logging.getLogger("pantau.record")
-_HELD: Final = 200_000  # points kept in memory while the store is away; beyond it the oldest go, counted
 
 
 class Recorder:
-    """Takes points at once, writes them at the next ``flush``; while the store is away they wait, bounded."""
+    """Takes points at once, writes them at the next ``flush``.
 
-    def __init__(self, store: Store) -> None:
+    While the store is away up to ``held`` of them wait in memory, then the oldest go, counted.
+    """
+
+    def __init__(self, store: Store, held: int = 200_000) -> None:
         self._store = store
+        self._limit = held
         self._held: deque[Point] = deque()
         self._away = False
         self.dropped = 0
@@ -24,7 +27,7 @@ class Recorder:
     def add(self, points: Iterable[Point]) -> None:
         """Take points to be written at the next flush."""
         self._held.extend(points)
-        while len(self._held) > _HELD:
+        while len(self._held) > self._limit:
             self._held.popleft()
             self.dropped += 1
 

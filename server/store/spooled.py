@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time_ns
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,8 +20,6 @@ from server.store.waiting import Batch, Refused, Summary, Waiting
 
 T = TypeVar("T")
 _log: Final = logging.getLogger("pantau.store")
-_RETRY: Final = 1.0
-_RETRY_MAX: Final = 30.0
 _POINTS: Final = 5000  # that follow in one write
 
 
@@ -38,6 +36,16 @@ class Options(InfluxOptions, frozen=True, forbid_unknown_fields=True):
     spool: Spool = Spool()
 
 
+class Retry(NamedTuple):
+    """Seconds between tries: the ``first`` pause is doubled up to the ``longest``."""
+
+    first: float = 1.0
+    longest: float = 30.0
+
+
+_RETRY: Final = Retry()
+
+
 class Spooled:
     """``store``, with a spool in ``folder``. Implements ``Store``; ``clock`` is ns since epoch.
 
@@ -45,11 +53,22 @@ class Spooled:
     questions that reach into the time of points that wait are not answered.
     """
 
-    def __init__(self, store: Store, options: Spool, folder: Path, clock: Callable[[], int] = time_ns) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: Spool,
+        folder: Path,
+        clock: Callable[[], int] = time_ns,
+        *,
+        retry: Retry = _RETRY,
+        pages: int | None = None,
+    ) -> None:
+        """Wait for ``store`` by ``retry``; ``pages`` bounds the file, as a full disk would."""
         self._store = store
+        self._retry = retry
         self._options = options
         self._clock = clock
-        self._waiting = Waiting(folder / "waiting.db")
+        self._waiting = Waiting(folder / "waiting.db", pages)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="points-spool")
         self._summary: Summary | None = None
         self._order = asyncio.Lock()
@@ -105,7 +124,7 @@ class Spooled:
             self._replaying = asyncio.create_task(self._keep_replaying())
 
     async def _keep_replaying(self) -> None:
-        pause = _RETRY
+        pause = self._retry.first
         while True:
             try:
                 async with self._order:
@@ -117,10 +136,10 @@ class Spooled:
                 await self._deliver(first)
                 async with self._order:
                     self._summary = await self._in(self._done, first[-1])
-                pause = _RETRY
+                pause = self._retry.first
             except (StoreUnavailable, Refused):
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _RETRY_MAX)
+                pause = min(2 * pause, self._retry.longest)
 
     def _next(self) -> list[Batch]:
         before = self._clock() // 1_000_000 - self._options.age.ms

@@ -51,10 +51,11 @@ class Summary(NamedTuple):
 
 
 class Waiting:
-    """Batches in ``file``; it is made when it is first needed."""
+    """Batches in ``file``, of no more than ``pages`` of SQLite where that is given; it is made when it is first needed."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, pages: int | None = None) -> None:
         self._file = file
+        self._pages = pages
         self._database: sqlite3.Connection | None = None
 
     def summary(self) -> Summary:
@@ -103,6 +104,8 @@ class Waiting:
                 # the thread changes over the years of a store, but there is only one at a time
                 self._database = sqlite3.connect(self._file, check_same_thread=False, isolation_level=None)
                 self._database.executescript(_SCHEMA)
+                if self._pages:
+                    self._database.execute(f"PRAGMA max_page_count={self._pages}")
             return self._database.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError) as error:
             full = (

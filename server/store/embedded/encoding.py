@@ -1,7 +1,7 @@
 """Points to columns: rows of blocks whose series and fields are known all at once, the others one by one by the dictionary."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,6 @@ from server.store import Written
 from server.store.embedded.columns import DTYPES, Chunk, chunk
 from server.store.embedded.series import Dictionary
 from server.store.embedded.sorting import Sorter
-
-_ROWS_MAX: Final = 500_000  # heads with a shape: 50 MB, and 4 bytes a field
 
 
 class Encoded(NamedTuple):
@@ -57,13 +55,17 @@ class _Known:
 
 
 class Encoder:
-    """Turns points into columns, with the numbers of a dictionary. Belongs to the writing thread."""
+    """Turns points into columns, with the numbers of a dictionary. Belongs to the writing thread.
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    It remembers ``heads`` with a shape (500,000: 50 MB, and 4 bytes a field) and ``plans`` for shapes.
+    """
+
+    def __init__(self, dictionary: Dictionary, *, heads: int = 500_000, plans: int = 20_000) -> None:
         self._dictionary = dictionary
-        self._sorter = Sorter(dictionary)
+        self._sorter = Sorter(dictionary, plans=plans)
+        self._heads = heads
         self._known: dict[tuple[tuple[str, ...], tuple[bool, ...]], _Known] = {}
-        self._left = _ROWS_MAX
+        self._left = heads
 
     def encode(self, points: Sequence[Point], *, in_order: bool = False) -> Encoded:
         """Return the columns of points; TypeError when a field holds something else than a Value.
@@ -109,7 +111,7 @@ class Encoder:
             if keys is None:
                 continue
             if not self._left:
-                self._known, self._left = {}, _ROWS_MAX
+                self._known, self._left = {}, self._heads
             known = self._known.setdefault((block.names, block.whole), _Known(block.whole))
             if head not in known.rows:
                 known.add(head, keys)

@@ -22,13 +22,21 @@ def form(kind: str, columns: Iterable[str]) -> "np.dtype[Any]":
 
 
 class Held:
-    """Blocks of ``limit`` bytes in all; those asked for longest ago go. Safe for all threads."""
+    """Blocks of ``limit`` bytes in all; those asked for longest ago go. Safe for all threads.
 
-    def __init__(self, limit: int) -> None:
+    A question takes no more than one part in ``share`` of it; larger ones are left to the database.
+    """
+
+    def __init__(self, limit: int, share: int = 4) -> None:
         self.limit = limit
+        self.share = share
         self._lock = threading.Lock()
         self._blocks: OrderedDict[Name, Block] = OrderedDict()
         self._size = 0
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether a question for so many bytes is answered from here."""
+        return size <= self.limit // self.share
 
     def blocks(self, names: Sequence[Name], read: Callable[[list[Name]], list[Block]]) -> list[Block]:
         """Return the block of each name; ``read`` gives those that are not there."""

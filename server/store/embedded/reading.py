@@ -26,7 +26,6 @@ Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
 _FEW: Final = 64  # hours of one series: some ten thousand rows
 _OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
-_SHARE: Final = 4  # a question takes no more than such a share of what is held; larger ones are left to the database
 # a window starts at a whole multiple of the step, also before 1970
 _WINDOW: Final = "time - ((time % $step) + $step) % $step"
 # every place gives the same columns, a raw value as a roll-up of one
@@ -106,7 +105,7 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
     lasting = [part for part in parts if _lasting(question, part)]
     count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
-    if lasting and aggregate not in RATES and count * form(kind, NEEDED[aggregate]).itemsize <= held.limit // _SHARE:
+    if lasting and aggregate not in RATES and held.has_room(count * form(kind, NEEDED[aggregate]).itemsize):
         found = _remembered(question, lasting, ask, folder, held)
         parts = [part for part in parts if part not in lasting]
     if parts:

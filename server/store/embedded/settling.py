@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
+import msgspec
+
 from server.store.embedded.file import sync
 from server.store.embedded.levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
 from server.store.embedded.reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
@@ -18,16 +20,7 @@ from server.store.embedded.views import View
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HOUR_ROWS: Final = 50_000  # so many rows of a type make a file of their hour; fewer wait for the end of the day
-_DAY_ROWS: Final = 2_000  # so few rows of a day stay in the table: a file would be larger
-# a roll-up of minutes is made where it has so many times fewer rows than there are values; else values are quick enough, and
-# it is made when they go
-_WORTH: Final = 8
-_HOUR_QUIET: Final = 120.0
-_DAY_QUIET: Final = 1800.0
 _MERGED: Final = "1h"  # what a question over weeks reads; finer ones go sooner
-_WEEK: Final = 7 * DAY
-_MERGED_MAX: Final = 200_000_000  # bytes; of larger files sorting costs more than opening them
 # a question is for one field of one or of all hosts: its rows lie together, and like values next to one another
 _SORTED: Final = """
     SELECT keys.field, rows.* FROM ({rows}) AS rows LEFT JOIN keys ON keys.id = rows.key
@@ -47,6 +40,27 @@ _OPTIONAL: Final = frozenset({"1m", "5m"})
 _NEVER: Final = -(2**63)
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What is worth settling, and when.
+
+    ``hour_rows`` of a type make a file of their hour, fewer wait for the end of the day; fewer than ``day_rows`` of a day stay in the
+    table, as a file would be larger. ``hour_quiet`` and ``day_quiet`` are seconds without a write. A roll-up of minutes is made where
+    it has ``worth`` times fewer rows than there are values; else values are quick enough, and it is made when they go. A ``week`` (ns,
+    whole days) is merged unless its files are larger than ``merged_max`` bytes together: then sorting costs more than opening them.
+    """
+
+    hour_rows: int = 50_000
+    day_rows: int = 2_000
+    hour_quiet: float = 120.0
+    day_quiet: float = 1800.0
+    worth: float = 8
+    week: int = 7 * DAY
+    merged_max: int = 200_000_000
+
+
+_LIMITS: Final = Limits()
+
+
 class Work(NamedTuple):
     """One hour, day or week of one type that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
 
@@ -59,7 +73,8 @@ class Work(NamedTuple):
 class Settler:
     """Finds what is quiet enough to be settled, and settles it; ``clock`` is monotonic seconds. Belongs to one thread."""
 
-    def __init__(self, tables: Tables, clock: Callable[[], float]) -> None:
+    def __init__(self, tables: Tables, clock: Callable[[], float], limits: Limits = _LIMITS) -> None:
+        self.limits = limits
         self.tables = tables
         self._clock = clock
         self._heard: dict[tuple[str, int], tuple[int, float]] = {}
@@ -94,8 +109,8 @@ class Settler:
         hours = [start + offset for offset in range(0, DAY, HOUR) if start + offset in day.fresh or self._hourly(day)]
         quiet = {hour: everything or now - self._since(kind, hour, now) for hour in hours}
         rows = {hour: self.tables.rows[kind, hour] for hour in day.fresh}
-        over = everything or all(quiet[hour] >= _DAY_QUIET for hour in hours)
-        if over and (sum(rows.values()) >= _DAY_ROWS or (day.files() and (day.fresh or self._hourly(day)))):
+        over = everything or all(quiet[hour] >= self.limits.day_quiet for hour in hours)
+        if over and (sum(rows.values()) >= self.limits.day_rows or (day.files() and (day.fresh or self._hourly(day)))):
             late = [Work(kind, hour, HOUR) for hour in sorted(day.fresh) if hour in day.hourly.get(RAW, {})]
             return late or [Work(kind, start, DAY)]
         if RAW in day.whole:
@@ -103,16 +118,17 @@ class Settler:
         return [
             Work(kind, hour, HOUR)
             for hour in day.fresh
-            if rows[hour] >= _HOUR_ROWS and (everything or quiet[hour] >= _HOUR_QUIET)
+            if rows[hour] >= self.limits.hour_rows and (everything or quiet[hour] >= self.limits.hour_quiet)
         ]
 
     def _weeks(self, kind: str) -> list[Work]:
         """Return the weeks that are over and settled and whose roll-ups lie in files of days."""
         found: dict[int, list[Day]] = {}
+        week = self.limits.week
         for start, day in self.tables.shelves[kind].days.items():
-            if _MERGED in day.whole and floor(start, _WEEK) + _WEEK <= (self.tables.newest_time or _NEVER):
-                found.setdefault(floor(start, _WEEK), []).append(day)
-        return [Work(kind, start, _WEEK) for start, days in found.items() if self._worth_merging(days)]
+            if _MERGED in day.whole and floor(start, week) + week <= (self.tables.newest_time or _NEVER):
+                found.setdefault(floor(start, week), []).append(day)
+        return [Work(kind, start, week) for start, days in found.items() if self._worth_merging(days)]
 
     def _worth_merging(self, days: Sequence[Day]) -> bool:
         files = {day.whole[_MERGED] for day in days}
@@ -120,7 +136,7 @@ class Settler:
             sum(file.width == DAY for file in files) > 1
             and not any(day.fresh or self._hourly(day) for day in days)
             and all(file.cut <= file.start for file in files)
-            and sum(map(self._size, files)) <= _MERGED_MAX
+            and sum(map(self._size, files)) <= self.limits.merged_max
         )
 
     def _size(self, file: File) -> int:
@@ -148,7 +164,7 @@ class Settler:
         span = range(work.start, work.start + work.width, HOUR) if work.width <= DAY else ()
         counts = {hour: tables.writes[work.kind, hour] for hour in span}
         with tables.views.lasting() as seen:
-            job = _Job(tables, seen, work)
+            job = _Job(tables, seen, work, self.limits.worth)
             try:
                 gone, new = {HOUR: job.hour, DAY: job.day}.get(work.width, job.week)()
             except BaseException:
@@ -163,7 +179,8 @@ class Settler:
 class _Job:
     """Makes the files of one piece of work from one view."""
 
-    def __init__(self, tables: Tables, seen: View, work: Work) -> None:
+    def __init__(self, tables: Tables, seen: View, work: Work, worth: float) -> None:
+        self._worth = worth
         self._folder = tables.folder
         self._cursor = seen.cursor
         self._work = work
@@ -258,7 +275,9 @@ class _Job:
         return [
             level
             for level, width in self._levels.items()
-            if level not in _OPTIONAL or level in self._work.must or values >= keys * hours * (HOUR // width) * _WORTH
+            if level not in _OPTIONAL
+            or level in self._work.must
+            or values >= keys * hours * (HOUR // width) * self._worth
         ]
 
     def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> str:

@@ -12,7 +12,6 @@ from server.store.embedded.series import Dictionary, Series
 from server.store.kinds import KINDS, conflict, kind_of
 
 _ALIASES_MAX: Final = 2_000_000
-_PLANS_MAX: Final = 20_000  # shapes of points: 20 MB
 _NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
@@ -56,9 +55,10 @@ _FULL: Final = Rejected("", "", "full")
 
 
 class Sorter:
-    """Sorts points into columns, and remembers by which names series and shapes of points came."""
+    """Sorts points into columns, and remembers by which names series came and ``plans`` for shapes of points (20,000: 20 MB)."""
 
-    def __init__(self, dictionary: Dictionary) -> None:
+    def __init__(self, dictionary: Dictionary, *, plans: int = 20_000) -> None:
+        self._plans_max = plans
         self._dictionary = dictionary
         self._aliases: dict[tuple[object, ...], Series | Rejected | None] = {}
         self._plans: dict[tuple[object, ...], Plan] = {}
@@ -190,7 +190,7 @@ class Sorter:
         return plan
 
     def _remember_plan(self, shape: tuple[object, ...], plan: Plan) -> None:
-        if len(self._plans) >= _PLANS_MAX:
+        if len(self._plans) >= self._plans_max:
             self._plans.clear()
         self._plans[shape] = plan
 

@@ -21,8 +21,10 @@ from server.store.embedded.columns import Chunk, last_writes
 from server.store.embedded.deleting import Deleting, found
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.forgetting import silent
+from server.store.embedded.gathering import Gathering
 from server.store.embedded.levels import RAW
 from server.store.embedded.questions import Questions
+from server.store.embedded.settling import Limits as SettlingLimits
 from server.store.embedded.settling import Settler, retention
 from server.store.embedded.tables import Tables
 from server.store.trouble import Trouble
@@ -30,10 +32,6 @@ from server.store.trouble import Trouble
 T = TypeVar("T")
 _log: Final = logging.getLogger("pantau.store")
 _READERS: Final = 4
-_FULL: Final = 1000
-_PAUSE: Final = 1.0
-_SETTLE_EVERY: Final = 10.0
-_FORGET_EVERY: Final = 3600.0
 _NEVER: Final = -(2**63)
 
 
@@ -41,9 +39,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the embedded store.
 
     ``memory`` is what the database may take; beside it each series takes some 1.3 kB and 0.2 kB for each of its fields, so 250,000 of
-    five fields 0.6 GB. ``window`` is how long a write may wait for others to share its transaction; it is not waited for when
-    1,000 points are there. ``series`` is the most series that are taken, with 20 fields on average; one without values is forgotten
-    within an hour of losing its last.
+    five fields 0.6 GB. ``window`` is how long a write may wait for others to share its transaction, where several came together; one
+    that comes alone does not wait, and none when 1,000 points are there. ``series`` is the most series that are taken, with 20 fields
+    on average; one without values is forgotten within an hour of losing its last.
     Points later than now and ``future_tolerance`` are refused, and are no newest values where they are there already.
     ``raw``, ``minutes`` and ``five_minutes`` tell how long values are kept as they came and as roll-ups; those of an hour stay as
     long as anything.
@@ -58,14 +56,34 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     future_tolerance: Duration = FUTURE_TOLERANCE
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What the store goes by that nobody has to set.
+
+    A transaction with ``full`` points waits for no more. After a failure nothing is tried for ``pause`` seconds; settling looks
+    around every ``settle_every`` seconds, and for silent series every ``forget_every``.
+    """
+
+    full: int = 1000
+    pause: float = 1.0
+    settle_every: float = 10.0
+    forget_every: float = 3600.0
+    settling: SettlingLimits = SettlingLimits()
+
+
+_LIMITS: Final = Limits()
+
+
 class Embedded:
     """Points in ``folder / "points.duckdb"`` and ``folder / "points.files"``; one process at a time. Implements ``Store``.
 
     ``clock`` is ns since epoch; retention goes by it or by the newest point, whichever is earlier.
     """
 
-    def __init__(self, options: Options, folder: Path, clock: Callable[[], int] = time_ns) -> None:
+    def __init__(
+        self, options: Options, folder: Path, clock: Callable[[], int] = time_ns, limits: Limits = _LIMITS
+    ) -> None:
         self._options = options
+        self._limits = limits
         self._clock = clock
         self._settler: Settler | None = None
         self._questions: Questions | None = None
@@ -73,8 +91,7 @@ class Embedded:
         self._forget_at = 0.0
         self._file = folder / "points.duckdb"
         self._tables: Tables | None = None
-        self._waiting: list[tuple[Sequence[Point], asyncio.Future[Written]]] = []
-        self._full = asyncio.Event()
+        self._gathering = Gathering(options.window, limits.full)
         self._writing: asyncio.Task[None] | None = None
         self._trouble = Trouble("the embedded store")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="points-write")
@@ -89,22 +106,19 @@ class Embedded:
 
     async def write(self, points: Sequence[Point]) -> Written:
         """Write points; on disk when this returns. See ``Store.write``."""
-        answer: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
-        self._waiting.append((points, answer))
-        if sum(len(waiting) for waiting, _ in self._waiting) >= _FULL:
-            self._full.set()
+        answer = self._gathering.add(points)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_waiting())
         return await answer
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            await self._gather()
-            taken, self._waiting = self._waiting, []
+        while self._gathering:
+            taken = await self._gathering.gathered()
             try:
                 results = await self._in(self._writer, self._write, [points for points, _ in taken])
             except Exception as error:  # noqa: BLE001 - whatever it was, those who wait must hear of it
                 results = [error] * len(taken)
+            self._gathering.written(taken)
             for (_, answer), result in zip(taken, results, strict=True):
                 if answer.done():
                     continue
@@ -114,16 +128,7 @@ class Embedded:
                     answer.set_exception(result)
             self._trouble.note(next((str(result) for result in results if isinstance(result, StoreUnavailable)), ""))
             if self._trouble.text:
-                await asyncio.sleep(_PAUSE)  # opening a broken file again and again would cost a whole core
-
-    async def _gather(self) -> None:
-        """Wait a moment for more to write."""
-        self._full.clear()
-        if sum(len(waiting) for waiting, _ in self._waiting) < _FULL:
-            try:
-                await asyncio.wait_for(self._full.wait(), self._options.window)
-            except TimeoutError:
-                return
+                await asyncio.sleep(self._limits.pause)  # opening a broken file again and again would cost a whole core
 
     def _write(self, waiting: Sequence[Sequence[Point]]) -> list[Written | Exception]:
         """Write batches in one transaction; a batch that cannot be read costs no other batch."""
@@ -185,16 +190,18 @@ class Embedded:
         """Let a function look at the tables, in a reading thread; for copies, see ``export``."""
         return await self._read(work)
 
-    async def settle(self, *, everything: bool = False) -> bool:
+    async def settle(self, *, everything: bool = False, limits: SettlingLimits | None = None) -> bool:
         """Settle the newest hour or day that is due, else drop what is old by level and forget series; tell whether there was any.
 
-        ``everything`` takes hours that are still written to as well. The store does this by itself every few seconds.
+        ``everything`` takes hours that are still written to as well; ``limits`` are gone by this once instead of the store's. The
+        store does this by itself every few seconds.
         """
-        return await self._read(partial(self._settle, everything=everything), self._keeper)
+        return await self._read(partial(self._settle, everything=everything, limits=limits), self._keeper)
 
-    def _settle(self, tables: Tables, *, everything: bool) -> bool:
+    def _settle(self, tables: Tables, *, everything: bool, limits: SettlingLimits | None) -> bool:
         if self._settler is None or self._settler.tables is not tables:
             self._settler = Settler(tables, monotonic)
+        self._settler.limits = limits or self._limits.settling
         settler, options = self._settler, self._options
         keep = {RAW: options.raw, "1m": options.minutes, "5m": options.five_minutes}
         newest = tables.newest_time
@@ -209,7 +216,7 @@ class Embedded:
         self._writer.submit(self._expire, tables, gone).result()
         if tables.dropped and monotonic() >= self._forget_at:
             tables.dropped = False
-            self._forget_at = monotonic() + _FORGET_EVERY
+            self._forget_at = monotonic() + self._limits.forget_every
             if found := silent(tables):
                 self._writer.submit(tables.forget, found).result()
         return False
@@ -223,7 +230,7 @@ class Embedded:
     async def _keep_settling(self) -> None:
         trouble = Trouble("settling of the embedded store")
         while True:
-            await asyncio.sleep(_SETTLE_EVERY)
+            await asyncio.sleep(self._limits.settle_every)
             try:
                 more = True
                 while more:

@@ -21,7 +21,6 @@ from server.store.influx.store import Influx
 Level = Literal["well", "done", "note", "bad"]
 
 _DAY: Final = 86400
-_LATE_DAYS: Final = 7  # as long as the spools of agents and of the centre keep what waits
 _RAW_MIN: Final = 4 * _DAY
 _CLOCK: Final = 5.0  # seconds; /ping tells whole ones
 _PROBE: Final = "pantau_check"
@@ -37,10 +36,14 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Setup:
-    """Makes and examines what Pantau keeps in an InfluxDB; ``retention`` is how long roll-ups stay, ``clock`` is ns since epoch."""
+    """Makes and examines what Pantau keeps in an InfluxDB; ``retention`` is how long roll-ups stay, ``clock`` is ns since epoch.
 
-    def __init__(self, options: Options, retention: Duration, clock: Callable[[], int]) -> None:
+    Points may come ``late_days`` late, as long as the spools of agents and of the centre keep what waits.
+    """
+
+    def __init__(self, options: Options, retention: Duration, clock: Callable[[], int], late_days: int = 7) -> None:
         self._options = options
+        self._late_days = late_days
         self._retention = int(retention)
         self._raw = int(min(options.raw or retention, retention))
         self._clock = clock
@@ -101,7 +104,7 @@ class Setup:
         return Step("done", "kept_changed", told | {"now": _lasting(present)})
 
     async def _continuous_query(self, policy: str) -> Step:
-        bucket, days = self._options.bucket, _LATE_DAYS + 1
+        bucket, days = self._options.bucket, self._late_days + 1
         wanted = ql.roll_up(bucket, policy, self._roll_up, days)
         present = (await self._continuous_queries()).get(self._roll_up)
         if present is not None and _plain(present) == _plain(wanted):
@@ -143,7 +146,7 @@ class Setup:
         return await self._managed("PATCH", f"/api/v2/buckets/{bucket['id']}", body, Step("done", "kept_changed", told))
 
     async def _task(self, org: str, rolled: str) -> Step:
-        script = flux.roll_up(self._bucket(), rolled, self._roll_up, _LATE_DAYS)
+        script = flux.roll_up(self._bucket(), rolled, self._roll_up, self._late_days)
         task, told = await self._find_task(), {"name": self._roll_up}
         if task is None:
             return await self._managed(

@@ -18,7 +18,8 @@ from server.admin.control_socket import Ask, Control
 from server.cli import backup as command
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
-from server.store.embedded.store import Embedded, Options
+from server.store.embedded.settling import Limits as SettlingLimits
+from server.store.embedded.store import Embedded, Limits, Options
 
 S = 10**9
 T = 1_700_000_000 * S
@@ -26,9 +27,8 @@ AT_ONCE = Options(window=Duration(0.0))
 
 
 @pytest.fixture
-async def store(tmp_path, monkeypatch):
-    monkeypatch.setattr("server.store.embedded.settling._HOUR_ROWS", 1)
-    made = Embedded(AT_ONCE, tmp_path / "d")
+async def store(tmp_path):
+    made = Embedded(AT_ONCE, tmp_path / "d", limits=Limits(settling=SettlingLimits(hour_rows=1)))
     await made.open()
     yield made
     await made.close()

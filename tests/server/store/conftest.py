@@ -2,12 +2,13 @@
 
 import pytest
 from parts import daemon, free_port, post_json, require
-from settled import AT_ONCE, T
+from settled import AT_ONCE, SHORT, SMALL, T
 
 from configs.secret import Secret
 from configs.units import Duration
 from server.store.embedded.levels import DAY
-from server.store.embedded.store import Embedded
+from server.store.embedded.settling import Limits as SettlingLimits
+from server.store.embedded.store import Embedded, Limits
 from server.store.embedded.store import Options as EmbeddedOptions
 from server.store.influx.connection import Options as InfluxOptions
 from server.store.influx.store import Influx
@@ -56,25 +57,23 @@ async def store(request, tmp_path):
 
 
 @pytest.fixture
-def small_files(monkeypatch):
+def small_files():
     """Let a few rows make a file."""
-    monkeypatch.setattr("server.store.embedded.settling._HOUR_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded.settling._DAY_ROWS", 1)
-    monkeypatch.setattr("server.store.embedded.settling._WORTH", 0)
 
 
 @pytest.fixture
-def short_weeks(monkeypatch):
+def short_weeks():
     """Let two days be a week, whose roll-ups are merged."""
-    monkeypatch.setattr("server.store.embedded.settling._WEEK", 2 * DAY)
 
 
 @pytest.fixture
-async def make(tmp_path):
+async def make(tmp_path, request):
     made = []
+    asked = request.fixturenames
+    settling = SHORT if "short_weeks" in asked else SMALL if "small_files" in asked else SettlingLimits()
 
-    async def build(options=AT_ONCE, clock=lambda: T + 1000 * DAY):
-        store = Embedded(options, tmp_path, clock)
+    async def build(options=AT_ONCE, clock=lambda: T + 1000 * DAY, **limits):
+        store = Embedded(options, tmp_path, clock, Limits(**{"settling": settling, **limits}))
         made.append(store)
         await store.open()
         return store

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from parts import free_port, wait_for
@@ -17,6 +18,7 @@ from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
 from server.store import Aggregate, Range
+from server.store.copying import Copy
 from server.store.embedded.store import Embedded, Options
 from server.store.influx.connection import Options as InfluxOptions
 from server.store.influx.store import Influx
@@ -252,7 +254,7 @@ def test_it_does_not_begin_without_a_source_a_target_or_a_place_for_roll_ups(tmp
 
 
 def test_a_target_that_goes_away_is_waited_for_and_then_told(move, monkeypatch, capsys):
-    monkeypatch.setattr("server.store.copying._PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("server.cli.store_copy.Copy", partial(Copy, pauses=(0.01, 0.01)))
     move.fill([point for n in (1, 2, 3) for point in points(time.time_ns() // HOUR * HOUR - n * HOUR)])
     real, calls = Influx.write, []
 

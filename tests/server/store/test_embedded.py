@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from settled import AT_ONCE, SMALL
 
 from collectors.lineprotocol import encode
 from collectors.linereader import Cache, decode
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
 from server.store import Aggregate, Range, StoreUnavailable, Written
-from server.store.embedded.store import Embedded, Options
+from server.store.embedded.gathering import Gathering
+from server.store.embedded.store import Embedded, Limits, Options
 from server.store.kinds import kind_of
 
 S = 10**9
@@ -31,8 +33,8 @@ async def make(tmp_path):
     """Open stores in a folder that are closed at the end."""
     made = []
 
-    async def build(options=AT_ONCE, folder=tmp_path):
-        store = Embedded(options, folder)
+    async def build(options=AT_ONCE, folder=tmp_path, **limits):
+        store = Embedded(options, folder, limits=Limits(**limits))
         made.append(store)
         await store.open()
         return store
@@ -130,11 +132,48 @@ async def test_writes_that_come_together_share_one_transaction(make, monkeypatch
     points = [[Point("m", {"n": str(number)}, {"f": float(number)}, T)] for number in range(20)]
     assert await asyncio.gather(*(store.write(one) for one in points)) == [Written(1)] * 20
     assert transactions == [20]
-    # a full batch does not wait for the window
-    options = Options(window=Duration(60.0))
-    store._options = options
-    many = [Point("m", {"n": str(number)}, {"f": float(number)}, T + S) for number in range(1000)]
-    await asyncio.wait_for(store.write(many), 30)
+
+
+async def test_a_write_that_comes_alone_is_not_held_back(make):
+    store = await make(Options(window=Duration(3600.0)))
+    for number in range(20):
+        one = [Point("m", {}, {"f": float(number)}, T + number)]
+        assert await asyncio.wait_for(store.write(one), 15) == Written(1)
+
+
+async def test_under_load_those_who_were_under_way_are_waited_for():
+    gathering = Gathering(3600.0, full=1000)
+    one = [Point("m", {}, {"f": 1.0}, T)]
+    gathering.add(one)
+    taken = await gathering.gathered()
+    assert len(taken) == 1
+    for _ in range(3):
+        gathering.add(one)
+    gathering.written(taken)
+    next_ones = asyncio.create_task(gathering.gathered())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not next_ones.done()
+    gathering.add(one)
+    assert len(await next_ones) == 4
+
+
+async def test_those_who_do_not_come_again_are_waited_for_no_longer_than_the_window():
+    gathering = Gathering(0.01, full=1000)
+    one = [Point("m", {}, {"f": 1.0}, T)]
+    gathering.add(one)
+    taken = await gathering.gathered()
+    for _ in range(2):
+        gathering.add(one)
+    gathering.written(taken)
+    assert len(await asyncio.wait_for(gathering.gathered(), 15)) == 2
+
+
+async def test_a_full_batch_does_not_wait_for_those_who_may_come(make):
+    store = await make(Options(window=Duration(3600.0)))
+    many = [Point("m", {"n": str(number)}, {"f": float(number)}, T) for number in range(1000)]
+    await asyncio.gather(store.write(many), store.write(many))
+    await asyncio.wait_for(store.write(many), 15)
 
 
 async def test_a_batch_that_cannot_be_read_costs_no_other(make):
@@ -207,8 +246,7 @@ async def test_a_full_disk_is_unavailable_and_the_process_lives_on(make, tmp_pat
 
 async def test_trouble_is_told_once_and_its_end_too(make, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "pantau.store")
-    monkeypatch.setattr("server.store.embedded.store._PAUSE", 0.0)
-    store = await make()
+    store = await make(pause=0.0)
 
     def full(chunks):
         raise StoreUnavailable("disk full")
@@ -341,13 +379,13 @@ def test_it_holds_what_a_plain_dict_would(sent, tmp_path_factory, steps, since, 
     asyncio.run(check())
 
 
-async def test_what_was_dated_years_ahead_before_a_start_hides_nothing_after_it(tmp_path, small_files):
+async def test_what_was_dated_years_ahead_before_a_start_hides_nothing_after_it(tmp_path):
     day = 86400 * S
     now = 19_676 * day + 3600 * S
     clock = [now + 4000 * day]
 
     async def opened():
-        store = Embedded(Options(window=Duration(0.0)), tmp_path, lambda: clock[0])
+        store = Embedded(AT_ONCE, tmp_path, lambda: clock[0], Limits(settling=SMALL))
         await store.open()
         return store
 

@@ -27,19 +27,15 @@ KEPT = 168  # writes, seven days, are kept; raw values two days
 WRITING = """
     import asyncio, sys
     from pathlib import Path
-    import server.store.embedded.store as embedded
     from collectors.linereader import Cache, decode
     from configs.units import Duration
     from server.store.embedded import settling
-    from server.store.embedded.store import Embedded, Options
+    from server.store.embedded.store import Embedded, Limits, Options
 
-    settling._HOUR_ROWS = settling._DAY_ROWS = 2
-    settling._HOUR_QUIET, settling._DAY_QUIET = 0.02, 0.05
-    embedded._FORGET_EVERY = 0.1
-    settling._WEEK = 2 * 86400 * 10**9
+    small = settling.Limits(hour_rows=2, day_rows=2, hour_quiet=0.02, day_quiet=0.05, week=2 * 86400 * 10**9)
     unit, kept = int(sys.argv[3]), int(sys.argv[4])
     options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
-    store = Embedded(options, Path(sys.argv[1]))
+    store = Embedded(options, Path(sys.argv[1]), limits=Limits(forget_every=0.1, settling=small))
     number = int(sys.argv[2])
     cache = Cache()
 

@@ -13,10 +13,10 @@ from server.store.embedded.series import Dictionary
 class Centre:
     """A dictionary and what was written with it."""
 
-    def __init__(self, limit=100, *, in_order=False):
+    def __init__(self, limit=100, *, in_order=False, **remembered):
         self.dictionary = Dictionary(limit)
         self.lookup = Lookup(self.dictionary)
-        self.encoder = Encoder(self.dictionary)
+        self.encoder = Encoder(self.dictionary, **remembered)
         self.in_order = in_order
         self.cache = Cache()
 
@@ -97,9 +97,8 @@ def test_beyond_the_limit_known_series_are_written_and_new_ones_refused():
     assert {key[1] for key in values} == {("h", "a"), ("h", "b")}
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr("server.store.embedded.encoding._ROWS_MAX", 3)
-    centre = Centre()
+def test_what_is_remembered_is_bounded():
+    centre = Centre(heads=3)
     for turn in range(30):
         _, values = centre.write(*(f"m,h={turn % n} f{n}={turn} {turn}" for n in range(1, 5)))
         assert values == {("m", ("h", str(turn % n)), f"f{n}", turn): float(turn) for n in range(1, 5)}
@@ -113,9 +112,8 @@ def test_integers_at_both_ends_stay_exact(centre):
         assert values["m", "g", 1] == -(2**63)
 
 
-def test_shapes_that_are_remembered_are_bounded_and_mean_the_same(monkeypatch):
-    monkeypatch.setattr("server.store.embedded.sorting._PLANS_MAX", 3)
-    centre = Centre(in_order=True)
+def test_shapes_that_are_remembered_are_bounded_and_mean_the_same():
+    centre = Centre(in_order=True, plans=3)
     for turn in range(30):
         _, values = centre.write(*(f'm,h={turn % n} f{n}={turn},s="{n}" {turn}' for n in range(1, 6)))
         assert values == {

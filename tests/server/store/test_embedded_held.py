@@ -180,7 +180,7 @@ async def test_a_field_that_was_forgotten_and_comes_again_is_found(make):
 @pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("aggregate", list(Aggregate))
 @pytest.mark.parametrize("by", [(), ("host",)])
-async def test_in_memory_or_not_the_answer_is_the_same(make, statements, monkeypatch, aggregate, by):
+async def test_in_memory_or_not_the_answer_is_the_same(make, statements, aggregate, by):
     store = await make()
     for day in range(2):
         for host in range(5):
@@ -189,7 +189,7 @@ async def test_in_memory_or_not_the_answer_is_the_same(make, statements, monkeyp
     await store.write(every_minute("0", T + DAY + 2 * HOUR, 60))
     question = Range("m", "f", T, T + 2 * DAY, HOUR, aggregate, by=by)
     held = [await store.range(question), await store.range(question)]
-    monkeypatch.setattr("server.store.embedded.reading._SHARE", 10**9)
+    store._tables.held.share = 10**9
     statements.clear()
     (joined,) = {str(await store.range(question)) for _ in range(2)}
     assert ".parquet" in statements[1]

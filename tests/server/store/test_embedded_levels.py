@@ -7,17 +7,18 @@ import os
 from random import Random
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_rates import PLAIN_RATES, grown
-from settled import AT_ONCE, S, T, counted, every_minute, files, settle_all, settle_hours
+from settled import AT_ONCE, SHORT, SMALL, S, T, counted, every_minute, files, settle_all, settle_hours
 
 from collectors.point import Point, UInt
 from configs.units import Duration
 from server.store import RATES, Aggregate, Deletion, Range
 from server.store.embedded.levels import DAY, HOUR
-from server.store.embedded.store import Embedded, Options
+from server.store.embedded.store import Embedded, Limits, Options
 from server.store.kinds import KINDS
 
 EXAMPLES = int(os.environ.get("PANTAU_TEST_EXAMPLES", "25"))  # of each property; each takes about half a second
@@ -146,24 +147,24 @@ QUESTIONS = questions([*SUITED], MOMENTS, [7 * S, 60 * S, 120 * S, 300 * S, 3600
 @pytest.mark.timeout(120 + 10 * EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=5, max_size=10), questions=st.lists(QUESTIONS, min_size=6, max_size=6))
-def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small_files, short_weeks, steps, questions):
+def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, steps, questions):
     async def check():
         folder, plain = tmp_path_factory.mktemp("levels"), Plain()
-        store = Embedded(AT_ONCE, folder)
-        patches = pytest.MonkeyPatch()
+        store = Embedded(AT_ONCE, folder, limits=Limits(settling=SHORT))
+        share, limits = 4, SHORT
         for step in steps:
             match step:
                 case float():
-                    patches.setattr("server.store.embedded.settling._WORTH", step)
+                    limits = msgspec.structs.replace(SHORT, worth=step)
                 case "restart":
                     await store.close()
-                    store = Embedded(AT_ONCE, folder)
+                    store = Embedded(AT_ONCE, folder, limits=Limits(settling=SHORT))
                 case "all":
-                    await settle_all(store)
+                    await settle_all(store, limits)
                 case "hours":
-                    await settle_hours(store)
+                    await settle_hours(store, limits)
                 case "held" | "not held":
-                    hold(patches, step)
+                    share = SHARES[step]
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
@@ -172,9 +173,10 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, small
                 case _:
                     await store.write(step)
                     plain.write(step)
+            await store.open()
+            store._tables.held.share = share
             await same(store, plain, questions)
         await store.close()
-        patches.undo()
 
     asyncio.run(check())
 
@@ -190,9 +192,8 @@ async def deleted(store, plain, deletion):
     return found, times
 
 
-def hold(patches, how):
-    """Let roll-ups be asked for in memory, or joined by the database as those of a great question."""
-    patches.setattr("server.store.embedded.reading._SHARE", 4 if how == "held" else 10**9)
+# roll-ups are asked for in memory, or joined by the database as those of a great question
+SHARES = {"held": 4, "not held": 10**9}
 
 
 async def same(store, plain, questions):
@@ -232,27 +233,25 @@ STEPS_OF_RETENTION = st.one_of(
         questions(["f", "i", "u", "b"], MINUTES, [60 * S, 300 * S, HOUR, DAY], RATES), min_size=6, max_size=6
     ),
 )
-def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
-    tmp_path_factory, small_files, short_weeks, steps, asked
-):
+def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path_factory, steps, asked):
     roll_ups = Duration(10 * 86400)
     options = Options(window=Duration(0.0), raw=Duration(1), minutes=roll_ups, five_minutes=roll_ups)
 
     async def check():
         folder, plain = tmp_path_factory.mktemp("retention"), Plain()
-        store = Embedded(options, folder)
-        patches = pytest.MonkeyPatch()
+        store = Embedded(options, folder, limits=Limits(settling=SHORT))
+        share = 4
         await store.open()
         for step in steps:
             match step:
                 case "restart":
                     await store.close()
-                    store = Embedded(options, folder)
+                    store = Embedded(options, folder, limits=Limits(settling=SHORT))
                     await store.open()
                 case "all":
                     await settle_all(store)
                 case "held" | "not held":
-                    hold(patches, step)
+                    share = SHARES[step]
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
@@ -267,9 +266,9 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(
                     whys = [f"points beyond retention policy dropped={late}"] if late else []
                     assert [one.why for one in written.rejected] == whys
                     plain.write(point for point in step if point.time >= oldest)
+            store._tables.held.share = share
             await same(store, plain, asked)
         await store.close()
-        patches.undo()
 
     asyncio.run(check())
 
@@ -382,12 +381,11 @@ async def test_levels_go_one_after_the_other_and_the_coarser_answers_on(make, sm
     ]
 
 
-async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make, small_files, monkeypatch):
-    monkeypatch.setattr("server.store.embedded.settling._WORTH", 8)
+async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make):
     options = Options(
         window=Duration(0.0), raw=Duration(86400), minutes=Duration(2 * 86400), five_minutes=Duration(4 * 86400)
     )
-    store = await make(options)
+    store = await make(options, settling=msgspec.structs.replace(SMALL, worth=8))
     await store.write(every_minute("a", T, 60))
     expected = {step: await counted(store, step=step) for step in (60 * S, 300 * S, HOUR)}
     await settle_all(store)
@@ -402,9 +400,9 @@ async def test_roll_ups_that_save_little_are_made_when_raw_values_go(make, small
     assert levels == [{"raw", "1h"}, {"1m", "5m", "1h"}, {"5m", "1h"}, {"1h"}]
 
 
-async def test_raw_values_of_a_day_that_is_written_to_stay_until_its_roll_ups_are_made(make, small_files, monkeypatch):
-    monkeypatch.setattr("server.store.embedded.settling._WORTH", 8)
-    store = await make(Options(window=Duration(0.0), raw=Duration(86400), five_minutes=Duration(4 * 86400)))
+async def test_raw_values_of_a_day_that_is_written_to_stay_until_its_roll_ups_are_made(make):
+    options = Options(window=Duration(0.0), raw=Duration(86400), five_minutes=Duration(4 * 86400))
+    store = await make(options, settling=msgspec.structs.replace(SMALL, worth=8))
     await store.write(every_minute("a", T, 60))
     await settle_all(store)
     await store.write(every_minute("a", T, 1, value=5.0) + every_minute("b", T + 2 * DAY, 1))
@@ -488,7 +486,6 @@ async def test_a_value_that_is_no_number_fixes_no_type(make):
 
 
 async def test_a_piece_of_settling_that_fails_is_no_end_of_settling(make, monkeypatch, caplog):
-    monkeypatch.setattr("server.store.embedded.store._SETTLE_EVERY", 0.01)
     tries = []
 
     async def settle():
@@ -498,7 +495,7 @@ async def test_a_piece_of_settling_that_fails_is_no_end_of_settling(make, monkey
         return False
 
     monkeypatch.setattr(Embedded, "settle", lambda _: settle())
-    await make()
+    await make(settle_every=0.01)
     async with asyncio.timeout(10):
         while len(tries) < 4:
             await asyncio.sleep(0.01)

@@ -3,8 +3,9 @@
 from unittest.mock import patch
 
 import duckdb
+import msgspec
 import pytest
-from settled import AT_ONCE, T, counted, every_minute, files, settle_all
+from settled import AT_ONCE, SHORT, T, counted, every_minute, files, settle_all
 
 from configs.units import Duration
 from server.store import StoreUnavailable
@@ -12,6 +13,7 @@ from server.store.embedded import export
 from server.store.embedded.levels import DAY, HOUR
 from server.store.embedded.store import Embedded, Options
 
+UNMERGED = msgspec.structs.replace(SHORT, merged_max=-1)
 pytestmark = pytest.mark.usefixtures("small_files", "short_weeks")
 
 
@@ -20,13 +22,13 @@ def rolled(store):
     return [((start - T) / DAY, width // DAY) for level, start, width in files(store) if level == "1h"]
 
 
-async def filled(make, days):
+async def filled(make, days, limits=SHORT):
     """Return a store with a settled hour and a half on each day."""
     store = await make()
     for day in range(days):
         await store.write(every_minute("a", T + day * DAY, 90, value=float(day)))
     expected = await counted(store)
-    await settle_all(store)
+    await settle_all(store, limits)
     assert await counted(store) == expected
     return store, expected
 
@@ -54,9 +56,8 @@ async def test_a_week_with_one_day_is_not_merged(make):
     assert rolled(store) == [(0, 1), (2, 2), (9, 1)]
 
 
-async def test_files_too_large_to_sort_stay_as_they_are(make, monkeypatch):
-    monkeypatch.setattr("server.store.embedded.settling._MERGED_MAX", 10)
-    store, _ = await filled(make, 3)
+async def test_files_too_large_to_sort_stay_as_they_are(make):
+    store, _ = await filled(make, 3, msgspec.structs.replace(SHORT, merged_max=10))
     assert rolled(store) == [(0, 1), (1, 1), (2, 1)]
 
 
@@ -132,8 +133,7 @@ async def test_days_that_are_cut_meanwhile_are_not_merged(make):
     store = await make()
     for day in range(3):
         await store.write(every_minute("a", T + day * DAY, 90))
-    with patch("server.store.embedded.settling._MERGED_MAX", -1):
-        await settle_all(store)
+    await settle_all(store, UNMERGED)
     expected = await counted(store)
     view = store._tables.views.lasting
 
@@ -153,8 +153,7 @@ async def test_days_that_are_cut_meanwhile_are_not_merged(make):
 @pytest.mark.parametrize("step", ["written", "exchanged"])
 async def test_a_merge_that_fails_leaves_the_days_and_no_file(make, step):
     """Whether an exchange that fails has been done is not sure: its file goes at the next start."""
-    with patch("server.store.embedded.settling._MERGED_MAX", -1):
-        store, expected = await filled(make, 3)
+    store, expected = await filled(make, 3, UNMERGED)
     folder = store._tables.folder
     before = {path.name for path in folder.iterdir()}
     failing = {
@@ -214,8 +213,7 @@ async def test_a_merged_file_is_exported_hour_by_hour(make):
 
 
 async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
-    with patch("server.store.embedded.settling._MERGED_MAX", -1):
-        store, expected = await filled(make, 3)
+    store, expected = await filled(make, 3, UNMERGED)
     await store.close()
     as_format_2(tmp_path)
     store = await make()
@@ -238,8 +236,7 @@ async def test_files_of_both_formats_answer_one_question(make, tmp_path):
     store = await make()
     days = {day: [*every_minute("a", T + day * DAY, 90), *every_minute("b", T + day * DAY, 90)] for day in range(4)}
     await store.write(days[0] + days[1])
-    with patch("server.store.embedded.settling._MERGED_MAX", -1):
-        await settle_all(store)
+    await settle_all(store, UNMERGED)
     await store.close()
     as_format_2(tmp_path)
     store = await make()
@@ -251,10 +248,9 @@ async def test_files_of_both_formats_answer_one_question(make, tmp_path):
             hour = T + day * DAY + (point.time - T) % DAY // HOUR * HOUR
             expected[hour] = expected.get(hour, 0.0) + point.fields["f"]
     expected[T + DAY] += 9.0
-    for merged in (-1, 10**9):
-        with patch("server.store.embedded.settling._MERGED_MAX", merged):
-            assert await counted(store) == expected
-            await settle_all(store)
-            assert await counted(store) == expected
-            minutes = await counted(store, step=60 * 10**9)
-            assert sum(minutes.values()) == sum(expected.values())
+    for limits in (UNMERGED, SHORT):
+        assert await counted(store) == expected
+        await settle_all(store, limits)
+        assert await counted(store) == expected
+        minutes = await counted(store, step=60 * 10**9)
+        assert sum(minutes.values()) == sum(expected.values())

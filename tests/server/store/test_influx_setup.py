@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
+import msgspec
 import pytest
 from parts import free_port, post_json, wait_for
 
@@ -18,6 +19,7 @@ from server.cli.store_words import WORDS
 from server.store import RATES, Aggregate, Deletion, Range
 from server.store.influx import flux, ql
 from server.store.influx.connection import Options
+from server.store.influx.setup import Setup
 from server.store.influx.store import Influx
 from tests.server.store.test_copying import used
 
@@ -57,8 +59,6 @@ class Target:
         return main(["store", *words, "--settings", str(self.file), "--lang", "en"])
 
     def store(self, **changed):
-        import msgspec
-
         return Influx(msgspec.structs.replace(self.options, **changed), self.folder)
 
 
@@ -68,6 +68,13 @@ def target(request, names, tmp_path):
         return Target(tmp_path, Options(url=request.getfixturevalue("influx1_url"), bucket=next(names)))
     url, _, token = request.getfixturevalue("influx2")
     return Target(tmp_path, Options(url=url, bucket=next(names), org="kota", token=Secret("file", str(token))))
+
+
+async def made(setup):
+    try:
+        return [step.what async for step in setup.init(change=False)]
+    finally:
+        await setup.close()
 
 
 async def write(store, points):
@@ -124,11 +131,9 @@ def test_values_are_deleted_only_when_asked(target, capsys):
     assert "kept 30d now instead of 60d" in capsys.readouterr().out
 
 
-def test_roll_ups_that_are_made_otherwise_are_renewed(target, monkeypatch, capsys):
-    monkeypatch.setattr("server.store.influx.setup._LATE_DAYS", 3)
-    target.run("init")
-    monkeypatch.undo()
-    capsys.readouterr()
+def test_roll_ups_that_are_made_otherwise_are_renewed(target, capsys):
+    options = msgspec.structs.replace(target.options, raw=Duration(30 * 86400))
+    asyncio.run(made(Setup(options, Duration(400 * 86400), time.time_ns, late_days=3)))
     assert target.run("init") == 0
     assert "+ roll-ups of an hour renewed" in capsys.readouterr().out
     assert target.run("init") == 0

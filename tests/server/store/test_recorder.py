@@ -50,10 +50,9 @@ async def test_what_comes_while_the_store_writes_is_kept_for_the_next_time():
     assert [written.time for written in store.points] == [1, 9]
 
 
-async def test_the_oldest_go_when_too_many_wait_and_are_counted(monkeypatch):
-    monkeypatch.setattr("server.store.recorder._HELD", 3)
+async def test_the_oldest_go_when_too_many_wait_and_are_counted():
     store = FlakyStore()
-    recorder = Recorder(store)
+    recorder = Recorder(store, held=3)
     recorder.add(point(number) for number in range(5))
     await recorder.flush()
     assert [written.time for written in store.points] == [2, 3, 4]

@@ -9,16 +9,17 @@ from parts import daemon, free_port, require, wait_until
 
 from collectors.point import Point, UInt
 from configs.units import Duration, Size
-from server.store import Aggregate, Range, StoreFull, StoreUnavailable, Written, waiting
+from server.store import Aggregate, Range, StoreFull, StoreUnavailable, Written
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as EmbeddedOptions
 from server.store.influx.connection import Options as InfluxOptions
 from server.store.influx.store import Influx
-from server.store.spooled import Options, Spool, Spooled, SpooledInflux
+from server.store.spooled import Options, Retry, Spool, Spooled, SpooledInflux
 
 S = 10**9
 T = 1_700_000_000 * S
 PLENTY = Spool()
+SOON = Retry(0.02, 0.02)
 
 
 class Database(Embedded):
@@ -41,12 +42,6 @@ class Database(Embedded):
         return "unplugged" if self.away else await super().health()
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch):
-    monkeypatch.setattr("server.store.spooled._RETRY", 0.02)
-    monkeypatch.setattr("server.store.spooled._RETRY_MAX", 0.02)
-
-
 @pytest.fixture
 def database(tmp_path):
     return Database(tmp_path / "inner")
@@ -63,8 +58,8 @@ class Clock:
 async def make(database, tmp_path):
     made = []
 
-    async def build(options=PLENTY, clock=lambda: T):
-        made.append(Spooled(database, options, tmp_path / "spool", clock))
+    async def build(options=PLENTY, clock=lambda: T, **more):
+        made.append(Spooled(database, options, tmp_path / "spool", clock, retry=SOON, **more))
         await made[-1].open()
         return made[-1]
 
@@ -121,7 +116,7 @@ async def test_what_waits_survives_a_restart(make, database, tmp_path):
     await store.write(one(1))
     await store.close()
     again = Database(tmp_path / "inner")
-    store = Spooled(again, PLENTY, tmp_path / "spool", lambda: T)
+    store = Spooled(again, PLENTY, tmp_path / "spool", lambda: T, retry=SOON)
     await store.open()
     await caught_up(store)
     await store.close()
@@ -220,9 +215,8 @@ async def test_a_disk_that_refuses_too_is_unavailable(make, database, tmp_path):
         await store.write(one(1))
 
 
-async def test_a_full_disk_is_told_apart_and_what_waits_is_kept(make, database, monkeypatch):
-    monkeypatch.setattr("server.store.waiting._SCHEMA", f"PRAGMA max_page_count=20;{waiting._SCHEMA}")
-    store = await make()
+async def test_a_full_disk_is_told_apart_and_what_waits_is_kept(make, database):
+    store = await make(pages=20)
     database.away = True
     written = 0
     with pytest.raises(StoreFull):  # noqa: PT012 - the number of writes that fit is the disk's

@@ -20,19 +20,19 @@ class Hanging:
         await asyncio.sleep(60)
 
 
-async def look(*stores):
+async def look(*stores, **more):
     buckets = Buckets(
-        [Bucket(name, store, 0.0, 0) for name, store in zip(("pantau", "lab", "old"), stores, strict=False)]
+        [Bucket(name, store, 0.0, 0) for name, store in zip(("pantau", "lab", "old"), stores, strict=False)],
+        **more,
     )
     (result,) = await store_job(buckets, 15.0).look(7)
     assert result.at == 7
     return result.status, result.reason, result.detail
 
 
-async def test_a_database_that_hangs_is_down(monkeypatch):
-    monkeypatch.setattr("server.store.buckets._PATIENCE", 0.05)
+async def test_a_database_that_hangs_is_down():
     told = "the store does not answer within 0.05 s"
-    assert await look(Hanging()) == (Status.DOWN, Reason.STORE_UNREADABLE, told)
+    assert await look(Hanging(), patience=0.05) == (Status.DOWN, Reason.STORE_UNREADABLE, told)
 
 
 async def test_trouble_of_another_bucket_is_told_by_its_name():
