@@ -1,12 +1,15 @@
 # Two habits: `make run` and `make test`; `make check` before a commit, `make bench` for figures.
-PYTHON ?= python3.11
+FITS := import sys; sys.exit(sys.version_info < (3, 11))
+# asked rather than looked for: of what is found, some only say that they are not installed
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+    "$$python" -c '$(FITS)' 2>/dev/null && { echo "$$python"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs lock agent-package clean
+.PHONY: run test check bench docs texts lock agent-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -28,6 +31,11 @@ bench: $(TESTS)
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/growth.py
 
+# The catalogue of English texts: new ones empty, unused ones dropped; the translations are written by hand. A guard is red until they are.
+texts: $(TESTS)
+	$(BIN)/python tests/guards/texts.py en > alerts/i18n/locale/en/LC_MESSAGES/pantau.po.new
+	mv alerts/i18n/locale/en/LC_MESSAGES/pantau.po.new alerts/i18n/locale/en/LC_MESSAGES/pantau.po
+
 # The reference of every setting, from the settings' own classes; a guard is red when it is old.
 docs: $(TESTS)
 	$(BIN)/python tests/guards/reference.py > docs/settings.md.new
@@ -35,7 +43,8 @@ docs: $(TESTS)
 
 # A virtual environment with the versions of requirements.txt (hashes, no addresses); made again when they change.
 $(RUNS): requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Pantau needs Python 3.11: set PYTHON to it, e.g. make PYTHON=python3 $(MAKECMDGOALS)"; exit 1; }
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { echo "Pantau needs Python 3.11 or newer, $(if $(PYTHON),which $(PYTHON) is not,and none of python3.11 to python3.14 and python3 is that here):" \
+	    "install one (Debian: apt-get install python3 python3-venv), or set PYTHON to its path: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements.txt
 	$(PIP) --no-deps --editable .

@@ -28,8 +28,6 @@ log = logging.getLogger("pantau.agent")
 
 _SETTLE: Final = 0.25  # the collectors of one turn go into the spool together
 _DRAIN: Final = 4.0
-_PROBE_AGAIN: Final = 600.0
-_STALL: Final = 45.0
 _SET: Final = 60_000  # ms; a clock that is disciplined drifts, one that is set jumps
 
 
@@ -37,6 +35,8 @@ class App:
     """One running agent: ``run`` returns after ``stop``, SIGTERM or SIGINT.
 
     ``reread`` gives fresh settings at SIGHUP, or raises SettingsError and then the old ones stay in force.
+    ``probe_again`` is the seconds until a collector that found nothing to read is asked again, ``stall`` those without progress after
+    which systemd gets no more signs of life, where it names none itself.
     """
 
     def __init__(
@@ -47,6 +47,9 @@ class App:
         clock: Clock,
         systemd: daemon.Systemd,
         machine: str = "",
+        *,
+        probe_again: float = 600.0,
+        stall: float = 45.0,
     ) -> None:
         self._settings = settings
         self._reread = reread
@@ -54,6 +57,8 @@ class App:
         self._clock = clock
         self._systemd = systemd
         self._machine = machine
+        self._probe_again = probe_again
+        self._stall = stall
         self._refused = ""
         self._skew = clock.skew()
         self._sender = Sender(Endpoint(settings.output, machine), spool, clock, _flushes(settings))
@@ -106,7 +111,7 @@ class App:
     async def _probe_and_run(self, runner: Runner) -> None:
         try:
             while not await runner.probe():  # noqa: ASYNC110 - nobody tells that a socket or a device has come
-                await asyncio.sleep(_PROBE_AGAIN)
+                await asyncio.sleep(self._probe_again)
             await runner.run(self._inbox.put)
         except Exception:
             log.exception("the runner of collector %s ended by a fault of Pantau's own", runner.unit.name)
@@ -143,11 +148,11 @@ class App:
     async def _watch(self) -> None:
         """Tell the service manager that we live, as long as collectors have their turns and the sender goes round."""
         while True:
-            await asyncio.sleep(self._systemd.watchdog or _STALL)
+            await asyncio.sleep(self._systemd.watchdog or self._stall)
             now = self._clock.monotonic()
-            sending = now - self._sender.progress < _STALL + self._settings.output.timeout
+            sending = now - self._sender.progress < self._stall + self._settings.output.timeout
             turning = [runner for runner, task in self._runners.items() if not (task.done() or runner.off)]
-            collecting = any(now - one.turned < _STALL + 2 * one.unit.interval for one in turning)
+            collecting = any(now - one.turned < self._stall + 2 * one.unit.interval for one in turning)
             if sending and (collecting or not turning):
                 self._systemd.tell("WATCHDOG=1")
 

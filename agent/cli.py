@@ -142,10 +142,11 @@ def _asked(prompt: str) -> str:
 
 def _try_out(found: "Settings", *, send: bool) -> int:
     from agent import app  # noqa: PLC0415 - run has imported it
+    from agent.terminal import shown  # noqa: PLC0415 - the same
 
     lines, failures = app.collect_once(found)
     for failure in failures:
-        print(f"pantau-agent: {failure}", file=sys.stderr)
+        print(f"pantau-agent: {shown(failure)}", file=sys.stderr)
     if not send:
         sys.stdout.writelines(line.decode() + "\n" for line in lines)
         return _FAILED if failures else 0
@@ -154,7 +155,7 @@ def _try_out(found: "Settings", *, send: bool) -> int:
     why = [outcome.pause.why] if outcome.pause else []
     for complaint in (*why, outcome.complaint, *refused):
         if complaint:
-            print(f"pantau-agent: {found.output.url}: {complaint}", file=sys.stderr)
+            print(f"pantau-agent: {found.output.url}: {shown(complaint)}", file=sys.stderr)
     done = len(lines) - len(outcome.rest) - len(outcome.poison) - outcome.rejected
     print(f"{done} of {len(lines)} lines delivered to {found.output.url}")
     return 0 if done == len(lines) and not failures else _FAILED

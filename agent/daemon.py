@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
+from agent.terminal import shown
+
 log = logging.getLogger("pantau.agent")
 
 
@@ -18,7 +20,14 @@ class Occupied(Exception):
     """The state folder cannot be taken: another agent runs, or it cannot be made; the message says which."""
 
 
-class _Journal(logging.Formatter):
+class _Shown(logging.Formatter):
+    """The text without control characters: words of servers stand in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
+class _Journal(_Shown):
     """``<4>text``: the level as journald reads it from stderr."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -32,7 +41,7 @@ def set_up_log(environ: Mapping[str, str], level: str) -> None:
     if "JOURNAL_STREAM" in environ:
         handler.setFormatter(_Journal("%(message)s"))
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Shown("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("pantau")
     logger.handlers = [handler]
     logger.setLevel(level.upper())

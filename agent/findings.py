@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from agent.terminal import shown
+
 Language = Literal["id", "en"]
 Level = Literal["well", "note", "bad"]
 
@@ -22,7 +24,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def tell(finding: Finding, lang: Language) -> str:
     """Return the finding as lines of text."""
-    words = WORDS[finding.what][lang].format(**finding.values)
+    words = shown(WORDS[finding.what][lang].format(**finding.values))
     return "\n".join([f"{_SIGNS[finding.level]} {words}", *(f"    → {command}" for command in finding.mend)])
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from agent.clock import Clock
+from agent.duplicates import Duplicates
 from agent.pace import Pace
 from agent.series import SeriesLimit
 from agent.threads import CALLS
@@ -47,10 +48,12 @@ class Unit(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct):
     """What one collector did since the start: lines, failures, the timeouts among them, turns that were missed, last duration.
 
-    ``limited`` are points of series beyond its bound, which were left out.
+    Left out were ``duplicates``, points that an earlier one of the reading hides, and ``limited``, those of series beyond its
+    bound.
     """
 
     gathered: int = 0
+    duplicates: int = 0
     limited: int = 0
     errors: int = 0
     timeouts: int = 0
@@ -115,6 +118,7 @@ class Runner:
         self._clock = clock
         self._sleep = sleep
         self._pace = Pace(round(unit.interval * 1000))
+        self._duplicates = Duplicates(unit.name)
         self._limit = SeriesLimit(unit.name, unit.max_series)
         self._task: asyncio.Future[list[Point]] | None = None
         self._failures = 0
@@ -186,9 +190,11 @@ class Runner:
                 self._stuck()
             raise TimeoutError(f"no answer within {self.unit.timeout:g} s")
         points = self._task.result()
-        kept = self._limit.admit(points, began)
+        distinct = self._duplicates.admit(points)
+        kept = self._limit.admit(distinct, began)
         lines = to_lines(kept, self._tags)
-        self.counts.limited += len(points) - len(kept)
+        self.counts.duplicates += len(points) - len(distinct)
+        self.counts.limited += len(distinct) - len(kept)
         self.counts.gathered += len(lines)
         return lines
 

@@ -88,4 +88,5 @@ def _gather(one: Gathered) -> dict[str, Value]:
         "errors": one.errors,
         "missed": one.missed,
         "limited": one.limited,
+        "duplicates": one.duplicates,
     }

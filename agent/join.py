@@ -14,6 +14,7 @@ import msgspec
 from agent import settings
 from agent.machine import fingerprint
 from agent.post import Endpoint, Options, Unreachable, why_not_url
+from agent.terminal import one_line
 from configs.secret import Secret
 
 _ADDRESS: Final = "/api/pantau/join"
@@ -157,9 +158,13 @@ def _ask(place: _Place, wanted: Wanted) -> Given:
         endpoint.close()
     if answer.status == 201:  # noqa: PLR2004 - created
         try:
-            return msgspec.json.decode(answer.text, type=Given)
+            given = msgspec.json.decode(answer.text, type=Given)
         except msgspec.MsgspecError as error:
             raise NotJoined(f"{place.output.url} does not answer as a centre of Pantau") from error
+        # escapes of JSON could still bring control characters into the settings and to the terminal
+        if "" in (words := msgspec.structs.astuple(given)) or any(one_line(word) != word for word in words):
+            raise NotJoined(f"{place.output.url} does not answer as a centre of Pantau")
+        return given
     why = _WORDS.get(answer.status, f"HTTP {answer.status}: {answer.text}").format(host=place.host)
     raise NotJoined(f"{place.output.url}: {why}")
 

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from agent.resolve import Address, Names
+from agent.terminal import one_line
 from agent.version import VERSION
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
@@ -170,11 +171,11 @@ def read_answer(response: HTTPResponse, text: str) -> Answer:
     html = "html" in (response.getheader("Content-Type") or "").lower() or text.lstrip()[:1] == "<"
     return Answer(
         status=response.status,
-        text=" ".join(text.split())[:500],
+        text=one_line(text)[:500],
         html=html,
         date=date,
         retry_after=_retry_after(response.getheader("Retry-After"), date),
-        version=(response.getheader("X-Pantau-Version") or "")[:_VERSION],
+        version=one_line(response.getheader("X-Pantau-Version") or "")[:_VERSION],
     )
 
 
@@ -203,8 +204,8 @@ def _plain(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+        return one_line(error.strerror)
+    return one_line(f"{type(error).__name__}: {error}".rstrip(": "))  # a status line that is none stands in it
 
 
 class _Connection(HTTPConnection):

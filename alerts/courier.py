@@ -23,7 +23,6 @@ _BASE: Final = 2_000
 _CAP: Final = 600_000
 _UNCERTAIN_PAUSE: Final = 60_000
 _LONGEST_WAIT: Final = 3600.0  # seconds that the other side may ask for
-_TICK: Final = 5.0
 _AT_ONCE: Final = 4
 _DEADLINE: Final = 45.0
 _DRAIN: Final = 10.0
@@ -42,7 +41,8 @@ class _Try(msgspec.Struct, frozen=True):
 class Courier:
     """Sends messages over ``channels`` (by name); ``clock`` is now in ms, ``look`` how texts are made.
 
-    ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter.
+    ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter, ``tick``
+    is how often the outbox is looked at without being woken, seconds.
     Assumes to be the only courier on its database.
     """
 
@@ -55,6 +55,7 @@ class Courier:
         look: Look = _PLAIN,
         owner: str = "",
         chance: Callable[[], float] = random.random,
+        tick: float = 5.0,
     ) -> None:
         self._database = database
         self._channels = channels
@@ -62,6 +63,7 @@ class Courier:
         self._look = look
         self._owner = owner or secrets.token_hex(8)
         self._chance = chance
+        self._tick = tick
         self._wakers = {name: asyncio.Event() for name in channels}
         self._serving: set[asyncio.Task[None]] = set()
         self._sending: dict[str, dict[int, asyncio.Task[None]]] = {name: {} for name in channels}
@@ -126,11 +128,13 @@ class Courier:
                 raise
             except Exception:  # noqa: BLE001 - one bad transaction must not end the courier
                 _log.exception("the outbox of %s cannot be read", name)
-                return _TICK
+                return self._tick
             if isinstance(row, Idle):
-                return _TICK if row.until is None else min(max((row.until - self._clock()) / 1000, 0.01), _TICK)
+                return (
+                    self._tick if row.until is None else min(max((row.until - self._clock()) / 1000, 0.01), self._tick)
+                )
             self._start(row)
-        return _TICK
+        return self._tick
 
     def _start(self, row: Leased | Idle) -> None:
         if isinstance(row, Leased):

@@ -11,10 +11,11 @@ import msgspec
 
 from alerts.about import About
 from alerts.channels import Message
+from alerts.i18n.catalogue import LanguageCode, Texts
+from alerts.i18n.glossary import REASONS
+from alerts.i18n.language import Language
 from alerts.incident import CloseReason, Incident
-from alerts.phrases import PHRASES, Phrases
 from alerts.state import Severity, State
-from alerts.words import Language, clock, duration, explain, moment, same_day, severity_word, status_word
 from collectors.result import Reason, Status
 
 Kind = Literal["problem", "update", "recovery", "brief"]
@@ -39,7 +40,7 @@ class Facts(msgspec.Struct, frozen=True):
     last_up: int | None
     phases: Mapping[str, float]
     about: About
-    language: Language
+    language: LanguageCode
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class Look(msgspec.Struct, frozen=True):
     public_url: str = ""
 
 
-def gather(incident: Incident, state: State, about: About, language: Language) -> Facts:
+def gather(incident: Incident, state: State, about: About, language: LanguageCode) -> Facts:
     """Collect the facts of an incident as they stand in ``state`` after the latest look."""
     return Facts(
         incident=incident.id,
@@ -71,110 +72,112 @@ def gather(incident: Incident, state: State, about: About, language: Language) -
 
 
 def render(key: str, kind: Kind, facts: Facts, look: Look, *, repeated: bool = False) -> Message:
-    """Turn facts into a message; ``repeated`` marks one that may have arrived before.
+    """Return the message that facts make; ``repeated`` marks one that may have arrived before. Reads texts the first time.
 
     ``Message.facts`` has these keys, stable for programs: kind, incident, check, subject, status, severity, reason, detail, opened_ms,
     confirmed_ms, closed_ms, close_reason, duration_ms, last_up_ms, name, agency, agency_name, criticality, meaning, impact, todo,
     contact, runbook, language, link, repeated, and phase_NAME in seconds. A text that cannot be made becomes a plain one.
     """
     link = f"{look.public_url.rstrip('/')}/incidents/{facts.incident}" if look.public_url else ""
-    phrases = PHRASES[facts.language]
     try:
-        title, lines = _compose(kind, facts, phrases, look.zone)
+        title, lines = _compose(kind, facts, Language(facts.language, look.zone))
     except Exception:  # noqa: BLE001 - whatever is wrong with a text, the message goes out
         _log.warning("the text of incident %d cannot be made, a plain one is sent", facts.incident, exc_info=True)
         title, lines = f"{facts.subject} {facts.status}", [f"{kind}: {facts.subject} {facts.status} ({facts.reason})"]
+    texts = Texts(facts.language)
     if link:
-        lines.append(phrases.link.format(link))
+        lines.append(texts.gettext("Buka: {link}", link=link))
     if repeated:
-        lines.append(phrases.repeated)
+        lines.append(texts.gettext("(mungkin terkirim ganda)"))
     return Message(
         key=key,
         thread=f"incident-{facts.incident}-{facts.opened}",
         kind=kind,
         title=" ".join(title.split()),
         text="\n".join(lines),
-        facts=_flat(kind, facts, link, repeated=repeated),
+        facts=_flat(kind, facts, link, texts, repeated=repeated),
     )
 
 
-def _compose(kind: Kind, facts: Facts, phrases: Phrases, zone: str) -> tuple[str, list[str]]:
+def _compose(kind: Kind, facts: Facts, language: Language) -> tuple[str, list[str]]:
     """Return title and lines."""
-    about = facts.about
+    about, gettext = facts.about, language.gettext
     name = f"{about.name} ({about.agency_name})" if about.agency_name else about.name
     if kind in {"problem", "update"}:
-        return _problem_title(kind, facts, phrases, name), _problem(facts, phrases, name, zone)
+        return _problem_title(kind, facts, language, name), _problem(facts, language, name)
     ended = facts.opened if facts.closed is None else facts.closed
-    span = _span(facts.opened, ended, zone, facts.language)
+    span = language.from_to(facts.opened, ended)
     if facts.close_reason == "retired":
-        return phrases.retired_title.format(name), [phrases.retired.format(name), phrases.closed.format(span)]
-    title, first = (
-        (phrases.brief_title.format(name), phrases.brief.format(name, span))
-        if kind == "brief"
-        else (phrases.recovered_title.format(name), phrases.recovered.format(name))
-    )
+        closed = gettext("Gangguan {span} ditutup tanpa pemulihan yang terlihat.", span=span)
+        return (
+            gettext("⏹️ DINONAKTIFKAN · {name}", name=name),
+            [gettext("{name} tidak dipantau lagi.", name=name), closed],
+        )
+    if kind == "brief":
+        title = gettext("✅ SEMPAT GANGGUAN, SUDAH PULIH · {name}", name=name)
+        first = gettext("{name} sempat gangguan {span}, sudah pulih.", name=name, span=span)
+    else:
+        title = gettext("✅ PULIH · {name}", name=name)
+        first = gettext("{name} sudah berfungsi kembali.", name=name)
     return title, [
         first,
-        phrases.was_affected.format(_impact(facts, phrases)),
-        phrases.nothing_urgent,
+        gettext("Terdampak sebelumnya: {impact}.", impact=_impact(facts, language)),
+        gettext("Langkah: tidak ada yang mendesak; catat penyebabnya bila sudah diketahui."),
         "",
-        phrases.lasted.format(duration(ended - facts.opened, facts.language), span),
-        phrases.cause.format(explain(facts.reason, facts.language).what),
+        gettext("Lama gangguan: {duration} ({span}).", duration=language.duration(ended - facts.opened), span=span),
+        gettext("Sebab: {reason}.", reason=language.reason(facts.reason).what),
     ]
 
 
-def _problem_title(kind: Kind, facts: Facts, phrases: Phrases, name: str) -> str:
+def _problem_title(kind: Kind, facts: Facts, language: Language, name: str) -> str:
     sign = "🔴" if facts.status is Status.DOWN else "🟠"
-    status = status_word(facts.status, facts.language)
-    told = phrases.worse.format(status) if kind == "update" else status
-    return f"{sign} {severity_word(facts.severity, facts.language).upper()} · {name} {told}"
+    status = language.status(facts.status)
+    change = language.gettext("memburuk, sekarang {status}", status=status) if kind == "update" else status
+    return f"{sign} {language.severity(facts.severity).upper()} · {name} {change}"
 
 
-def _problem(facts: Facts, phrases: Phrases, name: str, zone: str) -> list[str]:
-    lang, about = facts.language, facts.about
-    words = explain(facts.reason, lang)
-    broken = about.meaning or (phrases.down if facts.status is Status.DOWN else phrases.degraded).format(name)
-    todo = about.todo or words.todo
+def _problem(facts: Facts, language: Language, name: str) -> list[str]:
+    about, gettext, reason = facts.about, language.gettext, language.reason(facts.reason)
+    if facts.status is Status.DOWN:
+        broken = about.meaning or gettext("{name} tidak dapat diakses", name=name)
+    else:
+        broken = about.meaning or gettext("{name} menurun: tidak bekerja sebaik biasanya", name=name)
+    todo = about.todo or reason.todo
     if about.contact:
-        todo = f"{todo} {phrases.call.format(about.contact.rstrip('.'))}"
-    seconds = (f"{name} {_seconds(value, phrases)}" for name, value in facts.phases.items())
-    extras = [
-        (phrases.detail, facts.detail),
-        (phrases.phases, " · ".join(seconds)),
-        (phrases.last_up, "" if facts.last_up is None else _when(facts.last_up, facts.opened, zone, lang)),
-        (phrases.runbook, about.runbook),
-    ]
+        todo += " " + gettext("Hubungi: {contact}.", contact=about.contact.rstrip("."))
     return [
         f"{broken.rstrip('.')}.",
-        phrases.affected.format(_impact(facts, phrases)),
-        phrases.todo.format(todo),
+        gettext("Terdampak: {impact}.", impact=_impact(facts, language)),
+        gettext("Langkah: {todo}", todo=todo),
         "",
-        phrases.since.format(_when(facts.opened, facts.confirmed, zone, lang)),
-        phrases.cause.format(words.what),
-        *(phrase.format(text) for phrase, text in extras if text),
+        gettext("Sejak {moment}.", moment=language.time_near(facts.opened, facts.confirmed)),
+        gettext("Sebab: {reason}.", reason=reason.what),
+        *_extras(facts, language),
     ]
 
 
-def _impact(facts: Facts, phrases: Phrases) -> str:
-    return (facts.about.impact or phrases.users.format(facts.about.name)).rstrip(".")
+def _extras(facts: Facts, language: Language) -> list[str]:
+    """Return the lines of what is known beyond the usual."""
+    gettext, lines = language.gettext, []
+    if facts.detail:
+        lines.append(gettext("Rincian: {detail}", detail=facts.detail))
+    if facts.phases:
+        phases = " · ".join(f"{name} {language.seconds(value)}" for name, value in facts.phases.items())
+        lines.append(gettext("Waktu tiap tahap: {phases}", phases=phases))
+    if facts.last_up is not None:
+        lines.append(gettext("Terakhir baik: {moment}", moment=language.time_near(facts.last_up, facts.opened)))
+    if facts.about.runbook:
+        lines.append(gettext("Panduan: {runbook}", runbook=facts.about.runbook))
+    return lines
 
 
-def _when(ms: int, near: int, zone: str, lang: Language) -> str:
-    """Tell the time of day when ``near`` is the same date, else date and time."""
-    return clock(ms, zone, lang) if same_day(ms, near, zone) else moment(ms, zone, lang)
+def _impact(facts: Facts, language: Language) -> str:
+    return (facts.about.impact or language.gettext("pengguna {name}", name=facts.about.name)).rstrip(".")
 
 
-def _span(start: int, end: int, zone: str, lang: Language) -> str:
-    if same_day(start, end, zone):
-        return f"{clock(start, zone, lang, named=False)}–{clock(end, zone, lang)}"
-    return f"{moment(start, zone, lang)} – {moment(end, zone, lang)}"
-
-
-def _seconds(value: float, phrases: Phrases) -> str:
-    return phrases.seconds.format(f"{value:.3f}".replace(".", phrases.point))
-
-
-def _flat(kind: Kind, facts: Facts, link: str, *, repeated: bool) -> dict[str, str | int | float | bool | None]:
+def _flat(
+    kind: Kind, facts: Facts, link: str, texts: Texts, *, repeated: bool
+) -> dict[str, str | int | float | bool | None]:
     about = facts.about
     return {
         "kind": kind,
@@ -197,7 +200,7 @@ def _flat(kind: Kind, facts: Facts, link: str, *, repeated: bool) -> dict[str, s
         "criticality": about.criticality,
         "meaning": about.meaning,
         "impact": about.impact,
-        "todo": about.todo or explain(facts.reason, facts.language).todo,
+        "todo": about.todo or texts.gettext(REASONS[facts.reason][1]),
         "contact": about.contact,
         "runbook": about.runbook,
         "language": facts.language,

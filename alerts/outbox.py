@@ -11,11 +11,11 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, insert, not_, or_, select, update
 
 from alerts import tables
+from alerts.i18n.catalogue import LanguageCode
 from alerts.incident import Incident
 from alerts.message import Facts, Kind
 from alerts.route import Owed
 from alerts.state import Severity
-from alerts.words import Language
 from collectors.result import Status
 
 Outcome = Literal["delivered", "transient", "uncertain", "permanent"]
@@ -49,7 +49,12 @@ class Idle(msgspec.Struct, frozen=True):
 
 
 def owe_problem(
-    tx: Connection, incident: Incident, flip_id: int, owed: Iterable[Owed], facts: Callable[[Language], Facts], now: int
+    tx: Connection,
+    incident: Incident,
+    flip_id: int,
+    owed: Iterable[Owed],
+    facts: Callable[[LanguageCode], Facts],
+    now: int,
 ) -> int:
     """Plan a message to everyone in ``owed`` who was not yet told this much of the incident; return how many."""
     planned = 0
@@ -64,7 +69,7 @@ def owe_problem(
 
 
 def owe_closing(
-    tx: Connection, incident: Incident, flip_id: int | None, facts: Callable[[Language], Facts], now: int
+    tx: Connection, incident: Incident, flip_id: int | None, facts: Callable[[LanguageCode], Facts], now: int
 ) -> int:
     """Plan the closing message of everyone to whom a problem was owed; whether it goes out is decided when it is leased."""
     query = (

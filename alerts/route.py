@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from alerts.about import About
+from alerts.i18n.catalogue import LanguageCode
 from alerts.incident import rank
 from alerts.state import Severity
-from alerts.words import Language
 from collectors.result import Status
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
@@ -27,7 +27,7 @@ class Contact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: Id
     channels: Annotated[tuple[Via, ...], msgspec.Meta(min_length=1)]
     name: str = ""
-    language: Language = "id"
+    language: LanguageCode = "id"
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +58,7 @@ class Owed(msgspec.Struct, frozen=True):
 
     channel: str
     recipient: str
-    language: Language
+    language: LanguageCode
 
 
 def connect(contacts: Iterable[Contact], routes: Iterable[Route], channels: Collection[str]) -> Routes:

@@ -9,11 +9,11 @@ import re
 from math import inf
 from typing import Final
 
+from collectors.lineprotocol import RESERVED_TAGS
 from collectors.point import Point, UInt, Value
 
 TIME_MAX: Final = 2**63 - 2
 BLANK: Final = " \t\0"
-RESERVED_TAGS: Final = frozenset({"time", "_field", "_measurement", "\0"})
 
 _INT_MAX: Final = 2**63 - 1
 _UINT_MAX: Final = 2**64 - 1

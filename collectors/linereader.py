@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from collectors.lineparser import BLANK, RESERVED_TAGS, TIME_MAX, RefusedLine, parse
+from collectors.lineparser import BLANK, TIME_MAX, RefusedLine, parse
+from collectors.lineprotocol import RESERVED_TAGS
 from collectors.point import Point
 from collectors.points import HOST, Block, Head, Points
 
@@ -31,8 +32,6 @@ UNITS: Final[Mapping[str, int]] = {
 }
 """Nanoseconds in one unit of each precision that InfluxDB 1 or 2 knows."""
 
-_HEADS_MAX: Final = 5_000_000  # bytes: some 50,000 series, 60 MB
-_SHAPES_MAX: Final = 2_000  # 10 MB
 # bytes of blocks that one body may have learned, and what a shape costs however short: some 20 ms
 _LEARN_MAX: Final = 30_000
 _SHAPE_COST: Final = 100
@@ -89,12 +88,17 @@ class _Shape:
 
 
 class Cache:
-    """What one reader of many bodies remembers, within bounds: heads by their text, and shapes of blocks of fields."""
+    """What one reader of many bodies remembers, within bounds: heads by their text, and shapes of blocks of fields.
 
-    def __init__(self) -> None:
+    ``heads_max`` is in bytes of text (5 MB are some 50,000 series and 60 MB of memory), ``shapes_max`` a number (10 MB).
+    """
+
+    def __init__(self, *, heads_max: int = 5_000_000, shapes_max: int = 2_000) -> None:
+        self._heads_max = heads_max
+        self._shapes_max = shapes_max
         self.heads: dict[bytes, Head] = {}
         self.shapes: dict[tuple[str, bytes], _Shape | None] = {}
-        self._left = _HEADS_MAX
+        self._left = self._heads_max
 
     def add(self, text: bytes, head: Head) -> Head:
         """Keep a head; when there are too many, all others are forgotten."""
@@ -102,13 +106,13 @@ class Cache:
         if self._left < 0:
             # another thread may still read the old ones
             self.heads = {}
-            self._left = _HEADS_MAX - len(text)
+            self._left = self._heads_max - len(text)
         self.heads[text] = head
         return head
 
     def learn(self, measurement: str, skeleton: bytes, block: bytes) -> None:
         """Keep the shape of a block whose text without digits is ``skeleton``, or that it is not plain."""
-        if len(self.shapes) >= _SHAPES_MAX:
+        if len(self.shapes) >= self._shapes_max:
             self.shapes = {}
         self.shapes[measurement, skeleton] = _shape(skeleton, block)
 

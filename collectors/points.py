@@ -103,6 +103,11 @@ class Points(Sequence[Point]):
         ends += [point.time for _, point in self.others]
         return min(ends), max(ends)
 
+    def measurements(self) -> set[str]:
+        """Return the measurements that the points are of."""
+        found = {head.measurement for block in self.blocks for head in block.heads}
+        return found.union(point.measurement for _, point in self.others)
+
     def hosts(self) -> dict[str, int]:
         """Return tag ``host`` -> newest time (ns) of its points; "" stands for those without one."""
         found: dict[str, int] = {}

@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a look showed what it showed: the layer that failed. ``alerts.words`` tells each in plain words."""
+    """Why a look showed what it showed: the layer that failed. ``alerts.i18n`` tells each in plain words."""
 
     OK = "ok"
     NAME_NOT_FOUND = "name_not_found"  # DNS has no such name

@@ -6,12 +6,13 @@ parse the rest of its own table (``Source.parse(Options, table, at)``). Unknown 
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from configs.plugin import find
 from configs.secret import Secret
 from configs.units import Duration, Size
 
@@ -119,6 +120,39 @@ class Source:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
         return SettingsError(f"{self._place(at)}: {message}")
 
+    def text(self, table: Table, key: str, at: Place) -> str:
+        """Return the text that stands under a key; SettingsError when it is missing, empty or something else."""
+        value = table.get(key)
+        if not isinstance(value, str) or not value:
+            raise self.error((*at, key), f"{_entry(at)} needs {key!r}, a string")
+        return value
+
+    def plugin(self, kind: str, name: object, known: Mapping[str, str], at: Place) -> tuple[Any, Any]:
+        """Return the class of a plug-in and its ``Options``, as ``plugin.find`` does; SettingsError about the key at ``at``."""
+        try:
+            return find(kind, str(name), known)
+        except ValueError as error:
+            raise self.error(at, str(error)) from error
+
+    def tried(self, at: Place, build: Callable[[], T]) -> Callable[[], T]:
+        """Return ``build`` after trying it once, so that a bad pattern or address of the table at ``at`` is told with its line."""
+        try:
+            build()
+        except ValueError as error:
+            raise self.error(at, f"{_entry(at)}: {error}") from error
+        return build
+
+    def by_id(self, shape: type[T], tables: Iterable[Table], at: Place) -> dict[str, T]:
+        """Return the tables of a list as Structs by their ``id``; SettingsError when an id is there twice."""
+        entries: dict[str, T] = {}
+        for position, table in enumerate(tables):
+            entry = self.parse(shape, table, (*at, position))
+            name = str(getattr(entry, "id"))  # noqa: B009 - not every Struct has one
+            if name in entries:
+                raise self.error((*at, position, "id"), f"{at[-1]} id {name!r} is used twice")
+            entries[name] = entry
+        return entries
+
     def _decode(self, kind: type, value: object) -> object:
         if kind is Duration:
             return Duration.parse(value)
@@ -158,6 +192,11 @@ class Source:
                 return self.places[at]
             at = at[:-1]
         return self.file.name
+
+
+def _entry(at: Place) -> str:
+    """Return the words for one table of a list, e.g. ``[[channel]] #2``."""
+    return f"[[{at[0]}]] #{int(at[1]) + 1 if len(at) > 1 else 1}"
 
 
 def _join(table: Table, more: Table) -> None:

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 
 from alerts.channels import Message, Refused, Unreachable
 from alerts.channels.post import Poster, Reply
+from alerts.i18n.shorten import shortened
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
 
 _log: Final = logging.getLogger("pantau.alerts")
 
+_SAID: Final = 200  # of the answer of Telegram
 _LIMIT: Final = 4096  # UTF-16 units after the entities were parsed
 _OK: Final = 200
 _TOO_MANY: Final = 429
@@ -88,25 +90,18 @@ def _message_id(reply: Reply) -> str:
 
 
 def _said(reply: Reply) -> str:
-    return str(reply.body.get("description", ""))[:200]
+    return shortened(str(reply.body.get("description", "")), _SAID)
 
 
 def _as_html(message: Message) -> dict[str, str]:
-    text = _cut(message.text, _LIMIT - _units(message.title) - 2)
+    # before it is escaped, so that no entity is torn
+    text = shortened(message.text, _LIMIT - _units(message.title) - 2)
     escaped = html.escape(text, quote=False)
     return {"text": f"<b>{html.escape(message.title, quote=False)}</b>\n\n{escaped}", "parse_mode": "HTML"}
 
 
 def _as_plain(message: Message) -> dict[str, str]:
-    return {"text": _cut(f"{message.title}\n\n{message.text}", _LIMIT)}
-
-
-def _cut(text: str, limit: int) -> str:
-    """Shorten a text to ``limit`` UTF-16 units, before it is escaped, so that no entity is torn."""
-    if _units(text) <= limit:
-        return text
-    kept = text.encode("utf-16-le")[: max(limit - 1, 0) * 2].decode("utf-16-le", errors="ignore")
-    return f"{kept}…"
+    return {"text": shortened(f"{message.title}\n\n{message.text}", _LIMIT)}
 
 
 def _units(text: str) -> int:

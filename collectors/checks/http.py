@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from collectors.checks import Target
-from collectors.checks.engines import redact, trust
+from collectors.checks.engines import trust
 from collectors.checks.engines.certificates import chains, earliest
 from collectors.checks.engines.dial import Dialer
 from collectors.checks.engines.expect import Patterns, Severity
@@ -21,6 +21,7 @@ from collectors.checks.engines.look import Look, observe
 from collectors.checks.engines.page import Answer, Expected, HeaderPatterns
 from collectors.checks.engines.resolver import Ip, checked_host
 from collectors.result import Reason, Result, Status
+from configs import redact
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration, Size
 

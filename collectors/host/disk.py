@@ -36,13 +36,22 @@ _NETWORK: Final = (
     "beegfs",
     "davfs*",
 )
+_NO_DISKS: Final = (
+    *("tmpfs", "devtmpfs", "devfs", "overlay", "aufs", "efivarfs"),
+    *("iso9660", "squashfs", "erofs", "cramfs", "romfs", "udf:ro"),
+    *("fuse.snapfuse", "fuse.squashfuse*", "fuse.erofsfuse", "fuse.*AppImage", "fuse.portal"),
+)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``mount_points``: only these. ``ignore_mount_opts`` knows ``"bind"`` too. ``timeout``: how long one file system may take."""
+    """``mount_points``: only these. ``ignore_mount_opts`` knows ``"bind"`` too. ``timeout``: how long one file system may take.
+
+    ``ignore_fs``: types or shell patterns of them; with ``:ro`` behind it, where it is mounted read-only. By default those that
+    fill up with memory, images (which are full by nature) and the firmware's variables.
+    """
 
     mount_points: tuple[str, ...] = ()
-    ignore_fs: tuple[str, ...] = ("tmpfs", "devtmpfs", "devfs", "iso9660", "overlay", "aufs", "squashfs")
+    ignore_fs: tuple[str, ...] = _NO_DISKS
     ignore_mount_opts: tuple[str, ...] = ()
     timeout: Duration = Duration(2)
 
@@ -99,7 +108,8 @@ class Disk:
             mount
             for mount in mounts.read(self._roots.proc)
             if mount.fstype != _NEVER_TOUCH
-            and mount.fstype not in options.ignore_fs
+            and not kernelfile.matches(mount.fstype, options.ignore_fs)
+            and not (mount.mode == "ro" and kernelfile.matches(f"{mount.fstype}:ro", options.ignore_fs))
             and not set(options.ignore_mount_opts) & set(mount.options)
             and (not options.mount_points or mount.path in options.mount_points)
         ]

@@ -62,6 +62,8 @@ class DiskIo:
             for name, counters in readings.items()
         ]
         self._last, self._last_at = readings, now
+        # another disk may take the name of one that was pulled out
+        self._wwids = {name: wwid for name, wwid in self._wwids.items() if name in readings}
         return points
 
     def _wanted(self, stats: str) -> Iterator[tuple[str, Counters]]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SECONDS: Final = 8
 _MOST: Final = 1 << 24
 _AT_ONCE: Final = 32  # engines before 20.10 take two seconds for each
 _SOCKETS: Final = ("docker.sock", "podman/podman.sock")
@@ -47,10 +46,11 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Docker:
     """Asks the engine for its list, then for each container's figures, some at a time."""
 
-    def __init__(self, options: Options, roots: "Roots", fetch: dial.Fetch = dial.fetch) -> None:
+    def __init__(self, options: Options, roots: "Roots", fetch: dial.Fetch = dial.fetch, *, seconds: float = 8) -> None:
         self._options = options
         self._sockets = (options.socket,) if options.socket else tuple(f"{roots.run}/{name}" for name in _SOCKETS)
         self._fetch = fetch
+        self._seconds = seconds
         self._before: dict[str, Reading] = {}
         self._names: dict[str, int] = {}
 
@@ -61,10 +61,10 @@ class Docker:
         """
         socket = await asyncio.to_thread(self._socket)
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await self._collect(socket, now)
         except TimeoutError as error:
-            raise TimeoutError(errno.ETIMEDOUT, f"no end within {_SECONDS} s", socket) from error
+            raise TimeoutError(errno.ETIMEDOUT, f"no end within {self._seconds} s", socket) from error
 
     async def _collect(self, socket: str, now: int) -> list[Point]:
         info = await self._ask(socket, "/info", Info)
@@ -78,7 +78,7 @@ class Docker:
         tags = {"engine_host": info.name, "server_version": info.version}
         points = [*engine.of_engine(info, tags, now)]
         for reading in chosen:
-            points += engine.of_container(reading, tags, now)
+            points += engine.of_container(reading, tags, now, host_memory=info.memory)
         if others:
             points += engine.of_others(others, {**tags, "container_name": _OTHER}, now)
         for container, detail in details:
@@ -95,7 +95,7 @@ class Docker:
         return kernelfile.matches(name, self._options.includes) and not kernelfile.matches(name, self._options.excludes)
 
     async def _ask(self, socket: str, place: str, shape: type[T]) -> T:
-        page = await self._fetch(f"http://localhost{place}", seconds=_SECONDS, socket=socket, most=_MOST)
+        page = await self._fetch(f"http://localhost{place}", seconds=self._seconds, socket=socket, most=_MOST)
         try:
             return msgspec.json.decode(page, type=shape)
         except msgspec.DecodeError as error:

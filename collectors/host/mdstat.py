@@ -17,6 +17,7 @@ _DISKS: Final = re.compile(r"\[(\d+)/(\d+)\] \[([U_]+)\]")
 _MEMBER: Final = re.compile(r"(\S+)\[\d+\]((?:\([A-Z]\))*)")
 _SYNC: Final = re.compile(r"(recovery|resync|reshape|check|repair) *=")
 _PROGRESS: Final = re.compile(r"= *([\d.]+)% \((\d+)/\d+\) finish=([\d.]+)min speed=(\d+)K")
+_ACTIVE: Final = "active"
 _ACTIVITY: Final = {
     "recovery": "recovering",
     "resync": "resyncing",
@@ -65,9 +66,11 @@ def _array(text: str, now: int) -> Point:
     members = _MEMBER.findall(told)
     marks = [mark for _, mark in members]
     failed, spare = sum("(F)" in mark for mark in marks), sum("(S)" in mark for mark in marks)
-    total, active, down = len(members) if state == "active" else 0, len(members) if state == "active" else 0, 0
-    if disks := _DISKS.search(below):
-        total, active, down = int(disks[1]), int(disks[2]), disks[3].count("_")
+    total = active = down = 0
+    if state == _ACTIVE:  # one that does not run may still be shown with the disks that it had
+        total = active = len(members)
+        if disks := _DISKS.search(below):
+            total, active, down = int(disks[1]), int(disks[2]), disks[3].count("_")
     blocks = int(below.split(None, 1)[0]) if below else 0
     sync, progress = _SYNC.search(below), _PROGRESS.search(below)
     synced = 0 if sync else blocks

@@ -1,8 +1,10 @@
 """``mysql`` and ``mysql_variables``: what MariaDB or MySQL tell of themselves, asked by their own client program."""
 
+import asyncio
 import errno
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -91,12 +93,24 @@ _REPLICA: Final = {
     "Seconds_Behind_Source": "slave_seconds_behind_master",
     "Last_IO_Errno": "slave_last_io_errno",
     "Last_SQL_Errno": "slave_last_sql_errno",
+    # MariaDB's name of a connection, MySQL's of a channel
+    "Connection_name": "channel",
+    "Channel_Name": "channel",
 }
-_WORDS: Final = {"on": 1, "yes": 1, "connecting": 0, "off": 0, "no": 0}
+_REPLICA_FIELDS: Final = tuple(dict.fromkeys(name for name in _REPLICA.values() if name != "channel"))
+# states: 1 for these words, 0 for every other, so that one which is new (or "Preparing") is not taken for sound
+_STATES: Final = frozenset({"slave_slave_io_running", "slave_slave_sql_running", "wsrep_connected", "wsrep_ready"})
+_SOUND: Final = frozenset({"on", "yes", "1"})
+# a switch: 0 for these words, 1 for every other (read_only may be "NO_LOCK")
+_SWITCHES: Final = frozenset({"read_only"})
+_OFF: Final = frozenset({"off", "no", "0"})
 _PAIR: Final = re.compile(r" *(\w+)(?:\t|: ?)(.*)")
+_ROW: Final = re.compile(r"\*+ \d+\. row \*+")
 _DENIED: Final = re.compile(r"ERROR (?:1044|1045|1698|1227)\b")
 # from here on MySQL speaks of replicas; MariaDB understands both
 _RENAMED_IN: Final = (8, 0, 22)
+# from here on MariaDB may have several connections, each with a name
+_NAMED_IN: Final = (10, 0)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,7 +140,7 @@ class Mysql:
         self._complaints: dict[str, str] = {}
 
     async def collect(self, now: int) -> list[Point]:
-        """Return two points a server; how a replica does comes with the second reading.
+        """Return two points a server; how a replica does comes with the second reading, in a point of its own where it has a name.
 
         FileNotFoundError without a client or socket, PermissionError for an account that may not, OSError when no server
         answers.
@@ -138,15 +152,21 @@ class Mysql:
         return await self._targets.ask(self._servers, look)
 
     async def _look(self, server: str, now: int) -> list[Point]:
-        told = _read(await self._ask(server))
+        told, *replicas = _read(await self._ask(server))
         if "uptime" not in told:
             raise dial.protocol_error("the client's answer holds no status", server)
         version = told.get("version", "")
         self._statements[server] = _replica_statement(version)
         tags = {"server": server}
-        status = _numbers(told, (*_STATUS, *_REPLICA.values()))
+        status = _numbers(told, (*_STATUS, *_REPLICA_FIELDS))
+        points = [Point("mysql", tags, status, now)]
+        for replica in replicas:
+            if name := replica.get("channel"):
+                points.append(Point("mysql", {**tags, "channel": name}, _numbers(replica, _REPLICA_FIELDS), now))
+            else:
+                status |= _numbers(replica, _REPLICA_FIELDS)
         variables = {**_numbers(told, _VARIABLES), "version": version}
-        return [Point("mysql", tags, status, now), Point("mysql_variables", tags, variables, now)]
+        return [*points, Point("mysql_variables", tags, variables, now)]
 
     async def _ask(self, server: str) -> str:
         host, _, port = server.rpartition(":")
@@ -158,9 +178,12 @@ class Mysql:
             try:
                 ended = await self._run((client, *wanted), seconds=_SECONDS)
             except FileNotFoundError:
-                if client == _CLIENTS[-1]:
-                    raise
-                continue
+                if client != _CLIENTS[-1]:
+                    continue
+                if server.startswith("/") and not await asyncio.to_thread(Path(server).exists):
+                    # without a server here, a client would not help
+                    raise FileNotFoundError(errno.ENOENT, "no server listens here", server) from None
+                raise
             break
         self._complain(server, ended)
         return ended.out
@@ -185,19 +208,35 @@ def _show(what: str, names: tuple[str, ...]) -> str:
 
 def _replica_statement(version: str) -> str:
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    renamed = numbers >= _RENAMED_IN and "mariadb" not in version.lower()
-    return r"SHOW REPLICA STATUS\G" if renamed else r"SHOW SLAVE STATUS\G"
+    if "mariadb" in version.lower():
+        return r"SHOW ALL SLAVES STATUS\G" if numbers >= _NAMED_IN else r"SHOW SLAVE STATUS\G"
+    return r"SHOW REPLICA STATUS\G" if numbers >= _RENAMED_IN else r"SHOW SLAVE STATUS\G"
 
 
-def _read(out: str) -> dict[str, str]:
-    pairs = (match.groups() for line in out.splitlines() if (match := _PAIR.fullmatch(line)))
-    return {_REPLICA.get(name, name.lower()): text for name, text in pairs}
+def _read(out: str) -> list[dict[str, str]]:
+    """Return names and texts of the server, then those of each row that was shown upright.
+
+    Of a name that stands twice in a row the first counts: the text of an error may look like one.
+    """
+    rows: list[dict[str, str]] = [{}]
+    for line in out.splitlines():
+        if _ROW.fullmatch(line):
+            rows.append({})
+        elif match := _PAIR.fullmatch(line):
+            rows[-1].setdefault(_REPLICA.get(match[1], match[1].lower()), match[2])
+    return rows
 
 
 def _numbers(told: dict[str, str], names: tuple[str, ...]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name in names:
-        text = told.get(name, "").lower()
-        if text.isdigit() or text in _WORDS:
-            found[name] = int(text) if text.isdigit() else _WORDS[text]
+        if name not in told:
+            continue
+        text = told[name].strip().lower()
+        if name in _STATES:
+            found[name] = int(text in _SOUND)
+        elif name in _SWITCHES:
+            found[name] = int(text not in _OFF)
+        elif text.isdecimal():
+            found[name] = int(text)
     return found

@@ -12,7 +12,6 @@ from collectors.point import Point, Value
 if TYPE_CHECKING:
     from collectors.host import Roots
 
-_SECONDS: Final = 5
 # source: nginx's documentation of ngx_http_stub_status_module
 _PAGE: Final = re.compile(
     r"\s*Active connections:\s*(?P<active>\d+)\s+server accepts handled requests(?: request_time)?\s+"
@@ -34,16 +33,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Nginx:
     """Reads the pages at the same time."""
 
-    def __init__(self, options: Options, _roots: "Roots", fetch: dial.Fetch = dial.fetch) -> None:
+    def __init__(
+        self, options: Options, _roots: "Roots", fetch: dial.Fetch = dial.fetch, *, seconds: float = 5
+    ) -> None:
         self._urls = options.urls
         self._fetch = fetch
+        self._seconds = seconds
         self._targets = Targets("nginx")
 
     async def collect(self, now: int) -> list[Point]:
         """Return one point a page. OSError when no page can be read: refused, not found, something else than nginx's."""
 
         async def look(url: str) -> list[Point]:
-            page = await self._fetch(url, seconds=_SECONDS)
+            page = await self._fetch(url, seconds=self._seconds)
             match = _PAGE.fullmatch(page.decode("latin-1"))
             if match is None:
                 raise dial.protocol_error("this is not the page of nginx's stub_status", url)

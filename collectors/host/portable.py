@@ -8,6 +8,7 @@ Not part of the default set, since psutil costs 5 MB where reading /proc costs n
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -74,8 +75,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Portable:
     """Asks psutil. Fields that the operating system does not tell are left out; there are no inodes and no process states."""
 
-    def __init__(self, options: Options, _roots: "Roots") -> None:
+    def __init__(self, options: Options, roots: "Roots") -> None:
         self._options = options
+        self._sessions = Path(roots.run, "utmp")
         self._last: dict[str, cpu.Ticks] = {}
 
     async def collect(self, now: int) -> list[Point]:
@@ -90,7 +92,7 @@ class Portable:
             "disk": _disk,
             "diskio": _diskio,
             "net": self._net,
-            "system": lambda: _system(now),
+            "system": lambda: _system(now, self._sessions),
         }
         return [
             Point(name, tags, fields, now)
@@ -172,19 +174,20 @@ def _diskio() -> Series:
             yield {"name": name}, _named(told, _DISKIO)
 
 
-def _system(now: int) -> Series:
+def _system(now: int, sessions: Path) -> Series:
     load1, load5, load15 = psutil.getloadavg()
-    users = [user.name for user in psutil.users()]
     uptime = int(now / 1e9 - psutil.boot_time())
     fields: dict[str, Value] = {
         "load1": load1,
         "load5": load5,
         "load15": load15,
-        "n_users": len(users),
-        "n_unique_users": len(set(users)),
         "uptime": uptime,
         "uptime_format": uptime_format(uptime),
     }
+    users = [user.name for user in psutil.users()]
+    # without this file psutil sees nobody, whoever is there
+    if users or not psutil.LINUX or sessions.exists():
+        fields |= {"n_users": len(users), "n_unique_users": len(set(users))}
     counts = {"n_cpus": psutil.cpu_count(), "n_physical_cpus": psutil.cpu_count(logical=False)}
     fields.update({name: count for name, count in counts.items() if count})
     yield {}, fields

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,19 +30,37 @@ class Sensors:
         self._roots = roots
 
     async def collect(self, now: int) -> list[Point]:
-        """Return one point a feature; raises FileNotFoundError on hosts without such chips."""
+        """Return one point a feature, with ``device`` where chips have one name and address.
+
+        Raises FileNotFoundError on hosts without such chips.
+        """
         return await asyncio.to_thread(self._read, now)
 
     def _read(self, now: int) -> list[Point]:
+        chips = hwmon.chips(self._roots.sys)
+        names = Counter(_name(chip) for chip in chips)
         points = []
-        for chip in hwmon.chips(self._roots.sys):
+        for chip in chips:
+            tags = {"chip": _name(chip)}
+            if names[_name(chip)] > 1:
+                tags["device"] = chip.device or chip.folder
+            labels = Counter(map(_label, chip.features))
             for feature in chip.features:
                 if fields := _fields(feature):
-                    name = re.sub(r"\W+", "_", feature.label.lower()).strip("_") or feature.name
-                    points.append(Point("sensors", {"chip": f"{chip.name}-{chip.bus}", "feature": name}, fields, now))
+                    label = _label(feature)
+                    name = f"{label}_{feature.name}" if labels[label] > 1 else label
+                    points.append(Point("sensors", {**tags, "feature": name}, fields, now))
         if not points:
             raise kernelfile.lacking(f"{self._roots.sys}/class/hwmon", "no chip measures anything")
         return points
+
+
+def _name(chip: hwmon.Chip) -> str:
+    return f"{chip.name}-{chip.bus}"
+
+
+def _label(feature: hwmon.Feature) -> str:
+    return re.sub(r"\W+", "_", feature.label.lower()).strip("_") or feature.name
 
 
 def _fields(feature: hwmon.Feature) -> dict[str, Value]:

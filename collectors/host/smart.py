@@ -3,8 +3,8 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -44,12 +44,26 @@ _NVME: Final = (
     "power_cycles",
 )
 
-Device = tuple[str, str]  # path, type as smartctl names it
+# what smartctl tells of a SCSI disk only when it is asked for more
+_SCSI_MORE: Final = ("-l", "error", "-l", "ssd")
+_SCSI_LOGS: Final = ("read", "write", "verify")
+
+
+class Device(NamedTuple):
+    """One disk. Several behind one RAID controller have one path; their ``kind`` (smartctl's ``-d``) tells them apart."""
+
+    path: str
+    kind: str
+
+    def __str__(self) -> str:
+        """Return it as settings name it."""
+        return f"{self.path} -d {self.kind}"
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``devices``: paths, with a type where smartctl needs one (``"/dev/sda -d sat"``); all that smartctl finds by default.
 
+    ``excludes``: the same, of those not to ask; a path without a type excludes all disks behind it.
     ``sudo``: call ``sudo -n smartctl``; reading a disk's state takes rights that an agent should not have itself.
     """
 
@@ -70,8 +84,8 @@ class Smart:
         self._program = ("sudo", "-n", "smartctl") if options.sudo else ("smartctl",)
         self._devices: list[Device] = []
         self._scanned = -_SCAN_EVERY
-        self._pauses: dict[str, int] = {}
-        self._resume: dict[str, int] = {}
+        self._pauses: dict[Device, int] = {}
+        self._resume: dict[Device, int] = {}
 
     async def collect(self, now: int) -> list[Point]:
         """Return one point a disk that is awake. FileNotFoundError without smartctl or disks, PermissionError without rights."""
@@ -94,42 +108,54 @@ class Smart:
             return
         if self._options.devices:
             found = [
-                (path, kind or "auto") for path, _, kind in (one.partition(" -d ") for one in self._options.devices)
+                Device(path, kind or "auto")
+                for path, _, kind in (one.partition(" -d ") for one in self._options.devices)
             ]
         else:
             told = _parse(await self._run((*self._program, "--scan", "--json=c"), seconds=_SECONDS))
-            found = [(device["name"], device["type"]) for device in told.get("devices", ())]
-        self._devices = [device for device in found if device[0] not in self._options.excludes]
+            found = [Device(device["name"], device["type"]) for device in told.get("devices", ())]
+        excludes = self._options.excludes
+        found = list(dict.fromkeys(found))
+        self._devices = [device for device in found if device.path not in excludes and str(device) not in excludes]
         if not self._devices:
             raise FileNotFoundError(errno.ENOENT, "smartctl finds no disk that can tell of itself")
         self._scanned = now
 
     async def _look(self, device: Device, now: int) -> Point | OSError | None:
-        path, kind = device
-        if now < self._resume.get(path, 0):
+        if now < self._resume.get(device, 0):
             return None
-        command = (*self._program, "-n", "standby", "--json=c", "-i", "-H", "-A", "-d", kind, path)
         try:
-            told = _parse(await self._run(command, seconds=_SECONDS))
+            told = await self._ask(device)
         except (TimeoutError, asyncio.CancelledError) as error:  # the agent's own deadline may come first
-            self._leave_alone(path, now)
+            self._leave_alone(device, now)
             if isinstance(error, TimeoutError):
                 return error
             raise
         except OSError as error:
             return error
-        self._pauses.pop(path, None)
+        self._pauses.pop(device, None)
         code = told["smartctl"]["exit_status"]
         if code & _NOT_OPENED:
             why = " ".join(message["string"] for message in told["smartctl"].get("messages", ()))
             denied = "denied" in why.lower()
-            return PermissionError(errno.EACCES, why, path) if denied else None
-        return Point("smart_device", _tags(path, told), _fields(code, told), now)
+            return PermissionError(errno.EACCES, why, device.path) if denied else None
+        shared = sum(one.path == device.path for one in self._devices) > 1
+        return Point("smart_device", _tags(device, told, shared=shared), _fields(code, told), now)
 
-    def _leave_alone(self, path: str, now: int) -> None:
-        pause = min(self._pauses.get(path, _PAUSE // 2) * 2, _LONGEST_PAUSE)
-        self._pauses[path], self._resume[path] = pause, now + pause
-        _log.warning("disk %s did not answer smartctl; it is left alone for %d h", path, pause // _PAUSE)
+    async def _ask(self, device: Device) -> dict[str, Any]:
+        """Return what smartctl tells of a disk."""
+        command = (*self._program, "-n", "standby", "--json=c", "-i", "-H", "-A", "-d", device.kind)
+        told = _parse(await self._run((*command, device.path), seconds=_SECONDS))
+        is_scsi = told.get("device", {}).get("protocol") == "SCSI"
+        if not is_scsi or told["smartctl"]["exit_status"] & _NOT_OPENED or "scsi_error_counter_log" in told:
+            return told
+        more = _parse(await self._run((*command, *_SCSI_MORE, device.path), seconds=_SECONDS))
+        return {**more, **told}
+
+    def _leave_alone(self, device: Device, now: int) -> None:
+        pause = min(self._pauses.get(device, _PAUSE // 2) * 2, _LONGEST_PAUSE)
+        self._pauses[device], self._resume[device] = pause, now + pause
+        _log.warning("disk %s did not answer smartctl; it is left alone for %d h", device, pause // _PAUSE)
 
 
 def _parse(ended: program.Ended) -> dict[str, Any]:
@@ -140,14 +166,17 @@ def _parse(ended: program.Ended) -> dict[str, Any]:
     return told
 
 
-def _tags(path: str, told: Mapping[str, Any]) -> dict[str, str]:
+def _tags(device: Device, told: Mapping[str, Any], *, shared: bool) -> dict[str, str]:
     wwn = told.get("wwn")
     enabled = told.get("smart_support", {}).get("enabled")
     tags = {
-        "device": path.removeprefix("/dev/"),
-        "model": told.get("model_name", ""),
+        "device": device.path.removeprefix("/dev/"),
+        "type": device.kind if shared else "",
+        "model": told.get("model_name") or told.get("scsi_model_name", ""),
         "serial_no": told.get("serial_number", ""),
-        "wwn": f"{wwn['naa']:x}{wwn['oui']:06x}{wwn['id']:09x}" if wwn else "",
+        "wwn": f"{wwn['naa']:x}{wwn['oui']:06x}{wwn['id']:09x}"
+        if wwn
+        else told.get("logical_unit_id", "").removeprefix("0x"),
         "capacity": str(told.get("user_capacity", {}).get("bytes", "")),
         "enabled": "" if enabled is None else ("Enabled" if enabled else "Disabled"),
     }
@@ -156,14 +185,12 @@ def _tags(path: str, told: Mapping[str, Any]) -> dict[str, str]:
 
 def _fields(code: int, told: Mapping[str, Any]) -> dict[str, Value]:
     fields: dict[str, Value] = {"exit_status": code}
-    if "smart_status" in told:
-        fields["health_ok"] = bool(told["smart_status"]["passed"])
-    for field, group, key in (
-        ("temp_c", "temperature", "current"),
-        ("power_on_hours", "power_on_time", "hours"),
-    ):
-        if key in told.get(group, {}):
-            fields[field] = int(told[group][key])
+    if "passed" in (status := told.get("smart_status", {})):
+        fields["health_ok"] = bool(status["passed"])
+    if celsius := _celsius(told):  # 0 is told by disks without a sensor
+        fields["temp_c"] = celsius
+    if "hours" in (switched_on := told.get("power_on_time", {})):
+        fields["power_on_hours"] = int(switched_on["hours"])
     for attribute in told.get("ata_smart_attributes", {}).get("table", ()):
         if name := _RAW.get(attribute["id"]):
             fields[name] = int(attribute["raw"]["value"])
@@ -171,4 +198,26 @@ def _fields(code: int, told: Mapping[str, Any]) -> dict[str, Value]:
             fields[name] = int(attribute["value"])
     log = told.get("nvme_smart_health_information_log", {})
     fields.update({name: int(log[name]) for name in _NVME if name in log})
-    return fields
+    return fields | dict(_scsi(told))
+
+
+def _celsius(told: Mapping[str, Any]) -> int:
+    """Return the temperature; SCSI disks may tell it among their environmental reports only. 0 without one."""
+    celsius = told.get("temperature", {}).get("current")
+    if celsius is None:
+        celsius = told.get("scsi_environmental_reports", {}).get("temperature_1", {}).get("current")
+    return int(celsius or 0)
+
+
+def _scsi(told: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Yield what SAS and other SCSI disks tell: their health status alone says nothing of these."""
+    if "scsi_grown_defect_list" in told:
+        yield "grown_defects", int(told["scsi_grown_defect_list"])
+    if "count" in (pending := told.get("scsi_pending_defects", {})):
+        yield "pending_sectors", int(pending["count"])
+    if "scsi_percentage_used_endurance_indicator" in told:
+        yield "percentage_used", int(told["scsi_percentage_used_endurance_indicator"])
+    for name in _SCSI_LOGS:
+        log = told.get("scsi_error_counter_log", {}).get(name, {})
+        if "total_uncorrected_errors" in log:
+            yield f"{name}_uncorrected_errors", int(log["total_uncorrected_errors"])

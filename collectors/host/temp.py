@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 _MILLI: Final = 1000.0
 
-Reading = tuple[str, str, float]  # sensor, device, °C
+_ABSOLUTE_ZERO: Final = -273.15  # some chips tell it where no sensor is connected
+
+
+class Reading(NamedTuple):
+    """One temperature in °C. ``places``: what it is measured at, for sensors of one name; each is more exact than the one before."""
+
+    sensor: str
+    places: tuple[str, ...]
+    celsius: float
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +38,10 @@ class Temp:
         self._roots = roots
 
     async def collect(self, now: int) -> list[Point]:
-        """Return one point a sensor: tag ``sensor``, and ``device`` where several chips have the same name."""
+        """Return one point a sensor: tag ``sensor``, and ``device`` where several have the same name.
+
+        ``device`` is what the chip sits on, with the kernel's name of the sensor where one chip has a name twice.
+        """
         return await asyncio.to_thread(self._read, now)
 
     def _read(self, now: int) -> list[Point]:
@@ -39,15 +50,15 @@ class Temp:
             raise kernelfile.lacking(
                 f"{self._roots.sys}/class/hwmon", "no chip and no thermal zone tells a temperature"
             )
-        seen = Counter(sensor for sensor, _, _ in readings)
+        devices = _devices(readings)
         return [
             Point(
                 "temp",
-                {"sensor": sensor, "device": device} if seen[sensor] > 1 else {"sensor": sensor},
-                {"temp": celsius},
+                {"sensor": one.sensor, "device": device} if device else {"sensor": one.sensor},
+                {"temp": one.celsius},
                 now,
             )
-            for sensor, device, celsius in readings
+            for one, device in zip(readings, devices, strict=True)
         ]
 
     def _chips(self) -> Iterator[Reading]:
@@ -60,13 +71,27 @@ class Temp:
                 if not feature.name.startswith("temp") or "input" not in feature.files:
                     continue
                 celsius = hwmon.value(feature.files["input"], _MILLI)
-                if celsius is not None:
-                    label = feature.label.lower().replace(" ", "_")
-                    device = chip.device if feature.label else f"{chip.device}.{feature.name}".strip(".")
-                    yield f"{chip.name}_{label}" if label else chip.name, device, celsius
+                if celsius is None or celsius <= _ABSOLUTE_ZERO or hwmon.is_broken(feature):
+                    continue
+                label = feature.label.lower().replace(" ", "_")
+                exact = f"{chip.device}.{feature.name}".strip(".")
+                places = (chip.device if feature.label else exact, exact, f"{chip.folder}.{feature.name}")
+                yield Reading(f"{chip.name}_{label}" if label else chip.name, places, celsius)
 
     def _zones(self) -> Iterator[Reading]:
         for folder in sorted(Path(self._roots.sys, "class/thermal").glob("thermal_zone*")):
             celsius = hwmon.value(folder / "temp", _MILLI)
             if celsius is not None:
-                yield kernelfile.word(str(folder), "type") or folder.name, folder.name, celsius
+                yield Reading(kernelfile.word(str(folder), "type") or folder.name, (folder.name,), celsius)
+
+
+def _devices(readings: list[Reading]) -> list[str]:
+    """Return of each reading the first of its places by which no other one of its sensor is named too; "" if it needs none."""
+    devices = [""] * len(readings)
+    for exactness in range(max(len(one.places) for one in readings)):
+        names = Counter((one.sensor, device) for one, device in zip(readings, devices, strict=True))
+        devices = [
+            one.places[min(exactness, len(one.places) - 1)] if names[one.sensor, device] > 1 else device
+            for one, device in zip(readings, devices, strict=True)
+        ]
+    return devices

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -42,6 +42,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``format``: ``auto``, ``json``, ``combined``, ``main``, ``combined_time``, ``combined_host_time``, ``vhost_combined``,
     ``vhost_combined_time``, ``common``, or a format as nginx (``$host $status ...``) or Apache (``%v %>s ...``) has it.
+    ``time_unit``: ``s``, ``ms``, ``us`` or ``ns`` of durations without a decimal point, which are not read by default, since no
+    line tells their unit (Apache's formats do by themselves: %T, %D, %{ms}T).
     ``hosts``: shell pattern of a path -> virtual host, for logs that do not name it; otherwise the file's name is taken.
     Of more than ``max_hosts`` virtual hosts the others are added up as ``other``. ``ignore_agents``: shell patterns of
     programs (``User-Agent``) that are no visitors. ``max_bytes`` are read of all files at one reading; a file of which more
@@ -50,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     files: tuple[str, ...] = ()
     format: str = logformat.AUTO
+    time_unit: Literal["", "s", "ms", "us", "ns"] = ""
     hosts: dict[str, str] = {}
     max_hosts: int = 50
     max_files: int = 50
@@ -59,7 +62,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """ValueError for a format that is none."""
-        logformat.readers(self.format)
+        logformat.readers(self.format, self.time_unit)
 
 
 class Totals(msgspec.Struct):
@@ -132,7 +135,7 @@ class Weblog:
     def __init__(self, options: Options, roots: "Roots") -> None:
         self._options = options
         self._patterns = options.files or tuple(f"{glob.escape(roots.var)}/{pattern}" for pattern in _FILES)
-        self._readers = logformat.readers(options.format)
+        self._readers = logformat.readers(options.format, options.time_unit)
         name = f"weblog-{zlib.crc32(repr((self._patterns, options.format)).encode()):08x}.state"
         self._kept = Kept(roots.state, name, State)
         self._state: State | None = None

@@ -6,14 +6,16 @@ SHA-256 of each. Its last step is a rename, so a backup that has its name is who
 
 import asyncio
 import hashlib
+import lzma
 import os
 import shutil
 import sqlite3
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
 
 import msgspec
 
@@ -147,13 +149,37 @@ def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
         yield source
         return
     try:
+        _begin(beside)
         with tarfile.open(source) as archive:
-            archive.extractall(beside, filter="data")
+            for member in archive:
+                _extract(archive, member, beside)
         yield beside
-    except tarfile.TarError as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise BackupFailed(f"{source} is no backup: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one plain file or folder of an archive below ``folder``; of the rest of a member (mode, owner) nothing is taken.
+
+    TarError for what leads outside, is neither a plain file nor a folder, or stands twice. ``extractall(filter="data")`` is
+    not asked, since Python 3.11.2, that of Debian 12, does not have it.
+    """
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or "\0" in member.name:
+        raise tarfile.TarError(f"{member.name!r} leads outside the backup")
+    if not (member.isdir() or (member.isreg() and not member.issparse())):
+        raise tarfile.TarError(f"{member.name!r} is neither a plain file nor a folder")
+    target = folder / path
+    try:
+        (target if member.isdir() else target.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if member.isdir():
+            return
+        with target.open("xb") as file:
+            shutil.copyfileobj(cast("IO[bytes]", archive.extractfile(member)), file)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise tarfile.TarError(f"{member.name!r} stands twice") from error
 
 
 def _compare(folder: Path, manifest: Manifest) -> None:

@@ -1,20 +1,21 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
-One line of JSON asks, one line answers: ``{"backup": "/where"}`` -> ``{"done": "..."}`` or ``{"error": "..."}``;
-``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
+One line of JSON asks, one line answers: ``{"backup": "/where"}`` or ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or
+``{"error": "..."}``; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from server.admin import backup
+from server.inventory.known_hosts import HostError
 from server.store import Deletion, Found, StoreUnavailable
 from server.store.buckets import Buckets
 
@@ -32,9 +33,14 @@ class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A command: ``backup`` is the absolute path of the backup to make, or ``points`` are looked for or deleted."""
+    """A command: ``backup`` is the absolute path of the backup to make, ``forget`` a host to forget, ``by`` who wants it.
+
+    Or ``points`` are looked for or deleted.
+    """
 
     backup: str = ""
+    forget: str = ""
+    by: str = ""
     points: Points | None = None
 
 
@@ -47,14 +53,26 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Control:
-    """Listens at ``data / "control.sock"`` from ``open`` to ``close``; ``clock`` is ms since epoch."""
+    """Listens at ``data / "control.sock"`` from ``open`` to ``close``.
 
-    def __init__(self, buckets: Buckets, state_url: str, data: Path, clock: Callable[[], int], version: str) -> None:
+    ``clock`` is ms since epoch; ``forget`` forgets a host for someone and returns what was done, or raises HostError.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        state_url: str,
+        data: Path,
+        clock: Callable[[], int],
+        version: str,
+        forget: Callable[[str, str], Awaitable[str]],
+    ) -> None:
         self._buckets = buckets
         self._state_url = state_url
         self._file = data / SOCKET
         self._clock = clock
         self._version = version
+        self._forget = forget
         self._server: asyncio.Server | None = None
         self._one = asyncio.Lock()
 
@@ -82,8 +100,10 @@ class Control:
             return Answer(error=str(error))
         if ask.points is not None:
             return await take(self._buckets, ask.points)
+        if ask.forget:
+            return await self._forget_host(ask)
         if not ask.backup:
-            return Answer(error="nothing is asked for")
+            return Answer(error="expected 'backup', 'forget' or 'points'")
         if self._one.locked():
             return Answer(error="a backup is being made already")
         async with self._one:
@@ -94,6 +114,12 @@ class Control:
             except (backup.BackupFailed, StoreUnavailable) as error:
                 return Answer(error=str(error))
         return Answer(done=told(Path(ask.backup), made))
+
+    async def _forget_host(self, ask: Ask) -> Answer:
+        try:
+            return Answer(done=await self._forget(ask.forget, ask.by))
+        except HostError as error:
+            return Answer(error=str(error))
 
 
 async def take(buckets: Buckets, points: Points) -> Answer:

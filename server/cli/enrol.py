@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from alerts import words
+from alerts.i18n.language import Language
 from configs.units import Duration
 from server import settings
 from server.enrolment import invitations
@@ -68,14 +68,14 @@ def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argpar
 
 def _new(arguments: argparse.Namespace, known: Settings) -> Work:
     host, port = known.listen
-    url = known.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = known.site.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def work(tx: Connection, now: int) -> list[str]:
         until = now + arguments.ttl.ms
         token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
         hosts = "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
         return [
-            f"Good for {hosts} until {words.moment(until, known.zone, 'en')}:",
+            f"Good for {hosts} until {Language('en', known.site.zone).moment(until)}:",
             "",
             f"  pantau-agent join {url} {token}",
         ]
@@ -85,8 +85,9 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
 
 def _list(_arguments: argparse.Namespace, known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        open_ones = [_invitation(one, known.zone) for one in invitations.invitations(tx, now)]
-        return [*open_ones, *(_agent(one, known.zone) for one in invitations.agents(tx))] or ["nobody has joined yet"]
+        language = Language("en", known.site.zone)
+        open_ones = [_invitation(one, language) for one in invitations.invitations(tx, now)]
+        return [*open_ones, *(_agent(one, language) for one in invitations.agents(tx))] or ["nobody has joined yet"]
 
     return work
 
@@ -112,16 +113,16 @@ def _accept(arguments: argparse.Namespace, _known: Settings) -> Work:
     return work
 
 
-def _invitation(one: Invitation, zone: str) -> str:
-    until = words.moment(one.expires_ms, zone, "en")
+def _invitation(one: Invitation, language: Language) -> str:
+    until = language.moment(one.expires_ms)
     return f"#{one.id:<23} one-time token, {one.hosts_left} left, until {until} (by {one.author})"
 
 
-def _agent(one: Agent, zone: str) -> str:
-    line = f"{one.host:<24} joined {words.moment(one.joined_ms, zone, 'en')} from {one.address}"
+def _agent(one: Agent, language: Language) -> str:
+    line = f"{one.host:<24} joined {language.moment(one.joined_ms)} from {one.address}"
     if one.claimed_ms is None:
         return line
-    return f"{line}; another machine at {one.claimed_from} was refused, last {words.moment(one.claimed_ms, zone, 'en')}"
+    return f"{line}; another machine at {one.claimed_from} was refused, last {language.moment(one.claimed_ms)}"
 
 
 def _duration(text: str) -> Duration:

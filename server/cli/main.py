@@ -13,7 +13,19 @@ from configs.read import SettingsError
 from configs.secret import SecretUnreadable
 
 # Each has `add(commands)`; imported in this order for --help, which is the order in which a newcomer needs them.
-_COMMANDS: Final = ("up", "server", "config", "user", "enrol", "token", "report", "maintenance", "store", "backup")
+_COMMANDS: Final = (
+    "up",
+    "server",
+    "config",
+    "user",
+    "enrol",
+    "host",
+    "token",
+    "report",
+    "maintenance",
+    "store",
+    "backup",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

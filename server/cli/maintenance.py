@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from alerts import audit, words
+from alerts import audit
+from alerts.i18n.language import Language
 from server import settings
 from server.cli.report import moment
 from server.ledger import maintenance
@@ -52,17 +53,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _add(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     now = _now()
-    if arguments.service not in known.register.services:
-        names = ", ".join(known.register.services) or "none"
+    if arguments.service not in known.watched.register.services:
+        names = ", ".join(known.watched.register.services) or "none"
         return _fail(f"unknown service {arguments.service!r}; known: {names}")
-    subject = known.register.services[arguments.service].subject
+    subject = known.watched.register.services[arguments.service].subject
 
     def plan(tx: Connection) -> Work:
         work = maintenance.add(
             tx,
             subject=subject,
-            start=moment(arguments.start, known.zone),
-            end=moment(arguments.end, known.zone),
+            start=moment(arguments.start, known.site.zone),
+            end=moment(arguments.end, known.site.zone),
             reason=arguments.reason,
             author=arguments.author,
             approver=arguments.approver,
@@ -109,8 +110,9 @@ def _cancel(arguments: argparse.Namespace) -> int:
 
 
 def _line(work: Work, known: Settings) -> str:
-    start, end = (words.moment(edge, known.zone, "en") for edge in (work.start, work.end))
-    state = "" if work.cancelled is None else f" [cancelled {words.moment(work.cancelled, known.zone, 'en')}]"
+    language = Language("en", known.site.zone)
+    start, end = language.moment(work.start), language.moment(work.end)
+    state = "" if work.cancelled is None else f" [cancelled {language.moment(work.cancelled)}]"
     return f"{work.id}  {work.subject}  {start} to {end}  {work.reason} ({work.author}, approved by {work.approver}){state}"
 
 

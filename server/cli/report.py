@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import DatabaseError
 
-from alerts.words import Language
+from alerts.i18n.catalogue import CODES, LanguageCode
 from server import settings
 from server.report import cases, render
 from server.report.build import build, month
@@ -32,9 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--service", metavar="ID", help="only this service")
     parser.add_argument("--format", choices=("html", "json", "csv"), default="html")
-    parser.add_argument(
-        "--lang", choices=("id", "en"), help="language of HTML and CSV; that of the settings by default"
-    )
+    parser.add_argument("--lang", choices=CODES, help="language of HTML and CSV; that of the settings by default")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to standard output")
     parser.add_argument("--settings", metavar="PATH", default="server.toml")
     parser.set_defaults(run=_report)
@@ -71,7 +69,7 @@ def _report(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
     now = time.time_ns() // 1_000_000
     try:
-        start, end = _period(arguments, known.zone, now)
+        start, end = _period(arguments, known.site.zone, now)
         report = _build(known, start, end, now, arguments.service)
         _write(arguments, _text(report, known, arguments, now))
     except DatabaseError as error:
@@ -103,20 +101,18 @@ def _build(known: Settings, start: int, end: int, now: int, service: str | None)
     with closing(Database(known.state_url)) as database:
         reading = database.engine.connect().execution_options(writes=False)
         with reading as tx, tx.begin():
-            return build(tx, known.register, start=start, end=end, now=now, zone=known.zone, service=service)
+            return build(
+                tx, known.watched.register, start=start, end=end, now=now, zone=known.site.zone, service=service
+            )
 
 
 def _text(report: Report, known: Settings, arguments: argparse.Namespace, now: int) -> str:
-    lang = _language(arguments.lang or known.language)
+    lang: LanguageCode = arguments.lang or known.site.language
     if arguments.format == "json":
         return render.json(report)
     if arguments.format == "csv":
         return render.csv(report, lang)
-    return render.html(report, lang, made=now, title=known.title)
-
-
-def _language(name: str) -> Language:
-    return "en" if name == "en" else "id"
+    return render.html(report, lang, made=now, title=known.site.title)
 
 
 def _write(arguments: argparse.Namespace, text: str) -> None:

@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
+from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
 from server import settings
 from server.cli import store_copy, store_delete
@@ -51,13 +52,13 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
     parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
     parser.add_argument("--bucket", metavar="NAME", help="this bucket only (default: all)")
-    parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
+    parser.add_argument("--lang", choices=CODES, help="Indonesian or English (default: as in the settings)")
     return parser
 
 
 def _init(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
 
     async def embedded(_store: Store) -> Step:
         return Step("note", "embedded")
@@ -68,7 +69,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
 
     async def embedded(store: Store) -> Step:
         return await _look(known, store)
@@ -79,7 +80,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 async def _each(
     buckets: Sequence[Bucket],
-    language: str,
+    language: LanguageCode,
     influx: Callable[[Setup], AsyncIterator[Step]],
     embedded: Callable[[Store], Awaitable[Step]],
 ) -> int:
@@ -100,7 +101,7 @@ async def _each(
     return int(bad)
 
 
-async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> bool:
+async def _told(setup: Setup, steps: AsyncIterator[Step], language: LanguageCode) -> bool:
     bad = False
     try:
         async for step in steps:
@@ -112,7 +113,7 @@ async def _told(setup: Setup, steps: AsyncIterator[Step], language: str) -> bool
     return bad
 
 
-def _tell(step: Step, language: str) -> bool:
+def _tell(step: Step, language: LanguageCode) -> bool:
     print(tell(step.level, step.what, step.values, language), flush=True)
     return step.level == "bad"
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from alerts.i18n.catalogue import LanguageCode
+from alerts.i18n.times import hours_minutes_seconds
 from configs.units import Duration
 from server import settings
 from server.cli.store_words import tell
@@ -34,7 +36,7 @@ _SPARE: Final = 3600 * 10**9  # what the target may drop while we copy
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
     buckets = {bucket.name: bucket for bucket in known.buckets().only(arguments.bucket)}
     targets = {name: one.store for name, one in buckets.items() if isinstance(one.store, SpooledInflux)}
     if not targets:
@@ -51,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _refused(what: str, values: dict[str, str | int | float], language: str) -> int:
+def _refused(what: str, values: dict[str, str | int | float], language: LanguageCode) -> int:
     print(tell("bad", what, values, language), file=sys.stderr)
     return 2
 
 
-async def _copy(folder: Path, options: Options, kept: int, language: str, *, again: bool) -> int:
+async def _copy(folder: Path, options: Options, kept: int, language: LanguageCode, *, again: bool) -> int:
     source, target = Embedded(_KEEP, folder), Influx(options, folder)
     try:
         try:
@@ -77,7 +79,7 @@ async def _copy(folder: Path, options: Options, kept: int, language: str, *, aga
 
 
 async def _run(
-    source: Embedded, target: Influx, folder: Path, options: Options, kept: int, language: str, *, again: bool
+    source: Embedded, target: Influx, folder: Path, options: Options, kept: int, language: LanguageCode, *, again: bool
 ) -> int:
     name = f"{options.url} {options.org}/{options.bucket}/{options.policy}"
     file = folder / _FILE
@@ -98,7 +100,7 @@ async def _run(
     return _ended(progress, language)
 
 
-def _ended(progress: Progress, language: str) -> int:
+def _ended(progress: Progress, language: LanguageCode) -> int:
     told: dict[str, str | int | float]
     if progress.refused:
         told = {"count": progress.refused, "why": progress.refusal}
@@ -140,7 +142,7 @@ class _Bar:
         share = self._hours / (self._hours + left)
         bar = "#" * round(share * _WIDTH)
         speed = (progress.values - self._before) / 1e6 / max(took, 0.001)
-        rest = _clock(took / self._hours * left)
+        rest = hours_minutes_seconds(round(took / self._hours * left) * 1000)
         line = f"[{bar:.<{_WIDTH}}] {share:4.0%}  {progress.values / 1e6:.1f} M, {speed:.2f} M/s, -{rest}"
         print(f"\r{line}", end="" if left else "\n", file=sys.stderr, flush=True)
 
@@ -157,9 +159,4 @@ class _Lines:
         share = 100 * self._hours // (self._hours + left)
         if share >= self._told + _EVERY:
             self._told = share - share % _EVERY
-            print(f"{share} %, {progress.values} values", file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+            print(f"{share}%, {progress.values} values", file=sys.stderr, flush=True)

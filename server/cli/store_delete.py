@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alerts.i18n.catalogue import CODES
 from server import settings
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask, Points
@@ -41,7 +42,7 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--bucket", metavar="NAME", help="in this bucket (default: the first)")
     parser.add_argument("--yes", action="store_true", help="delete; there is no way back but a backup")
     parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
-    parser.add_argument("--lang", choices=["id", "en"], help="Indonesian or English (default: as in the settings)")
+    parser.add_argument("--lang", choices=CODES, help="Indonesian or English (default: as in the settings)")
     parser.set_defaults(run=run)
 
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     buckets = known.buckets()
     bucket = buckets.only(arguments.bucket)[0].name if arguments.bucket else next(iter(buckets)).name
     try:
-        deletion = _deletion(arguments, known.zone)
+        deletion = _deletion(arguments, known.site.zone)
     except ValueError as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 2
@@ -90,7 +91,7 @@ async def _ask_or_do(known: Settings, buckets: Buckets, points: Points) -> Answe
 
 
 def _print(found: Found, bucket: str, deletion: Deletion, known: Settings, arguments: argparse.Namespace) -> None:
-    language = arguments.lang or known.language
+    language = arguments.lang or known.site.language
 
     def say(level: str, what: str, **values: str | int) -> None:
         print(tell(level, what, values, language))
@@ -98,7 +99,7 @@ def _print(found: Found, bucket: str, deletion: Deletion, known: Settings, argum
     if not found.values:
         say("note", "delete_nothing", bucket=bucket, measurement=deletion.measurement)
         return
-    bounds = {"oldest": _moment(found.oldest, known.zone), "newest": _moment(found.newest, known.zone)}
+    bounds = {"oldest": _moment(found.oldest, known.site.zone), "newest": _moment(found.newest, known.site.zone)}
     say(
         "note",
         "delete_found",
@@ -109,13 +110,14 @@ def _print(found: Found, bucket: str, deletion: Deletion, known: Settings, argum
         **bounds,
     )
     for tags in found.examples:
-        say("note", "delete_series", tags=_tags(tags))
+        print(f"    {_tags(tags)}")
     if found.series > len(found.examples):
         say("note", "delete_more", count=found.series - len(found.examples))
     say(*(("done", "deleted") if arguments.yes else ("note", "delete_dry")))
 
 
 def _moment(time: int, zone: str) -> str:
+    """Return a moment in the form that ``--from`` takes."""
     return f"{dt.datetime.fromtimestamp(time // 10**9, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
 
 

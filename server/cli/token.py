@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from server.ingest import tokens
+from server.state.token_hash import token_hash
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -22,5 +23,5 @@ def _run(arguments: argparse.Namespace) -> int:
     name, bucket = (msgspec.json.encode(text).decode() for text in (arguments.name, arguments.bucket))
     only = f", bucket = {bucket}" if arguments.bucket else ""
     print(f"token:  {token}")
-    print(f'line of `tokens` in [ingest]:  {{ name = {name}, sha256 = "{tokens.digest(token).hex()}"{only} }},')
+    print(f'line of `tokens` in [ingest]:  {{ name = {name}, sha256 = "{token_hash(token)}"{only} }},')
     return 0

@@ -7,6 +7,7 @@ from typing import Final
 from alerts.tables import Database
 from server.enrolment import invitations
 from server.enrolment.invitations import Agent
+from server.state.token_hash import token_hash
 
 _FRESH: Final = 5000  # ms that the table is believed
 _PATIENT: Final = 1000  # ms after which an unknown token makes us look again
@@ -26,7 +27,7 @@ class Enrolled:
 
     async def find(self, token: str) -> Agent | None:
         """Return whose token this is, None when nobody's."""
-        key = invitations.digest(token)
+        key = token_hash(token)
         await self._refresh(_FRESH)
         if key not in self._agents:
             await self._refresh(_PATIENT)

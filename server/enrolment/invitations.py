@@ -3,7 +3,6 @@
 Tokens are kept as hashes. All functions work in the transaction that they are given; times are ms since epoch.
 """
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from alerts import audit
 from server.enrolment.fingerprints import same
 from server.state.tables import enrolled, invitation
+from server.state.token_hash import token_hash
 
 AGENT_TOKEN: Final = "pantau_agent_"  # noqa: S105 - how such a token begins
 JOIN_TOKEN: Final = "pantau_join_"  # noqa: S105 - the same
@@ -55,11 +55,6 @@ class Agent(msgspec.Struct, frozen=True):
     claimed_from: str | None = None
 
 
-def digest(token: str) -> str:
-    """Return what is kept of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def invite(tx: Connection, *, hosts: int, until: int, by: str, at: int) -> str:
     """Make a one-time token for some hosts; EnrolmentError when nobody could use it."""
     if not 1 <= hosts <= _MOST_HOSTS:
@@ -67,7 +62,7 @@ def invite(tx: Connection, *, hosts: int, until: int, by: str, at: int) -> str:
     if until <= at:
         raise EnrolmentError("the token would be too old at once")
     token = JOIN_TOKEN + secrets.token_hex(16)
-    row = {"token_hash": digest(token), "author": by, "hosts_left": hosts, "created_ms": at, "expires_ms": until}
+    row = {"token_hash": token_hash(token), "author": by, "hosts_left": hosts, "created_ms": at, "expires_ms": until}
     made = tx.execute(insert(invitation).values(row)).inserted_primary_key
     audit.note(
         tx, at=at, actor=by, action="enrol.new", detail={"invitation": made[0] if made else None, "hosts": hosts}
@@ -99,7 +94,9 @@ def join(tx: Connection, token: str, *, host: str, machine: str, renew: bool, at
 
     Raises NotInvited, and NameTaken when another machine has the name and ``renew`` does not say to take it over.
     """
-    good = (invitation.c.token_hash == digest(token)) & (invitation.c.hosts_left > 0) & (invitation.c.expires_ms > at)
+    good = (
+        (invitation.c.token_hash == token_hash(token)) & (invitation.c.hosts_left > 0) & (invitation.c.expires_ms > at)
+    )
     found = tx.execute(select(invitation.c.id).where(good)).scalar()
     if found is None:
         raise NotInvited("the one-time token is unknown, used up or too old")
@@ -110,7 +107,7 @@ def join(tx: Connection, token: str, *, host: str, machine: str, renew: bool, at
     if former is not None:
         tx.execute(update(enrolled).where(enrolled.c.id == former.id).values(revoked_ms=at))
     own = AGENT_TOKEN + secrets.token_hex(32)
-    row = {"host": host, "token_hash": digest(own), "machine": machine, "address": address}
+    row = {"host": host, "token_hash": token_hash(own), "machine": machine, "address": address}
     tx.execute(insert(enrolled).values(row | {"invitation_id": found, "joined_ms": at}))
     detail = {"invitation": found, "address": address, "renewed": former is not None}
     audit.note(tx, at=at, actor="pantau", action="enrol.join", subject=f"host/{host}", detail=detail)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -14,7 +14,6 @@ from server.enrolment import invitations
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import fingerprint
 from server.enrolment.invitations import NameTaken, NotInvited
-from server.ingest.options import Options
 
 _BODY: Final = 4096
 _PATIENCE: Final = 10.0
@@ -53,19 +52,23 @@ class Guesses:
 
 
 class Join:
-    """Lets hosts join. ``clock`` is ms since epoch; ``address`` tells where a request comes from."""
+    """Lets hosts join.
+
+    ``clock`` is ms since epoch; ``place`` is the org and the bucket that a host is to write to; ``address`` tells where a request
+    comes from.
+    """
 
     def __init__(
         self,
         database: Database,
         clock: Callable[[], int],
-        options: Options,
+        place: Mapping[str, str],
         enrolled: Enrolled,
         address: Callable[[web.Request], str],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._options = options
+        self._place = place
         self._enrolled = enrolled
         self._address = address
         self._guesses = Guesses()
@@ -97,7 +100,7 @@ class Join:
         except NameTaken as error:
             return _refuse(409, str(error))
         self._enrolled.changed()
-        found = {"token": token, "host": asked.host, "org": self._options.org, "bucket": self._options.bucket}
+        found = {"token": token, "host": asked.host, **self._place}
         return web.json_response(found, status=201, headers={"Cache-Control": "no-store"})
 
 

@@ -12,29 +12,14 @@ from typing import Final
 
 import msgspec
 
+from alerts.i18n.numbers import truncated
 from server.calendar.intervals import Stretch, clip, common, merge, total, without
+from server.ledger.timeline import Open, Timeline
 
 POLICY: Final = "Standar Hitung Ketersediaan v1"
 
 # Failures with less working time than this between them are one outage (V33); their seconds down do not change.
 SETTLE: Final = 5 * 60_000
-
-Open = tuple[int | None, int | None]  # None: open on that side, up to the edge of the period
-
-
-class Timeline(msgspec.Struct, frozen=True):
-    """What is known of one service over one period; stretches may overlap, come in any order and reach outside of the period.
-
-    ``service`` holds the stretches inside service hours (None: always), ``life`` when the service existed.
-    """
-
-    period: Stretch
-    down: Sequence[Open] = ()
-    degraded: Sequence[Open] = ()
-    unknown: Sequence[Open] = ()
-    maint: Sequence[Open] = ()
-    service: Sequence[Open] | None = None
-    life: Open = (None, None)
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -190,8 +175,5 @@ def _working(start: int, end: int, unknown: Sequence[Stretch]) -> int:
 
 
 def show3(percent: Fraction | None) -> str | None:
-    """Write a percentage with three decimals, truncated, so that 100.000 means no millisecond lost."""
-    if percent is None:
-        return None
-    thousandths = int(percent * 1000)
-    return f"{thousandths // 1000}.{thousandths % 1000:03d}"
+    """Return a percentage with three decimals, truncated, so that 100.000 means no millisecond lost."""
+    return None if percent is None else truncated(percent, 3)

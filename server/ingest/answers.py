@@ -23,6 +23,7 @@ _CODES: Final = {
 }
 _SHOWN_LINES: Final = 10
 _SHOWN_TEXT: Final = 200
+_SHOWN_HEADER: Final = 1000
 # stores tell of many points at once in InfluxDB's own words
 _COUNTED: Final = re.compile(r"(?:partial write: )?(.*) dropped=(\d+)", re.DOTALL)
 
@@ -51,8 +52,13 @@ def as_v1(refused: Refused) -> web.Response:
     """Answer as InfluxDB 1: ``{"error"}``, which stands in a header too."""
     if refused.status == 401:  # noqa: PLR2004 - Unauthorized
         return _answer(refused, {"error": refused.why}, {"WWW-Authenticate": 'Basic realm="InfluxDB"'})
-    told = " ".join(refused.why.split()).encode("ascii", "replace").decode()
-    return _answer(refused, {"error": refused.why}, {"X-Influxdb-Error": told})
+    return _answer(refused, {"error": refused.why}, {"X-Influxdb-Error": in_header(refused.why)})
+
+
+def in_header(text: str) -> str:
+    """Return a text as a header may hold it: printable ASCII on one line, and short, for proxies that refuse longer ones."""
+    shown = "".join(letter if " " <= letter <= "~" else "?" for letter in " ".join(text.split()))
+    return shown if len(shown) <= _SHOWN_HEADER else f"{shown[: _SHOWN_HEADER - 3]}..."
 
 
 def _answer(refused: Refused, body: Mapping[str, str | int], headers: Mapping[str, str]) -> web.Response:

@@ -59,6 +59,8 @@ class Bodies:
                         raise Refused(413, f"the body is larger than {limit} bytes")
                     hold.take(len(part))
                     parts.append(part)
+        except web.RequestPayloadError as error:
+            raise Refused(400, f"the body is malformed: {error}") from error
         except TimeoutError as error:
             raise Refused(408, f"the body did not come within {self._options.patience:.0f} s") from error
         return b"".join(parts)

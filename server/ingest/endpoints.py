@@ -19,12 +19,15 @@ from aiohttp import web
 from alerts.tables import Database
 from collectors.linereader import UNITS
 from collectors.point import Point
-from collectors.points import Points
+from collectors.points import HOST, Points
+from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import Clones
 from server.ingest.answers import Refused, as_v1, as_v2, dropped, partial, unable
 from server.ingest.body import Bodies
+from server.ingest.centre_series import CentreSeries
 from server.ingest.last_seen import Seen
+from server.ingest.newcomers import Newcomers
 from server.ingest.options import Options
 from server.ingest.writers import STRANGER, Writer, Writers, secret_of
 from server.store import Rejected, StoreFull, StoreUnavailable
@@ -36,18 +39,34 @@ _V1_UNITS: Final = "use n, u, ms, s, m or h"
 _SAVE_EVERY: Final = 5.0
 _AWAY_RETRY: Final = 10  # seconds
 _FULL_RETRY: Final = 60
+_MANY_RETRY: Final = 300
 
 
 class Ingest:
-    """Takes writes. ``clock`` is ms since epoch; ``open`` before the first request, ``close`` after the last."""
+    """Takes writes. ``open`` before the first request, ``close`` after the last.
 
-    def __init__(self, buckets: Buckets, database: Database, clock: Callable[[], int], options: Options) -> None:
+    ``clock`` is ms since epoch; ``address`` tells where a request comes from; ``centre_series`` are those that nobody else may write
+    to the first bucket.
+    """
+
+    def __init__(
+        self,
+        buckets: Buckets,
+        database: Database,
+        clock: Callable[[], int],
+        options: Options,
+        *,
+        address: Callable[[web.Request], str] = client_address,
+        centre_series: CentreSeries | None = None,
+    ) -> None:
         self._buckets = buckets
         self._clock = clock
         self._options = options
-        self._writers = Writers(options.tokens, database, clock)
+        self._writers = Writers(options.tokens, database, clock, address)
+        self._centre_series = centre_series or CentreSeries()
         self._bodies = Bodies(options)
-        self._seen = Seen(database)
+        self._seen = Seen(database, options.hosts)
+        self._newcomers = Newcomers(options.new_hosts)
         self._trouble: dict[str, str] = {}
         self._saving: asyncio.Task[None] | None = None
         self._started = clock()
@@ -81,6 +100,10 @@ class Ingest:
     def seen(self) -> Mapping[str, int]:
         """Return host -> when it last wrote (ms, by the centre's clock), also from before a restart."""
         return self._seen.last()
+
+    def forget(self, host: str) -> None:
+        """Hold a host no more; it is back with its next write."""
+        self._seen.forget(host)
 
     async def flush_seen(self) -> None:
         """Save when hosts were last seen."""
@@ -205,15 +228,13 @@ class Ingest:
     async def _keep(self, request: web.Request, writer: Writer, bucket: Bucket, read: Points) -> Sequence[Rejected]:
         """Write points; returns what was rejected."""
         hosts = read.hosts()
-        points, foreign = self._writers.allowed(writer, read, hosts)
+        main = bucket.store is self._buckets.main
+        points, foreign = self._writable(writer, read, hosts, main=main)
         if not points:
             return foreign
-        if bucket.store is self._buckets.main:
+        if main:
             # a host that writes is alive, whether or not the store takes it: our own trouble must not make hosts look silent
-            client = request.headers.get("User-Agent", "")
-            if writer.agent is not None:
-                hosts = {writer.agent.host: hosts[writer.agent.host]}
-            self._seen.note(hosts, at=self._clock(), address=writer.address, client=client)
+            self._heard(request, writer, hosts)
         kept, rejected = _without_time(points)
         kept, old = self._buckets.admit(bucket, kept, self._now_ns())
         try:
@@ -227,6 +248,46 @@ class Ingest:
         if self._trouble.pop(bucket.name, ""):
             _log.info("the store of bucket %s takes points again", bucket.name)
         return [*foreign, *rejected, *old, *written.rejected]
+
+    def _writable(
+        self, writer: Writer, read: Points, hosts: dict[str, int], *, main: bool
+    ) -> tuple[Sequence[Point], list[Rejected]]:
+        """Split points into those that this writer may write and the rest; ``hosts`` keeps the hosts of the first ones."""
+        points, new = self._without_newcomers(writer, read, hosts) if main else (read, [])
+        points, foreign = self._writers.allowed(writer, points, hosts)
+        points, forged = self._centre_series.without(points, joined=writer.agent is not None) if main else (points, [])
+        return points, [*new, *foreign, *forged]
+
+    def _heard(self, request: web.Request, writer: Writer, hosts: Mapping[str, int]) -> None:
+        client = request.headers.get("User-Agent", "")
+        joined = writer.agent is not None
+        if writer.agent is not None:
+            hosts = {writer.agent.host: hosts[writer.agent.host]}
+        self._seen.note(hosts, at=self._clock(), address=writer.address, client=client, joined=joined)
+
+    def _without_newcomers(
+        self, writer: Writer, points: Sequence[Point], hosts: dict[str, int]
+    ) -> tuple[Sequence[Point], list[Rejected]]:
+        """Leave points, and ``hosts``, of new hosts out where they are too many of one token; Refused when nothing is left."""
+        strangers = set() if writer.agent is not None else self._seen.strangers(hosts)
+        if not strangers:
+            return points, []
+        beyond, first = self._newcomers.beyond(writer.owner, strangers, self._clock())
+        if not beyond:
+            return points, []
+        why = f"token {writer.owner!r} brought {self._options.new_hosts} new hosts within an hour"
+        if first:
+            _log.warning("%s; no more are taken now: %r from %s", why, min(beyond), writer.address)
+        for name in beyond:
+            del hosts[name]
+        kept = [point for point in points if point.tags.get(HOST, "") not in beyond]
+        if not kept:
+            raise Refused(429, f"{why}, keep the points of {min(beyond)!r} and try again", retry=_MANY_RETRY)
+        return kept, [
+            Rejected(point.measurement, "", f'max-values-per-tag limit exceeded for tag "{HOST}": {why}')
+            for point in points
+            if point.tags.get(HOST, "") in beyond
+        ]
 
     def _note(self, bucket: Bucket, trouble: str, error: StoreUnavailable) -> None:
         if trouble != self._trouble.get(bucket.name):

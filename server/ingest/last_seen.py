@@ -1,7 +1,7 @@
 """Hosts that wrote: when each was last heard, by the centre's own clock; kept in memory, saved to the table ``host``."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -13,14 +13,17 @@ _log: Final = logging.getLogger("pantau.ingest")
 _NAME_MAX: Final = 255
 _ADDRESS_MAX: Final = 64
 _CLIENT_MAX: Final = 200
-_HOSTS_MAX: Final = 20_000  # a client that makes up names must not fill the table
 
 
 class Seen:
-    """When each host last wrote. ``load`` once, ``note`` at each write, ``save`` every few seconds."""
+    """When each host last wrote. ``load`` once, ``note`` at each write, ``save`` every few seconds.
 
-    def __init__(self, database: Database) -> None:
+    Beyond ``most`` hosts no more are taken: a client that makes up names must not fill the table.
+    """
+
+    def __init__(self, database: Database, most: int = 20_000) -> None:
         self._database = database
+        self._most = most
         self._hosts: dict[str, dict[str, Any]] = {}
         self._unsaved: set[str] = set()
         self._full = False
@@ -34,13 +37,25 @@ class Seen:
         """Return host -> when it last wrote, in ms since epoch."""
         return {name: row["seen_ms"] for name, row in self._hosts.items()}
 
-    def note(self, hosts: Mapping[str, int], *, at: int, address: str, client: str) -> None:
-        """Take down that these hosts wrote ``at`` (ms), and the time (ns) of the newest point of each; "" is no host."""
+    def strangers(self, hosts: Iterable[str]) -> set[str]:
+        """Return those of the names that would be new; "" is no host."""
+        return {name for name in hosts if name and len(name) <= _NAME_MAX and name not in self._hosts}
+
+    def forget(self, name: str) -> None:
+        """Hold a host no more, nor save it."""
+        self._hosts.pop(name, None)
+        self._unsaved.discard(name)
+
+    def note(self, hosts: Mapping[str, int], *, at: int, address: str, client: str, joined: bool = False) -> None:
+        """Record that these hosts wrote ``at`` (ms), and the time (ns) of the newest point of each; "" is no host.
+
+        One that ``joined`` is always taken.
+        """
         for name, time in hosts.items():
             if not name or len(name) > _NAME_MAX:
                 continue
             newest = time // 1_000_000
-            if name not in self._hosts and len(self._hosts) >= _HOSTS_MAX:
+            if name not in self._hosts and len(self._hosts) >= self._most and not joined:
                 self._too_many(name, address)
                 continue
             row = self._hosts.setdefault(name, {"name": name, "first_ms": at, "seen_ms": at, "point_ms": newest})
@@ -53,19 +68,19 @@ class Seen:
 
     def _too_many(self, name: str, address: str) -> None:
         if not self._full:
-            _log.warning("%d hosts are known, no more are taken: %r from %s", _HOSTS_MAX, name, address)
+            _log.warning("%d hosts are known, no more are taken: %r from %s", self._most, name, address)
         self._full = True
 
     async def save(self) -> None:
         """Write what changed to the table; what could not be written is written next time."""
-        names, self._unsaved = self._unsaved, set()
+        names, self._unsaved = self._unsaved & self._hosts.keys(), set()
         if not names:
             return
         rows = [dict(self._hosts[name]) for name in sorted(names)]
         try:
             await self._database.write(lambda tx: _save(tx, rows))
         except BaseException:
-            self._unsaved |= names
+            self._unsaved |= names & self._hosts.keys()
             raise
 
 

@@ -1,7 +1,11 @@
 """Settings of the ingest."""
 
+from collections.abc import Collection
+from typing import Annotated
+
 import msgspec
 
+from configs.read import Source
 from configs.units import Duration, Size
 from server.ingest.tokens import Token
 
@@ -13,6 +17,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts that joined (``pantau enrol``) have tokens of their own. ``body`` limits a request as it is sent, ``unpacked`` its text,
     ``lines`` its lines, ``line`` one of them, ``patience`` how long its body may take; ``held`` is the text of all requests that are
     being worked on: beyond it they are asked to come later. What is made of it takes four times as much at most: they take turns.
+    One token of ``tokens`` brings ``new_hosts`` names of hosts within an hour at most; points of others are refused. Of more than
+    ``hosts`` known hosts, only those that join are taken into the list.
     """
 
     org: str = "pantau"
@@ -24,3 +30,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line: Size = Size(1_000_000)
     held: Size = Size(50_000_000)
     patience: Duration = Duration(60)
+    hosts: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    new_hosts: Annotated[int, msgspec.Meta(ge=1)] = 500
+
+
+def check_tokens(source: Source, options: Options, buckets: Collection[str]) -> None:
+    """Raise SettingsError when a token is for a bucket that there is not."""
+    for position, token in enumerate(options.tokens):
+        if token.bucket and token.bucket not in buckets:
+            why = f"unknown bucket {token.bucket!r} of token {token.name!r}; known: {', '.join(buckets)}"
+            raise source.error(("ingest", "tokens", position, "bucket"), why)

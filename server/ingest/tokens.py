@@ -1,7 +1,6 @@
 """Tokens of those who may write: read from their places, compared in constant time, changed without a restart."""
 
 import asyncio
-import hashlib
 import hmac
 import logging
 import secrets
@@ -11,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from configs.secret import Secret, SecretUnreadable
+from server.state.token_hash import token_hash
 
 _log: Final = logging.getLogger("pantau.ingest")
 _FRESH: Final = 5000  # ms that a token read from its place is believed
@@ -41,7 +41,7 @@ class Tokens:
     def __init__(self, tokens: Sequence[Token], clock: Callable[[], int]) -> None:
         self._tokens = tokens
         self._clock = clock
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[str, str] = {}
         self._read_at: int | None = None
         self._unreadable: dict[str, str] = {}
         self._reading = asyncio.Lock()
@@ -56,7 +56,7 @@ class Tokens:
         return found
 
     def _find(self, secret: str) -> str | None:
-        given = digest(secret)
+        given = token_hash(secret)
         found = None
         # no early end: how long it takes must not tell which one was nearly right
         for name, known in self._digests.items():
@@ -77,11 +77,11 @@ class Tokens:
             _log.info("%s can write again", name)
         self._unreadable = wrong
 
-    def _read(self) -> tuple[dict[str, bytes], dict[str, str]]:
+    def _read(self) -> tuple[dict[str, str], dict[str, str]]:
         digests, wrong = {}, {}
         for one in self._tokens:
             try:
-                digests[one.name] = digest(one.token.reveal()) if one.token else bytes.fromhex(one.sha256)
+                digests[one.name] = token_hash(one.token.reveal()) if one.token else one.sha256
             except SecretUnreadable as error:
                 wrong[one.name] = str(error)
         return digests, wrong
@@ -90,8 +90,3 @@ class Tokens:
 def new() -> str:
     """Make a token that nobody can guess, so that a plain SHA-256 of it is enough."""
     return secrets.token_urlsafe(_BYTES)
-
-
-def digest(secret: str) -> bytes:
-    """Return the SHA-256 by which a token is known."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

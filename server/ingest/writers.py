@@ -10,7 +10,7 @@ from aiohttp import web
 
 from alerts.tables import Database
 from collectors.point import Point
-from collectors.points import Points
+from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import HEADER, Clones, fingerprint
 from server.enrolment.invitations import AGENT_TOKEN, Agent
@@ -22,19 +22,30 @@ STRANGER: Final = "unauthorized access"
 
 
 class Writer(msgspec.Struct, frozen=True):
-    """Who sends a write: from where, by which fingerprint, the host that joined with this token, and its only bucket, if any."""
+    """Who sends a write: from where, by which fingerprint, the host that joined with this token, and its only bucket, if any.
+
+    ``owner`` is the name of a token that is shared.
+    """
 
     address: str
     machine: str
     agent: Agent | None = None
     bucket: str = ""
+    owner: str = ""
 
 
 class Writers:
-    """Knows who may write, and what. ``clock`` is ms since epoch."""
+    """Knows who may write, and what. ``clock`` is ms since epoch; ``address`` tells where a request comes from."""
 
-    def __init__(self, tokens: Sequence[Token], database: Database, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[Token],
+        database: Database,
+        clock: Callable[[], int],
+        address: Callable[[web.Request], str] = client_address,
+    ) -> None:
         self._clock = clock
+        self._address = address
         self._tokens = Tokens(tokens, clock)
         self._only = {token.name: token.bucket for token in tokens}
         self.enrolled = Enrolled(database, clock)
@@ -47,14 +58,14 @@ class Writers:
     async def find(self, request: web.Request) -> Writer:
         """Tell who sends a request; Refused (401, 403) when nobody who may write."""
         secret = secret_of(request)
-        address, machine = request.remote or "", fingerprint(request.headers.get(HEADER, ""))
+        address, machine = self._address(request), fingerprint(request.headers.get(HEADER, ""))
         if secret.startswith(AGENT_TOKEN):
             agent = await self.enrolled.find(secret)
             if agent is not None:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
         elif secret and (owner := await self._tokens.owner(secret)) is not None:
-            return Writer(address, machine, bucket=self._only[owner])
+            return Writer(address, machine, bucket=self._only[owner], owner=owner)
         raise Refused(401, STRANGER)
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:
@@ -65,7 +76,9 @@ class Writers:
                 403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
             )
 
-    def allowed(self, writer: Writer, points: Points, hosts: Collection[str]) -> tuple[Sequence[Point], list[Rejected]]:
+    def allowed(
+        self, writer: Writer, points: Sequence[Point], hosts: Collection[str]
+    ) -> tuple[Sequence[Point], list[Rejected]]:
         """Split points of ``hosts`` into those that this writer may write, and the rest; Refused for a name that another machine has."""
         if writer.agent is not None and set(hosts) != {writer.agent.host}:
             return _of_host(points, writer.agent.host)

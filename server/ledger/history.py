@@ -6,7 +6,7 @@ import msgspec
 
 from collectors.result import Reason, Status
 from server.calendar.intervals import Stretch, clip, common, merge, without
-from server.evaluation.standard import Open, Timeline
+from server.ledger.timeline import Open, Timeline
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Which charts exist, and how they ask the store. Labels are Indonesian source texts; whoever shows them translates."""
+"""Which charts exist, and how they ask the store. Titles and labels are translated by whoever shows them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from alerts.i18n.catalogue import gettext_noop
 from server.store import Aggregate, Latest, Range, Series, Store
 
 _SECOND: Final = 1_000_000_000
@@ -15,6 +16,8 @@ _MS: Final = 1_000_000
 _BITS: Final = 8.0
 _MOST_LINES: Final = 12
 _GAP_STEPS: Final = 3
+# what the centre itself found has no tag host; what others wrote is no finding of ours, and the ingest refuses it without one
+_BY_CENTRE: Final = {"host": ""}
 
 # how far back, and the step that gives about 300 points; but for the newest, never finer than most things are measured
 SPANS: Final[dict[str, tuple[int, int]]] = {
@@ -51,11 +54,10 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A chart: ``unit`` is ``%``, ``bit/s``, ``B/s``, ``s`` or empty; ``top`` is the end of its scale, if it has one."""
+    """A chart of lines in one unit (``units.unit_of``); ``top`` is the end of its scale, if it has one."""
 
     id: str
     title: str
-    unit: str
     lines: Sequence[Line]
     top: float | None = None
 
@@ -93,43 +95,61 @@ def of_host(name: str) -> list[Chart]:
             label, measurement, field, here, (by,), Aggregate.RATE, scale, total=True, without=frozenset({"lo", "all"})
         )
 
-    usage = (("aplikasi", "usage_user"), ("sistem", "usage_system"), ("menunggu disk", "usage_iowait"))
-    loads = (("1 menit", "load1"), ("5 menit", "load5"), ("15 menit", "load15"))
+    usage = (
+        (gettext_noop("aplikasi"), "usage_user"),
+        (gettext_noop("sistem"), "usage_system"),
+        (gettext_noop("menunggu disk"), "usage_iowait"),
+    )
+    loads = (
+        (gettext_noop("1 menit"), "load1"),
+        (gettext_noop("5 menit"), "load5"),
+        (gettext_noop("15 menit"), "load15"),
+    )
     return [
-        Chart("cpu", "Pemakaian CPU", "%", [Line(label, "cpu", field, whole) for label, field in usage], top=100),
         Chart(
-            "mem",
-            "Memori terpakai",
-            "%",
-            [Line("memori", "mem", "used_percent", here), Line("swap", "swap", "used_percent", here)],
+            "cpu",
+            gettext_noop("Pemakaian CPU"),
+            [Line(label, "cpu", field, whole) for label, field in usage],
             top=100,
         ),
-        Chart("disk", "Disk terpakai", "%", [Line("", "disk", "used_percent", here, ("path",))], top=100),
+        Chart(
+            "mem",
+            gettext_noop("Memori terpakai"),
+            [
+                Line(gettext_noop("memori"), "mem", "used_percent", here),
+                Line(gettext_noop("swap"), "swap", "used_percent", here),
+            ],
+            top=100,
+        ),
+        Chart("disk", gettext_noop("Disk terpakai"), [Line("", "disk", "used_percent", here, ("path",))], top=100),
         Chart(
             "net",
-            "Lalu lintas jaringan",
-            "bit/s",
+            gettext_noop("Lalu lintas jaringan"),
             [
-                rate("masuk", "net", "bytes_recv", "interface", _BITS),
-                rate("keluar", "net", "bytes_sent", "interface", _BITS),
+                rate(gettext_noop("masuk"), "net", "bytes_recv", "interface", _BITS),
+                rate(gettext_noop("keluar"), "net", "bytes_sent", "interface", _BITS),
             ],
         ),
-        Chart("load", "Beban sistem", "", [Line(label, "system", field, here) for label, field in loads]),
+        Chart("load", gettext_noop("Beban sistem"), [Line(label, "system", field, here) for label, field in loads]),
         Chart(
             "diskio",
-            "Baca dan tulis disk",
-            "B/s",
+            gettext_noop("Baca dan tulis disk"),
             [
-                Line("baca", "diskio", "read_bytes", here, ("name",), Aggregate.RATE),
-                Line("tulis", "diskio", "write_bytes", here, ("name",), Aggregate.RATE),
+                Line(gettext_noop("baca"), "diskio", "read_bytes", here, ("name",), Aggregate.RATE),
+                Line(gettext_noop("tulis"), "diskio", "write_bytes", here, ("name",), Aggregate.RATE),
             ],
         ),
     ]
 
 
+def _polled(identity: str) -> dict[str, str]:
+    """Return the tags of what the centre itself polled from a device."""
+    return {"source": identity, **_BY_CENTRE}
+
+
 def of_device(identity: str, port: str = "") -> list[Chart]:
     """Return the charts of a network device: one port by its ``ifName``, or all ports together."""
-    where = {"source": identity, **({"ifName": port} if port else {})}
+    where = _polled(identity) | ({"ifName": port} if port else {})
 
     def rate(label: str, field: str, scale: float = 1.0) -> Line:
         return Line(label, "interface", field, where, ("ifName",), Aggregate.RATE, scale, total=True)
@@ -137,28 +157,26 @@ def of_device(identity: str, port: str = "") -> list[Chart]:
     return [
         Chart(
             "traffic",
-            "Lalu lintas antarmuka",
-            "bit/s",
-            [rate("masuk", "ifHCInOctets", _BITS), rate("keluar", "ifHCOutOctets", _BITS)],
+            gettext_noop("Lalu lintas antarmuka"),
+            [rate(gettext_noop("masuk"), "ifHCInOctets", _BITS), rate(gettext_noop("keluar"), "ifHCOutOctets", _BITS)],
         ),
         Chart(
             "errors",
-            "Galat antarmuka per detik",
-            "",
-            [rate("masuk", "ifInErrors"), rate("keluar", "ifOutErrors")],
+            gettext_noop("Galat antarmuka"),
+            [rate(gettext_noop("masuk"), "ifInErrors"), rate(gettext_noop("keluar"), "ifOutErrors")],
         ),
     ]
 
 
 def of_service(identity: str) -> list[Chart]:
     """Return the charts of a service: how long each of its checks took."""
-    where = {"subject": f"service/{identity}"}
-    return [Chart("took", "Waktu respons", "s", [Line("", "pantau_check", "took", where, ("check",))])]
+    where = {"subject": f"service/{identity}", **_BY_CENTRE}
+    return [Chart("took", gettext_noop("Waktu respons"), [Line("", "pantau_check", "took", where, ("check",))])]
 
 
 def of_series(measurement: str, field: str, where: Mapping[str, str], by: Sequence[str], aggregate: Aggregate) -> Chart:
     """Return a chart of any series of the store."""
-    return Chart("series", f"{measurement} · {field}", "", [Line("", measurement, field, where, by, aggregate)])
+    return Chart("series", f"{measurement} · {field}", [Line("", measurement, field, where, by, aggregate)])
 
 
 async def draw(store: Store, chart: Chart, span: str, now: int) -> Drawn:
@@ -273,7 +291,7 @@ class Port(msgspec.Struct, frozen=True):
 async def ports(store: Store, identity: str, now: int) -> list[Port]:
     """Return the interfaces of a device in the order of their index; StoreUnavailable passes through."""
     since, end = (now - 900_000) * _MS, now * _MS
-    where = {"source": identity}
+    where = _polled(identity)
     asked = ["ifOperStatus", "ifAdminStatus", "ifHighSpeed", "ifSpeed"]
 
     def rate(field: str) -> Range:
@@ -317,7 +335,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 async def uptime(store: Store, identity: str, now: int) -> float | None:
     """Return how many seconds a device has been up, as last polled; StoreUnavailable passes through."""
     since = (now - 900_000) * _MS
-    known = await store.latest("device", ["sysUpTime"], since=since, where={"source": identity})
+    known = await store.latest("device", ["sysUpTime"], since=since, where=_polled(identity))
     told = (_number(one.fields.get("sysUpTime")) for one in known)
     return max((seconds for seconds in told if seconds is not None), default=None)
 

@@ -8,25 +8,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
-from alerts.about import About
 from alerts.incident import Incident
 from alerts.state import State, all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server.calendar.service_hours import midnight
 from server.evaluation import standard
-from server.inventory.register import Register, Service
-from server.inventory.subjects import SCHEDULE_CHECK, STORE_CHECK
-from server.ledger import maintenance, record
+from server.inventory.known_hosts import KnownHost, known_hosts
+from server.inventory.register import Service
+from server.ledger import histories, maintenance
 from server.readmodel import subject_status
 from server.readmodel.recent_days import Kept, Quarter
 from server.readmodel.subject_rows import (
     Detail,
-    Device,
     DeviceRow,
     Freshness,
     Front,
@@ -40,8 +37,9 @@ from server.readmodel.subject_rows import (
     ServiceRow,
     Story,
 )
-from server.readmodel.subject_status import Condition, Watch
+from server.readmodel.subject_status import Condition
 from server.state import tables as own
+from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
 _PUBLIC_FOR: Final = 5_000
 _ALIVE_FOR: Final = 300_000
@@ -51,26 +49,16 @@ _AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it
 class Overview:
     """Answers the pages; every method is one consistent look at the database."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        register: Register,
-        devices: Mapping[str, Device],
-        checks: Mapping[str, Watch],
-        zone: str,
-        clock: Callable[[], int],
-        about: Callable[[str, str], About] | None = None,
-    ) -> None:
+    def __init__(self, database: Database, watched: Watched, *, zone: str, clock: Callable[[], int]) -> None:
         self._database = database
-        self._register = register
-        self._devices = devices
-        self._checks = checks
+        self._watched = watched
+        self._register = watched.register
+        self._devices = watched.devices
+        self._checks = watched.checks
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
-        self._about = about
-        self._quarter = Quarter(database, register, zone, clock)
+        self._quarter = Quarter(database, watched.register, zone, clock)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
 
     def name(self, subject: str) -> Name:
@@ -92,7 +80,7 @@ class Overview:
 
     async def running_since(self) -> int | None:
         """Return when this centre first ran, ms."""
-        return await self._database.read(record.known_since)
+        return await self._database.read(histories.known_since)
 
     async def freshness(self) -> Freshness:
         """Tell how current everything is."""
@@ -102,7 +90,7 @@ class Overview:
         """Return the overview."""
         now = self._clock()
         states, opened, seen, works = await self._database.read(
-            lambda tx: (all_states(tx), incident.open_incidents(tx), _hosts_seen(tx), self._works(tx, now))
+            lambda tx: (all_states(tx), incident.open_incidents(tx), known_hosts(tx), self._works(tx, now))
         )
         by_subject = _by_subject(states)
         groups = await self._groups(by_subject, works, now)
@@ -122,7 +110,7 @@ class Overview:
 
     async def hosts(self) -> list[HostRow]:
         """Return every host that is registered or was seen, problems first."""
-        states, seen = await self._database.read(lambda tx: (all_states(tx), _hosts_seen(tx)))
+        states, seen = await self._database.read(lambda tx: (all_states(tx), known_hosts(tx)))
         return sorted(self._host_rows(_by_subject(states), seen, self._clock()), key=_host_order)
 
     async def host(self, name: str) -> tuple[HostRow, Detail] | None:
@@ -214,7 +202,7 @@ class Overview:
 
         def read(tx: Connection) -> Detail:
             states = of_subject(tx, subject)
-            line = record.timeline(
+            line = histories.timeline(
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
             return Detail(
@@ -227,19 +215,19 @@ class Overview:
                 figures=standard.figures(line),
                 problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
                 works=self._works(tx, now, subject),
-                since=record.known_since(tx, subject),
+                since=histories.known_since(tx, subject),
             )
 
         return await self._database.read(read)
 
     def _host_rows(
-        self, by_subject: Mapping[str, list[State]], seen: Mapping[str, "_HostSeen"], now: int
+        self, by_subject: Mapping[str, list[State]], seen: Mapping[str, KnownHost], now: int
     ) -> list[HostRow]:
         rows = []
         for name in {**self._register.hosts, **seen}:
             row, named = seen.get(name), self.name(f"host/{name}")
             current = subject_status.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
-            if not current.check and row and now - row.seen <= _ALIVE_FOR:
+            if not current.check and row and row.seen is not None and now - row.seen <= _ALIVE_FOR:
                 current = Condition(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
             rows.append(
                 HostRow(
@@ -268,7 +256,7 @@ class Overview:
     def _problem(self, one: Incident) -> Problem:
         name = self.name(one.subject)
         check = self._checks.get(one.check)
-        about = self._about(one.check, one.subject) if self._about else About(name.title)
+        about = self._watched.about(one.check, one.subject)
         return Problem(one, name, about, counts=check is None or check.counts)
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:
@@ -286,18 +274,6 @@ class Overview:
 
     def _date(self, at: int) -> dt.date:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()
-
-
-class _HostSeen(msgspec.Struct, frozen=True):
-    seen: int
-    point: int
-    address: str
-    client: str
-
-
-def _hosts_seen(tx: Connection) -> dict[str, _HostSeen]:
-    columns = (own.host.c.name, own.host.c.seen_ms, own.host.c.point_ms, own.host.c.address, own.host.c.client)
-    return {row[0]: _HostSeen(*row[1:]) for row in tx.execute(select(*columns).order_by(own.host.c.name))}
 
 
 def _freshness(tx: Connection) -> Freshness:

@@ -7,9 +7,9 @@ from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from alerts.tables import Database
+from server.evaluation import days
+from server.evaluation.days import Day
 from server.inventory.register import Register
-from server.ledger import record
-from server.ledger.record import Day
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Quarter:
     async def _ask(self, subjects: Sequence[str], first: dt.date, last: dt.date) -> dict[str, list[Day]]:
         now = self._clock()
         return await self._database.read(
-            lambda tx: record.days(
+            lambda tx: days.days(
                 tx, subjects, first=first, last=last, zone=self._zone, now=now, register=self._register
             )
         )

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -10,24 +9,12 @@ from alerts.about import About
 from alerts.incident import Incident, Notification
 from alerts.state import Flip, State
 from collectors.result import Status
+from collectors.snmp import Options as Device
+from server.evaluation.days import Day
 from server.evaluation.standard import Figures
 from server.inventory.register import Agency, Service
 from server.ledger.maintenance import Work
-from server.ledger.record import Day
 from server.readmodel.subject_status import Condition
-
-
-class Device(Protocol):
-    """A network device as it is named in the settings."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def agency(self) -> str: ...  # noqa: D102
-    @property
-    def address(self) -> str: ...  # noqa: D102
 
 
 class Freshness(msgspec.Struct, frozen=True):

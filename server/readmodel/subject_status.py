@@ -1,26 +1,18 @@
 """What to show of a subject whose checks have each their own state. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from alerts.state import State
 from collectors.result import Reason, Status
+from server.watching.planned_checks import PlannedCheck
 
 # the worst first: a known fault outranks blindness, blindness outranks a good look of another check
 ORDER: Final = (Status.DOWN, Status.DEGRADED, Status.UNKNOWN, Status.UP)
 _MISSED_LOOKS: Final = 3
 _GRACE: Final = 30_000
-
-
-class Watch(Protocol):
-    """What is asked of a check: its interval in seconds, and whether it speaks for its subject."""
-
-    @property
-    def interval(self) -> float: ...  # noqa: D102
-    @property
-    def counts(self) -> bool: ...  # noqa: D102
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -36,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True):
     check: str = ""
 
 
-def of_check(state: State, watch: Watch | None, now: int) -> Condition:
+def of_check(state: State, watch: PlannedCheck | None, now: int) -> Condition:
     """Tell what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
     status, since = state.status, state.since
     if state.blind_since is not None:
@@ -56,7 +48,7 @@ def of_check(state: State, watch: Watch | None, now: int) -> Condition:
     )
 
 
-def of_subject(states: Iterable[State], checks: Mapping[str, Watch], now: int) -> Condition:
+def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: int) -> Condition:
     """Tell the worst of what the checks say that speak for the subject; of all checks when none of them does."""
     every = list(states)
     speaking = [state for state in every if _speaks(checks.get(state.check))] or every
@@ -68,5 +60,5 @@ def of_subject(states: Iterable[State], checks: Mapping[str, Watch], now: int) -
     return msgspec.structs.replace(worst, took=took, pending=any(one.pending for one in seen))
 
 
-def _speaks(watch: Watch | None) -> bool:
+def _speaks(watch: PlannedCheck | None) -> bool:
     return watch is None or watch.counts

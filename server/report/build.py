@@ -10,13 +10,13 @@ from sqlalchemy import Connection, or_, select
 
 from alerts.tables import incident
 from server.calendar.service_hours import midnight
-from server.evaluation import standard
+from server.evaluation import days, standard
+from server.evaluation.days import Day
 from server.evaluation.standard import POLICY, Figures, Verdict
 from server.inventory.register import Register, Service
-from server.ledger import maintenance, record
+from server.ledger import histories, maintenance
 from server.ledger.history import History
 from server.ledger.maintenance import Work
-from server.ledger.record import Day
 from server.report.model import Cause, Group, Offender, Report, ServiceReport
 from server.report.outages import Acknowledged, cut_off, list_outages, times
 
@@ -95,7 +95,7 @@ def _services(
     tx: Connection, register: Register, only: str | None, start: int, end: int, zone: ZoneInfo
 ) -> list[Service]:
     """List what lived in the period: retired services too, and those that are seen in the ledger but not registered any more."""
-    seen = [subject.partition("/")[2] for subject in record.seen_subjects(tx, "service", start, end)]
+    seen = [subject.partition("/")[2] for subject in histories.seen_subjects(tx, "service", start, end)]
     gone = [
         Service(id=name, name=name, agency="") for name in seen if name not in register.services and "/" not in name
     ]
@@ -119,7 +119,7 @@ def _histories(
     known: dict[str, History] = {}
     waiting, margin = list(subjects), _MARGIN
     while waiting:
-        known |= record.histories(
+        known |= histories.histories(
             tx, waiting, start=start - margin, end=end + margin, now=now, register=register, zone=zone
         )
         short = margin < _FARTHEST
@@ -200,7 +200,7 @@ def _days(known: History, period: tuple[int, int], zone: ZoneInfo) -> list[Day]:
     if not 1 < len(dates) <= _LONGEST_STRIP or midnight(first, zone) != period[0]:
         return []
     edges = [*(midnight(date, zone) for date in dates), period[1]]
-    return record.by_day(known, dates, edges)
+    return days.by_day(known, dates, edges)
 
 
 def _agencies(services: Sequence[ServiceReport], floor: Fraction) -> list[Group]:

@@ -13,7 +13,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from server.calendar.intervals import Stretch
-from server.evaluation.standard import Figures, Open, Timeline, figures, show3
+from server.evaluation.standard import Figures, figures, show3
+from server.ledger.timeline import Open, Timeline
 
 _STRETCHES: Final = ("down", "degraded", "unknown", "maint")
 _KNOWN: Final = {"id", "title", "period", *_STRETCHES, "service", "life", "expect"}

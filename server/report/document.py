@@ -83,7 +83,7 @@ def _service(each: ServiceReport) -> dict[str, Any]:
         "days": [
             {
                 "date": day.date.isoformat(),
-                "worst": day.worst and day.worst.value,
+                "worst": day.state.value if day.state.rated else None,
                 "down_ms": day.figures.down,
                 "availability": fraction(day.figures.availability),
             }

@@ -7,9 +7,10 @@ import msgspec
 
 from collectors.result import Reason
 from server.calendar.intervals import Stretch
-from server.evaluation.standard import Figures, Timeline, Verdict
+from server.evaluation.days import Day
+from server.evaluation.standard import Figures, Verdict
 from server.ledger.maintenance import Work
-from server.ledger.record import Day
+from server.ledger.timeline import Timeline
 
 
 class Outage(msgspec.Struct, frozen=True):

@@ -5,17 +5,20 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from alerts.words import Language
+from alerts.i18n.catalogue import LanguageCode
+from alerts.i18n.language import Language
+from alerts.i18n.templates import template_globals
+from alerts.i18n.times import hours_minutes_seconds
 from server.calendar.intervals import Stretch
 from server.report import document, spreadsheet
 from server.report.model import Report, ServiceReport
 from server.report.paragraph import sentences
-from server.report.phrases import Phrases
+from server.report.verdict_words import VERDICTS
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
-def html(report: Report, lang: Language = "id", *, made: int, title: str = "Pantau", fragment: bool = False) -> str:
+def html(report: Report, lang: LanguageCode = "id", *, made: int, title: str = "Pantau", fragment: bool = False) -> str:
     """Return a page that needs nothing else: no script, no request. ``made`` is now, ms since the epoch.
 
     With ``fragment`` it is one ``<article class="report">`` with its ``<style>``, to be put into another page; all its CSS is
@@ -28,12 +31,12 @@ def html(report: Report, lang: Language = "id", *, made: int, title: str = "Pant
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    phrases = Phrases(lang, report.zone)
+    language = Language(lang, report.zone)
+    environment.globals.update(template_globals(language), hours_minutes_seconds=hours_minutes_seconds)
     return environment.get_template("body.html" if fragment else "page.html").render(
         report=report,
-        say=phrases.say,
-        phrases=phrases,
-        sentences=sentences(report, phrases),
+        verdicts=VERDICTS,
+        sentences=sentences(report, language),
         telling=[each for each in report.services if _tells(each, report)],
         unseen=_unseen(report),
         digest=document.digest(report),
@@ -48,7 +51,7 @@ def json(report: Report) -> str:
     return document.text(report)
 
 
-def csv(report: Report, lang: Language = "id") -> str:
+def csv(report: Report, lang: LanguageCode = "id") -> str:
     """Return one row a service, with a byte order mark; encode it as UTF-8."""
     return spreadsheet.text(report, lang)
 

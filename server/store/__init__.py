@@ -10,13 +10,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from alerts.rules import Unreadable
 from collectors.point import Point, Value
 from configs.units import Duration
 
 FUTURE_TOLERANCE: Final = Duration(600)
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Unreadable):
     """The database cannot be reached or read now; try again. Never to be read as "no data"."""
 
 

@@ -1,22 +1,64 @@
-"""What the schedule looks at: checks, devices, rules, the store and the names of hosts; each becomes a job that returns Results."""
+"""What the schedule looks at: checks, devices, rules and the centre itself; each becomes a job that returns Results."""
 
+import platform
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Protocol
 
-from alerts.rules import Rule, evaluate
+from alerts.rules import Evidence
+from alerts.rules.planned import PlannedRule
 from alerts.state import State
 from collectors.point import Point
-from collectors.result import Reason, Result, Status
+from collectors.result import Result
 from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
-from server.inventory.subjects import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
-from server.settings import PlannedCheck
-from server.store import Store, StoreUnavailable
+from server.store import Store
 from server.store.buckets import Buckets
-from server.watching.punctuality import Punctuality, to_points
+from server.watching.own_jobs import clones_job, schedule_job, store_job
+from server.watching.planned_checks import PlannedCheck
+from server.watching.punctuality import Punctuality
 from server.watching.scheduler import Job
+from server.watching.watched import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Watched
 
-_STORE_TIMEOUT: Final = 10.0
+Keep = Callable[[Iterable[Point]], None]
+States = Callable[[str], Awaitable[Sequence[State]]]
+
+
+class Writers(Protocol):
+    """What the ingest knows of hosts that write."""
+
+    @property
+    def clones(self) -> Clones: ...  # noqa: D102
+
+    def seen(self) -> Mapping[str, int]:
+        """Return host -> when it last wrote, ms."""
+        ...
+
+
+def all_jobs(
+    watched: Watched,
+    buckets: Buckets,
+    writers: Writers,
+    *,
+    keep: Keep,
+    states: States,
+    punctuality: Punctuality,
+    late: float,
+    since: int,
+) -> list[Job]:
+    """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
+
+    ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that is too much, ``since``
+    when the centre began to listen, ms.
+    """
+    own = watched.interval
+    return [
+        *(check_job(check) for check in watched.checks.values()),
+        *(device_job(Device(options), keep) for options in watched.devices.values()),
+        *(rule_job(rule, buckets.main, states, writers.seen, since) for rule in watched.rules.values()),
+        store_job(buckets, own(STORE_CHECK)),
+        clones_job(writers.clones, states, own(CLONES_CHECK), since),
+        schedule_job(punctuality, keep, platform.node(), late, own(SCHEDULE_CHECK)),
+    ]
 
 
 def check_job(planned: PlannedCheck) -> Job:
@@ -58,96 +100,20 @@ def device_job(device: Device, keep: Callable[[Iterable[Point]], None]) -> Job:
 
 
 def rule_job(
-    rule: Rule,
-    store: Store,
-    known: Callable[[str], Awaitable[Sequence[State]]],
-    seen: Callable[[], Mapping[str, int]],
-    listening_since: int,
+    rule: PlannedRule, store: Store, states: States, last_seen: Callable[[], Mapping[str, int]], listening_since: int
 ) -> Job:
-    """Make the job of one rule; ``known`` gives the states of a check, ``seen`` when each host last wrote (ms)."""
+    """Make the job of one rule; ``states`` gives the states of a check, ``last_seen`` when each host last wrote (ms)."""
 
     async def look(at: int) -> Sequence[Result]:
-        return await evaluate(
-            rule,
-            store,
-            known=await known(rule.check),
-            seen=seen(),
-            at=at,
-            listening_since=listening_since,
-            unavailable=StoreUnavailable,
-        )
+        known = {state.subject: state for state in await states(rule.check)}
+        return await rule.evaluate(Evidence(at, store, known, last_seen(), listening_since))
 
     return Job(
         id=rule.check,
         subject=f"pantau/{rule.check}",
-        interval=rule.interval,
-        timeout=rule.interval,
+        interval=rule.table.interval,
+        timeout=rule.table.interval,
         look=look,
         group="rule",
         target="",
     )
-
-
-def store_job(buckets: Buckets, interval: float) -> Job:
-    """Make the job that watches the stores of all buckets: one incident when one cannot be read, not one a rule.
-
-    Without the first one the centre sees nothing; without another its writers keep their points.
-    """
-
-    async def look(at: int) -> Sequence[Result]:
-        found = await buckets.health()
-        main, *others = found
-        wrong = [found[main]] + [f"bucket {name}: {found[name]}" for name in others if found[name]]
-        bad = Status.DOWN if found[main] else Status.DEGRADED
-        return [_own(STORE_CHECK, STORE_CHECK, at, "; ".join(filter(None, wrong)), Reason.STORE_UNREADABLE, bad)]
-
-    return _own_job(STORE_CHECK, "store", look, interval, _STORE_TIMEOUT)
-
-
-def clones_job(
-    clones: Clones, known: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
-) -> Job:
-    """Make the job that tells of two machines under one name; ``known`` gives the states of a check."""
-
-    async def look(at: int) -> Sequence[Result]:
-        wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
-        before = (
-            {state.subject for state in await known(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
-        )
-        return [
-            _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)
-            for subject in sorted(before | wrong.keys())
-        ]
-
-    return _own_job(CLONES_CHECK, "clones", look, interval, _STORE_TIMEOUT)
-
-
-def schedule_job(
-    punctuality: Punctuality, keep: Callable[[Iterable[Point]], None], host: str, late: float, interval: float
-) -> Job:
-    """Make the job that watches the schedule itself; what it sees goes to ``keep``, ``late`` is the delay in seconds that is too much."""
-
-    async def look(at: int) -> Sequence[Result]:
-        taken = punctuality.take(at)
-        keep(to_points(taken, host, at))
-        return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late), Reason.LATE)]
-
-    return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
-
-
-def _own(check: str, subject: str, at: int, wrong: str, reason: Reason, bad: Status = Status.DEGRADED) -> Result:
-    """Tell what the centre sees of itself: all is well when nothing is ``wrong``."""
-    return Result(
-        check=check,
-        subject=subject,
-        status=bad if wrong else Status.UP,
-        reason=reason if wrong else Reason.OK,
-        at=at,
-        detail=wrong,
-    )
-
-
-def _own_job(
-    check: str, group: str, look: Callable[[int], Awaitable[Sequence[Result]]], interval: float, timeout: float
-) -> Job:
-    return Job(id=check, subject=check, interval=interval, timeout=timeout, look=look, group=group, own=True)

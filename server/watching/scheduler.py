@@ -25,9 +25,7 @@ from server.watching.options import Options
 from server.watching.punctuality import Punctuality
 
 _log: Final = logging.getLogger("pantau.schedule")
-_PATIENCE: Final = 3.0  # seconds that a stop gives to results on their way
 _AHEAD: Final = 1.0  # seconds beyond its interval that a due time lies ahead only after the clock was set back
-_GRACE: Final = 2.0  # a look that overstays its own timeout by this much is cut off as a bug
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -49,7 +47,11 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Schedule:
-    """Runs jobs until it is stopped."""
+    """Runs jobs until it is stopped.
+
+    A look that overstays its own timeout by ``grace`` seconds is cut off as a bug; a stop gives ``patience`` seconds to results on
+    their way.
+    """
 
     def __init__(
         self,
@@ -57,9 +59,13 @@ class Schedule:
         clock: Callable[[], int],
         tell: Callable[[Result], Awaitable[None]],
         limits: Options = Options(),  # noqa: B008 - frozen
+        grace: float = 2.0,
+        patience: float = 3.0,
     ) -> None:
         self._clock = clock
         self._tell = tell
+        self._grace = grace
+        self._patience = patience
         self._total = asyncio.Semaphore(limits.total)
         self._types: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_type))
         self._targets: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_target))
@@ -119,7 +125,7 @@ class Schedule:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._telling:
-            await asyncio.wait(self._telling, timeout=_PATIENCE)
+            await asyncio.wait(self._telling, timeout=self._patience)
         for telling in self._telling:
             telling.cancel()
 
@@ -158,7 +164,7 @@ class Schedule:
     async def _look(self, job: Job, due: int) -> Sequence[Result]:
         async with self._slot(job, due) as at:
             try:
-                async with asyncio.timeout(job.timeout + _GRACE):
+                async with asyncio.timeout(job.timeout + self._grace):
                     results = await job.look(at)
             except Exception as error:  # noqa: BLE001 - the runner is the one place that turns a bug into UNKNOWN
                 if job.id not in self._broken:

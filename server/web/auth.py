@@ -20,7 +20,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _FIELD: Final = "csrf"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MOST_FIELDS: Final = 20
-_PATIENCE: Final = 20.0  # seconds for the body of a form
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
@@ -31,7 +30,7 @@ def cookie_name(secure: bool, name: str = "pantau") -> str:  # noqa: FBT001 - it
 
 def token_in(request: web.Request, name: str = "pantau") -> str:
     """Return the token that a cookie of ours holds; empty when there is none, or something that we never made."""
-    token = request.cookies.get(cookie_name(request.app[WEB].parts.secure_cookies, name), "")
+    token = request.cookies.get(cookie_name(request.app[WEB].parts.site.secure, name), "")
     return token if _TOKEN.fullmatch(token) else ""
 
 
@@ -81,7 +80,7 @@ async def read_form(request: web.Request) -> dict[str, str]:
     if request.content_type != _FORM:
         return {}
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(request.app[WEB].parts.limits.form_seconds):
             body = await request.read()
         return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except TimeoutError as error:
@@ -126,5 +125,5 @@ def set_cookie(
         path="/",
         httponly=True,
         samesite="Lax" if lax else "Strict",
-        secure=context.parts.secure_cookies,
+        secure=context.parts.site.secure,
     )

@@ -5,42 +5,36 @@ from typing import Final
 
 import msgspec
 
+from server.evaluation.days import Day, DayState
 from server.evaluation.standard import Figures
-from server.ledger.record import Day
 
 # the height tells the state as well as the colour: trouble stands out
-HEIGHTS: Final = {"none": 2, "maint": 10, "unknown": 6, "up": 15, "degraded": 19, "down": 24}
+HEIGHTS: Final = {
+    DayState.NONE: 2,
+    DayState.MAINT: 10,
+    DayState.UNKNOWN: 6,
+    DayState.UP: 15,
+    DayState.DEGRADED: 19,
+    DayState.DOWN: 24,
+}
 
 
 class Bars(msgspec.Struct, frozen=True):
     """``each`` day as (x, height, state, day); ``paths`` draw all days of a state at once; ``counts`` days by state."""
 
     count: int
-    counts: dict[str, int]
-    paths: dict[str, str]
-    each: Sequence[tuple[int, int, str, Day]]
-
-
-def kind(figures: Figures) -> str:
-    """Tell what a day shows: ``none`` (nothing was promised), ``maint``, ``unknown``, ``up``, ``degraded`` or ``down``."""
-    if not figures.agreed:
-        return "none"
-    if not figures.rated:
-        return "maint"
-    if figures.down:
-        return "down"
-    if 2 * figures.observed < figures.rated:
-        return "unknown"
-    return "degraded" if figures.degraded else "up"
+    counts: dict[DayState, int]
+    paths: dict[DayState, str]
+    each: Sequence[tuple[int, int, DayState, Day]]
 
 
 def summarise(days: Sequence[Day]) -> Bars:
     """Lay out days from left to right, four units each."""
     each = []
     counts = dict.fromkeys(HEIGHTS, 0)
-    paths: dict[str, str] = {}
+    paths: dict[DayState, str] = {}
     for position, day in enumerate(days):
-        state = kind(day.figures)
+        state = day.state
         height = HEIGHTS[state]
         counts[state] += 1
         each.append((4 * position, height, state, day))

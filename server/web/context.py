@@ -1,71 +1,60 @@
 """What every page has at hand: the parts of the centre, the renderer, and what is known of this request."""
 
 import asyncio
-import ipaddress
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from alerts.about import About
+from alerts.i18n.catalogue import CODES
+from alerts.i18n.language import Language
 from alerts.tables import Database
-from server.inventory.register import Register
-from server.readmodel.feed import Feed
+from server.edge.client_address import client_address
 from server.readmodel.overview import Overview
 from server.readmodel.recent_days import Kept
-from server.readmodel.subject_rows import Device
 from server.store import Store
 from server.store.buckets import Buckets
+from server.watching.feed import Feed
 from server.watching.punctuality import Punctuality
+from server.watching.watched import Watched
 from server.web.accounts import Passwords, allows
-from server.web.language import CODES, Language
 from server.web.render import Renderer
 from server.web.sessions import Session
+from server.web.site import Site
 
 _SHARED_FOR: Final = 5_000
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
 
 
-class Check(Protocol):
-    """A check as the pages name it; ``interval`` is seconds, ``counts`` whether it speaks for availability."""
+class Limits(msgspec.Struct, frozen=True):
+    """What bounds a visitor: seconds for the body of a form, seconds of silence in a stream, and open streams of one user.
 
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def type(self) -> str: ...  # noqa: D102
-    @property
-    def subject(self) -> str: ...  # noqa: D102
-    @property
-    def interval(self) -> float: ...  # noqa: D102
-    @property
-    def counts(self) -> bool: ...  # noqa: D102
+    Many screens may share an account, but not the whole of the centre's sockets.
+    """
+
+    form_seconds: float = 20.0
+    heartbeat: float = 15.0
+    streams: int = 100
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """Everything of the centre that the web needs.
-
-    ``clock`` gives ms since epoch; ``trusted_proxies`` are addresses of reverse proxies whose ``X-Forwarded-For`` is believed;
-    ``about`` tells what settings say of a check and a subject (``Inventory.about``); ``punctuality`` is that of the schedule.
-    """
+    """Everything of the centre that the web needs; ``clock`` gives ms since epoch, ``punctuality`` is that of the schedule."""
 
     database: Database
-    store: Store
     buckets: Buckets
-    register: Register
-    devices: Mapping[str, Device]
-    checks: Mapping[str, Check]
+    watched: Watched
     feed: Feed
     clock: Callable[[], int]
-    zone: str = "Asia/Jakarta"
-    language: str = "id"
-    title: str = "Pantau"
-    public_url: str = ""
-    secure_cookies: bool = True
-    trusted_proxies: Sequence[str] = ()
-    about: Callable[[str, str], About] | None = None
+    site: Site = Site()
     punctuality: Punctuality | None = None
+    limits: Limits = Limits()
+
+    @property
+    def store(self) -> Store:
+        """Where the centre's own points are."""
+        return self.buckets.main
 
 
 class Web:
@@ -83,7 +72,7 @@ class Web:
     def language(self, request: web.Request) -> Language:
         """Return the language of the visitor: by the switch, else the centre's own."""
         chosen = request.cookies.get("lang", "")
-        return self.renderer.languages[chosen if chosen in CODES else self.parts.language]
+        return self.renderer.languages[next((code for code in CODES if code == chosen), self.parts.site.language)]
 
     def theme(self, request: web.Request) -> str:
         """Return the light of the visitor: by the switch, else that of the device."""
@@ -104,8 +93,8 @@ class Web:
         """Make a page."""
         stay = request.get(SESSION)
         known = {
-            "title": self.parts.title,
-            "zone": self.parts.zone,
+            "title": self.parts.site.title,
+            "zone": self.parts.site.zone,
             "stay": stay,
             "csrf": stay.csrf if stay else "",
             "may": (lambda needed: bool(stay) and allows(stay.role, needed)) if stay else (lambda _needed: False),
@@ -128,20 +117,7 @@ class Web:
 
     def address(self, request: web.Request) -> str:
         """Return the visitor's address, as far as it can be believed."""
-        # a proxy may add a line of its own below the visitor's, so all lines count, the last one most
-        told = ",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ()))
-        way = [*(one.strip() for one in told.split(",") if told), request.remote or ""]
-        while len(way) > 1 and way[-1] in self.parts.trusted_proxies and _is_address(way[-2]):
-            way.pop()
-        return way[-1]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+        return client_address(request, self.parts.site.trusted_proxies)
 
 
 WEB: Final = web.AppKey("web", Web)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from alerts.i18n.language import Language
+from alerts.i18n.shorten import shortened
 from server.readmodel.charts import Drawn
-from server.web.language import Language
+from server.readmodel.units import Unit
 
 _WIDTH: Final = 480
 _LEFT: Final = 86
@@ -17,7 +19,7 @@ _INK: Final = "#7a8793"
 _LONGEST: Final = 48  # letters of a name
 
 
-def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: int) -> str:
+def svg(drawn: Drawn, *, unit: Unit, top: float | None, spoken: Language, now: int) -> str:
     """Draw lines with a scale, and name each with its newest value; a stretch longer than ``drawn.gap`` without values stays empty."""
     values = [value for line in drawn.lines for value in line.values if value is not None]
     highest = top if top is not None else _round_up(max(values, default=0.0))
@@ -35,14 +37,14 @@ def svg(drawn: Drawn, *, unit: str, top: float | None, spoken: Language, now: in
             f'<path d="{path}" fill="none" stroke="{_colour(position)}" stroke-width="2" stroke-linecap="round"/>'
         )
     if not values:
-        told = escape(spoken.text("Tidak ada data pada rentang ini."))
+        told = escape(spoken.gettext("Tidak ada data pada rentang ini."))
         parts.append(
             f'<text x="{(_LEFT + _WIDTH) // 2}" y="{_BOTTOM // 2}" text-anchor="middle" fill="{_INK}">{told}</text>'
         )
     return "".join([*parts, *legend, "</svg>"])
 
 
-def _scale(highest: float | None, unit: str, spoken: Language) -> list[str]:
+def _scale(highest: float | None, unit: Unit, spoken: Language) -> list[str]:
     parts = []
     for share in (0.0, 0.5, 1.0):
         y = _BOTTOM - share * (_BOTTOM - _TOP)
@@ -67,13 +69,12 @@ def _path(drawn: Drawn, values: Sequence[float | None], highest: float) -> str:
     return path
 
 
-def _legend(drawn: Drawn, unit: str, spoken: Language) -> tuple[list[str], int]:
+def _legend(drawn: Drawn, unit: Unit, spoken: Language) -> tuple[list[str], int]:
     """Return the names of the lines, in as many rows as they need, and the height of the whole picture."""
     parts, x, y = [], _LEFT, _BOTTOM + 34
     for position, line in enumerate(drawn.lines):
         newest = next((value for value in reversed(line.values) if value is not None), None)
-        label = line.label if len(line.label) <= _LONGEST else line.label[: _LONGEST - 1] + "…"
-        text = " ".join([label, *([] if newest is None else [_told(newest, unit, spoken)])])
+        text = " ".join([shortened(line.label, _LONGEST), *([] if newest is None else [_told(newest, unit, spoken)])])
         wide = 8 * len(text) + 14
         if x > _LEFT and x + wide > _WIDTH:
             x, y = _LEFT, y + 16
@@ -94,9 +95,5 @@ def _round_up(value: float) -> float:
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if value <= step * power * (1 + 1e-9))
 
 
-def _told(value: float, unit: str, spoken: Language) -> str:
-    if unit not in {"%", "s", ""}:
-        return spoken.scaled(value, unit)
-    if unit == "s":
-        return spoken.seconds(value)
-    return spoken.number(value, 0 if value >= 10 or not value else 2) + (" %" if unit == "%" else "")  # noqa: PLR2004 - two digits are enough
+def _told(value: float, unit: Unit, spoken: Language) -> str:
+    return spoken.amount(value * unit.factor, unit.name)

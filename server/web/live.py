@@ -2,18 +2,14 @@
 
 import asyncio
 import contextlib
-from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from server.readmodel.feed import RESYNC, Event, Subscription
+from server.watching.feed import RESYNC, Event, Subscription
 from server.web import sessions
 from server.web.auth import session_of, token_in
 from server.web.context import WEB, Web
-
-HEARTBEAT: Final = 15.0
-MAX_BY_USER: Final = 100  # many screens may share an account, but not the whole of the centre's sockets
 
 
 def encode(event: Event) -> bytes:
@@ -25,7 +21,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     """Send events until the page is closed, the session ends or the centre stops."""
     context = request.app[WEB]
     user = session_of(request).user
-    if context.streams[user] >= MAX_BY_USER:
+    if context.streams[user] >= context.parts.limits.streams:
         raise web.HTTPTooManyRequests
     response = web.StreamResponse(
         headers={hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
@@ -48,7 +44,7 @@ async def _send(context: Web, response: web.StreamResponse, subscription: Subscr
     await response.write(b"retry: 3000\n\n" + encode(Event(RESYNC, {})))
     clock = asyncio.get_running_loop().time
     while await _lasts(context, token):
-        due = clock() + HEARTBEAT
+        due = clock() + context.parts.limits.heartbeat
         try:
             while (event := await subscription.get(due - clock())) is not None:
                 await response.write(encode(event))

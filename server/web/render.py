@@ -1,6 +1,7 @@
 """Making pages out of templates: one Jinja environment a language, read once."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -8,10 +9,15 @@ from urllib.parse import quote
 from jinja2 import BytecodeCache, DictLoader, Environment, StrictUndefined
 from jinja2.bccache import Bucket
 
-from server.web import assets, bars, language
+from alerts.i18n.catalogue import LanguageCode
+from alerts.i18n.language import Language, languages
+from alerts.i18n.templates import template_globals
+from collectors import catalogue
+from collectors.catalogue import Catalogue
+from server.readmodel.units import unit_of
+from server.web import assets, bars
 from server.web.assets import Asset
 from server.web.clusters import clusters, kind
-from server.web.language import Language
 
 HERE: Final = Path(__file__).parent
 
@@ -20,19 +26,21 @@ class Renderer:
     """Templates, texts and static files, held in memory. Building it reads files: do that off the event loop."""
 
     def __init__(self, zone: str) -> None:
-        self.languages = language.languages(zone)
+        self.languages = languages(zone)
+        self.catalogue = catalogue.read()
         self.assets = assets.read(HERE / "static")
         folder = HERE / "templates"
         sources = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
         compiled = _Compiled()
         self._environments = {
-            code: _environment(sources, spoken, self.assets, compiled) for code, spoken in self.languages.items()
+            code: _environment(sources, spoken, self.assets, self.catalogue, compiled)
+            for code, spoken in self.languages.items()
         }
         for environment in self._environments.values():
             for name in sources:
                 environment.get_template(name)
 
-    def render(self, template: str, code: str, context: Mapping[str, Any]) -> str:
+    def render(self, template: str, code: LanguageCode, context: Mapping[str, Any]) -> str:
         """Return a page as HTML."""
         return self._environments[code].get_template(template).render(context)
 
@@ -52,7 +60,11 @@ class _Compiled(BytecodeCache):
 
 
 def _environment(
-    sources: Mapping[str, str], spoken: Language, known: Mapping[str, Asset], compiled: BytecodeCache
+    sources: Mapping[str, str],
+    spoken: Language,
+    known: Mapping[str, Asset],
+    fields: Catalogue,
+    compiled: BytecodeCache,
 ) -> Environment:
     environment = Environment(
         loader=DictLoader(sources),
@@ -62,16 +74,15 @@ def _environment(
         lstrip_blocks=True,
         auto_reload=False,
         bytecode_cache=compiled,
-        extensions=["jinja2.ext.i18n"],
     )
-    # texts hold no markup, and a per cent sign in them is only that
-    environment.install_gettext_callables(spoken.text, spoken.plural, newstyle=False)  # type: ignore[attr-defined]
     environment.globals.update(
-        L=spoken,
+        template_globals(spoken),
+        catalogue=fields,
         clusters=clusters,
         fault_kind=kind,
         static=lambda name: known[name].url,
         summarise=bars.summarise,
+        unit_of=partial(unit_of, fields),
         pooled=bars.pooled,
     )
     environment.filters.update(path=lambda text: quote(str(text), safe=""), sentence=_sentence)

@@ -13,7 +13,7 @@ from server.web.context import WEB
 log = logging.getLogger("pantau.web")
 
 # addresses for programs, mounted on the same application: they speak their own protocols
-MACHINES: Final = ("/api/v2/", "/api/pantau/", "/write", "/ping", "/health", "/query")
+MACHINES: Final = ("/api/v2/", "/api/pantau/", "/write", "/ping", "/health", "/ready", "/query")
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -66,5 +66,5 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         return
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if request.app[WEB].parts.secure_cookies:
+    if request.app[WEB].parts.site.secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

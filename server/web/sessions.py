@@ -1,14 +1,14 @@
 """Sessions kept by the server, and the brake on guessing passwords. A cookie holds a random token; the table only its SHA-256."""
 
-import hashlib
-import ipaddress
 import secrets
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from server.edge.client_address import client_network
 from server.state.tables import login, session, user
+from server.state.token_hash import token_hash
 
 _MINUTE: Final = 60_000
 IDLE: Final = 12 * 60 * _MINUTE
@@ -33,16 +33,11 @@ class Session(msgspec.Struct, frozen=True):
     expires: int
 
 
-def digest(token: str) -> str:
-    """Return what the table keeps of a token."""
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
 def start(tx: Connection, user_id: int, now: int) -> str:
     """Open a session and return its token, which is kept nowhere; forget the sessions that ran out."""
     tx.execute(delete(session).where(session.c.expires_ms <= now))
     token = secrets.token_urlsafe(32)
-    values = {"token_hash": digest(token), "user_id": user_id, "csrf": secrets.token_urlsafe(24)}
+    values = {"token_hash": token_hash(token), "user_id": user_id, "csrf": secrets.token_urlsafe(24)}
     tx.execute(insert(session).values(**values, created_ms=now, seen_ms=now, expires_ms=now + IDLE))
     return token
 
@@ -60,7 +55,7 @@ def current(tx: Connection, token: str, now: int) -> Session | None:
     )
     question = select(*columns).join(user, user.c.id == session.c.user_id)
     question = question.where(
-        session.c.token_hash == digest(token), session.c.expires_ms > now, user.c.disabled.is_(False)
+        session.c.token_hash == token_hash(token), session.c.expires_ms > now, user.c.disabled.is_(False)
     )
     row = tx.execute(question).one_or_none()
     return Session(*row) if row else None
@@ -89,7 +84,7 @@ def try_login(tx: Connection, *, name: str, address: str, now: int) -> int:
     Returns 0 when it may go on, else the ms to wait; many attempts at once cannot slip past, since each is written first.
     """
     tx.execute(delete(login).where(login.c.at_ms <= now - THROTTLE_WINDOW))
-    address = _owner(address)
+    address = client_network(address)
     named, here = login.c.name == name, login.c.address == address
     limits = ((and_(named, here), MAX_FROM_ONE), (here, MAX_BY_ADDRESS), (named, MAX_BY_NAME))
     for same, limit in limits:
@@ -102,15 +97,4 @@ def try_login(tx: Connection, *, name: str, address: str, now: int) -> int:
 
 def forgive(tx: Connection, *, name: str, address: str) -> None:
     """Forget the attempts of someone who came in."""
-    tx.execute(delete(login).where(login.c.name == name, login.c.address == _owner(address)))
-
-
-def _owner(address: str) -> str:
-    """Return whose address it is: of IPv6 the network of 64 bits, which is what one visitor has."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, ipaddress.IPv4Address) or known.ipv4_mapped:
-        return address
-    return str(ipaddress.IPv6Network((int(known), 64), strict=False))
+    tx.execute(delete(login).where(login.c.name == name, login.c.address == client_network(address)))

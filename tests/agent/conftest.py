@@ -31,11 +31,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _status(self, mood):
         status, headers, text = mood if isinstance(mood, tuple) else (mood, {}, "")
-        self.send_response(status)
+        if self.server.centre.tells_time:
+            self.send_response(status)
+        else:
+            self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
         if status != 204:
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -92,6 +95,7 @@ class Centre:
         self.port = free_port()
         self.clock = None
         self.mood = "ok"
+        self.tells_time = True
         self.requests = []
         self.lines = []
         self.open = []

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 from parts import wait_until
 
-from agent import app as module
 from agent.app import App
 from agent.clock import Clock
 from agent.gather import Runner, Unit
@@ -27,13 +26,12 @@ class Systemd:
 
 
 @pytest.fixture
-def app(tmp_path, monkeypatch):
+def app(tmp_path):
     file = tmp_path / "agent.toml"
     file.write_text("[output]\nurl = 'http://127.0.0.1:9'\ntimeout = '1ms'\n[spool]\nmin_free = '0B'\n")
     found = read(file)
-    monkeypatch.setattr(module, "_STALL", 0.5)
     spool = Spool(tmp_path / "spool.db", found.spool)
-    made = App(found, lambda: found, spool, Clock(), Systemd())
+    made = App(found, lambda: found, spool, Clock(), Systemd(), probe_again=0.01, stall=0.5)
     yield made
     spool.close()
 
@@ -75,8 +73,7 @@ async def test_a_word_of_life_needs_both_loops_to_get_ahead(app, sender, collect
     await asyncio.wait([watch, *tasks.values()])
 
 
-async def test_a_collector_whose_socket_comes_after_the_agent_is_asked_again_until_it_is_there(app, monkeypatch):
-    monkeypatch.setattr(module, "_PROBE_AGAIN", 0.01)
+async def test_a_collector_whose_socket_comes_after_the_agent_is_asked_again_until_it_is_there(app):
     asked = []
 
     class Late:

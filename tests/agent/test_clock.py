@@ -96,8 +96,8 @@ async def test_points_of_1970_wait_while_the_centre_is_away_and_are_put_right_wh
     assert one.spool.tally.dropped == 0
 
 
-async def test_points_of_1970_are_not_sent_to_a_centre_that_does_not_tell_its_time(centre, host, monkeypatch):
-    monkeypatch.setattr("agent.post._moment", lambda text: None)
+async def test_points_of_1970_are_not_sent_to_a_centre_that_does_not_tell_its_time(centre, host):
+    centre.tells_time = False
     one = host(-TRUE)
     await one.turns(3)
     assert stamps(centre) == []
@@ -107,8 +107,8 @@ async def test_points_of_1970_are_not_sent_to_a_centre_that_does_not_tell_its_ti
     assert stamps(centre) == [10, 20, 30, 40]
 
 
-async def test_a_centre_that_does_not_tell_its_time_is_asked_once(centre, host, monkeypatch):
-    monkeypatch.setattr("agent.post._moment", lambda text: None)
+async def test_a_centre_that_does_not_tell_its_time_is_asked_once(centre, host):
+    centre.tells_time = False
     one = host()
     await one.turns(3)
     assert [len(lines) for _, _, lines, _ in centre.requests] == [0, 1, 1, 1]

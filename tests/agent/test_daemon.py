@@ -1,5 +1,6 @@
 """The agent as a process: started, disturbed and ended the way an administrator and systemd do it."""
 
+import logging
 import signal
 import socket
 import time
@@ -255,3 +256,17 @@ def test_under_journald_each_line_of_the_log_has_its_level(capsys):
         logging.getLogger("pantau").handlers.clear()
         logging.getLogger("pantau").setLevel(logging.NOTSET)
     assert capsys.readouterr().err == "<4>one\n<4>two\n<3>three\n"
+
+
+@pytest.mark.parametrize("environ", [{}, {"JOURNAL_STREAM": "8:1"}])
+def test_the_log_shows_words_of_others_without_what_a_terminal_obeys(environ, capsys):
+    logger = logging.getLogger("pantau")
+    before = logger.handlers, logger.level
+    try:
+        daemon.set_up_log(environ, "info")
+        logging.getLogger("pantau.host.mysql").warning("/run/x tells: %s", "a\x1b[2J\x9b1A\u202e\ttab\nline")
+    finally:
+        logger.handlers, logger.level = before
+    told = capsys.readouterr().err
+    assert "/run/x tells: a?[2J?1A?\ttab\n" in told
+    assert told.endswith("line\n")

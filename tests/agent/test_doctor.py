@@ -256,6 +256,11 @@ def test_a_finding_is_told_with_its_command():
     assert tell(finding, "en").startswith("✗ the token cannot be read: empty\n")
 
 
+def test_a_finding_shows_words_of_others_without_what_a_terminal_obeys():
+    finding = Finding("bad", "fails", {"name": "exec", "why": "a\x1b[2Jb\x9b1A\u202ec"})
+    assert tell(finding, "en") == "✗ exec is not collected: a?[2Jb?1A?c"
+
+
 def run(host, *words):
     program = [sys.executable, "-m", "agent.cli", "--settings", host.file, "doctor", *words]
     return subprocess.run(

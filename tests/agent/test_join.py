@@ -105,7 +105,11 @@ def test_a_host_that_has_a_token_joins_afresh_only_on_request_and_without_the_ad
         ((409, {}), "another machine has joined as srv-1; another name: --host NAME, or take the name over: --renew"),
         ((429, {}), "try again in a minute"),
         ((500, b"oops"), "HTTP 500: oops"),
+        ((500, "a\x1b]0;title\x07b\u202ec\x9b2J\r\nd\x00".encode()), "HTTP 500: a?]0;title?b?c?2J d?"),
         ((201, b"<html>log in</html>"), "does not answer as a centre of Pantau"),
+        ((201, GIVEN | {"host": "srv-1\x1b[2J"}), "does not answer as a centre of Pantau"),
+        ((201, GIVEN | {"token": "one\ntwo"}), "does not answer as a centre of Pantau"),
+        ((201, GIVEN | {"org": ""}), "does not answer as a centre of Pantau"),
     ],
 )
 def test_a_refusal_is_one_line_and_leaves_nothing_behind(run, hall, answer, words):

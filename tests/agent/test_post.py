@@ -314,3 +314,31 @@ def test_a_post_under_way_can_be_cut_from_another_thread(centre, post):
 def test_an_address_is_checked_before_it_is_used(url, wrong):
     assert wrong in why_not_url(url)
     assert bool(why_not_url(url)) is bool(wrong)
+
+
+HOSTILE = "a\x1b[31mred\x1b]52;c;QQ==\x07 \x9b1A\u202etxt\x00\x7f\nsecond line"
+HARMLESS = "a?[31mred?]52;c;QQ==? ?1A?txt?? second line"
+
+
+def test_words_of_a_server_hold_nothing_that_a_terminal_obeys(centre, post):
+    centre.mood = (500, {"X-Pantau-Version": "1.2\x1b[2J"}, "x" * 300 + HOSTILE + "é")
+    answer = post()(BODY)
+    assert answer.text == "x" * 300 + HARMLESS + "é"
+    assert answer.version == "1.2?[2J"
+
+
+def test_a_status_line_that_is_none_is_shown_without_control_characters():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with server.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0 \x1b[2J\x07\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        endpoint = Endpoint(Options(url=f"http://127.0.0.1:{server.getsockname()[1]}"))
+        with pytest.raises(Unreachable, match=r"BadStatusLine: SSH-2\.0 \?\[2J\?$"):
+            endpoint.post(BODY)
+        endpoint.close()
+        thread.join()

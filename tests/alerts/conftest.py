@@ -67,6 +67,7 @@ class Centre:
         self.seen = []
         self.at = clock.now
         self.couriers = 0
+        self.tick = 5.0
         self.chance = 1.0  # no jitter: every pause is the longest one
 
     def judge(self, planned=lambda: None):
@@ -100,6 +101,7 @@ class Centre:
             self.clock,
             owner=owner or f"start-{self.couriers}",
             chance=lambda: self.chance,
+            tick=self.tick,
         )
         running = asyncio.create_task(courier.run())
         try:

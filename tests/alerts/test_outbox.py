@@ -39,8 +39,8 @@ async def test_a_problem_and_its_recovery_arrive_once_each_in_order(centre):
     assert first.thread == second.thread
 
 
-async def test_a_message_leaves_within_a_second_of_the_commit(centre, monkeypatch):
-    monkeypatch.setattr("alerts.courier._TICK", 600.0)  # so that nothing but the commit itself can be what sends it
+async def test_a_message_leaves_within_a_second_of_the_commit(centre):
+    centre.tick = 600.0  # so that nothing but the commit itself can be what sends it
     sent, took = centre.channels["mail"].sent, []
     async with centre.courier() as courier:
         judge = centre.judge(planned=courier.wake)
@@ -115,6 +115,20 @@ async def test_less_than_critical_waits_to_see_whether_it_is_still_true(centre):
     await centre.look(UP, DEGRADED, DEGRADED)
     assert outcomes(await centre.settled()) == [("problem", "queued")]
     centre.clock.now += 61_000
+    assert outcomes(await centre.settled()) == [("problem", "sent")]
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+async def test_a_message_that_may_have_arrived_is_not_sent_again_within_the_minute(centre, chance):
+    centre.chance = chance
+    centre.channels["mail"].script = [Unreachable("timeout", accepted=True)] * 2
+    await centre.look(UP, DEGRADED, DEGRADED)
+    for tries in (1, 2):
+        await centre.settled()
+        centre.clock.now += 59_999
+        await centre.settled()
+        assert await attempts(centre.database) == ["uncertain"] * tries
+        centre.clock.now += 1
     assert outcomes(await centre.settled()) == [("problem", "sent")]
 
 

@@ -2,21 +2,35 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from alerts.rules import Rule, evaluate
+from alerts.rules import RULES, Evidence
+from alerts.rules.planned import RuleTable, plan, read_rules
 from alerts.state import of_check, step
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
+from configs.plugin import find
 from configs.read import SettingsError, Source
-from configs.units import Duration
 from server.store import Latest, StoreUnavailable
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
 NOW = 1_780_000_000_000
-DISK = Rule("disk", measurement="disk", field="used_percent", above=90.0, recover=85.0, by=("path",))
-AGENT = Rule("silent", type="absence", window=Duration(60))
+SERVER = Path("server.toml")
+
+
+def rule(**table):
+    """A rule as its table of settings plans it."""
+    return plan(Source("[[rule]]\n", SERVER), table, ("rule", 0))
+
+
+def disk_rule(**table):
+    return rule(measurement="disk", field="used_percent", **table)
+
+
+DISK = disk_rule(id="disk", above=90.0, recover=85.0, by=["path"])
+AGENT = rule(id="silent", type="absence", window="60s")
 
 
 class Shelf:
@@ -43,23 +57,16 @@ def disk(percent, host="srv-1", path="/var", age=0):
     return Point("disk", {"host": host, "path": path}, {"used_percent": percent}, (NOW - age * 1000) * 1_000_000)
 
 
-def believed(rule, subject, status):
+def believed(planned, subject, status):
     """A state of a rule whose hard status is ``status``."""
-    state = step(None, Result(rule.check, subject, UP, Reason.OK, NOW - 60_000), rule.policy).state
+    state = step(None, Result(planned.check, subject, UP, Reason.OK, NOW - 60_000), planned.policy).state
     return replace(state, status=status)
 
 
-async def look(rule, store=None, known=(), seen=None, listening_since=0):
-    results = await evaluate(
-        rule,
-        store or Shelf(),
-        known=known,
-        seen=seen or {},
-        at=NOW,
-        listening_since=listening_since,
-        unavailable=StoreUnavailable,
-    )
-    assert all(result.check == rule.check and result.at == NOW for result in results)
+async def look(planned, store=None, known=(), seen=None, listening_since=0):
+    states = {state.subject: state for state in known}
+    results = await planned.evaluate(Evidence(NOW, store or Shelf(), states, seen or {}, listening_since))
+    assert all(result.check == planned.check and result.at == NOW for result in results)
     return {result.subject: result.status for result in results}, results
 
 
@@ -74,8 +81,8 @@ async def test_subjects_are_hosts_and_the_parts_that_by_names():
 
 
 async def test_series_that_fall_together_count_by_the_worst():
-    rule = Rule("low", measurement="disk", field="used_percent", below=20.0)
-    found, _ = await look(rule, Shelf(disk(10.0, path="/"), disk(50.0)))
+    low = disk_rule(id="low", below=20.0)
+    found, _ = await look(low, Shelf(disk(10.0, path="/"), disk(50.0)))
     assert found == {"host/srv-1": DEGRADED}
 
 
@@ -104,9 +111,9 @@ async def test_it_is_over_only_when_the_value_is_back_at_recover(hard, value, st
 
 @pytest.mark.parametrize(("value", "status"), [(11.0, DEGRADED), (14.9, DEGRADED), (15.0, UP)])
 async def test_hysteresis_below_a_limit(value, status):
-    rule = Rule("free", measurement="disk", field="used_percent", below=10.0, recover=15.0)
-    known = [believed(rule, "host/srv-1", DEGRADED)]
-    assert (await look(rule, Shelf(disk(value)), known))[0] == {"host/srv-1": status}
+    free = disk_rule(id="free", below=10.0, recover=15.0)
+    known = [believed(free, "host/srv-1", DEGRADED)]
+    assert (await look(free, Shelf(disk(value)), known))[0] == {"host/srv-1": status}
 
 
 async def test_a_series_that_went_silent_is_unknown_never_up():
@@ -135,10 +142,10 @@ async def test_silence_before_the_centre_listened_is_not_held_against_a_host():
 
 
 async def test_a_host_that_is_expected_and_never_wrote_is_down_after_a_while():
-    rule = replace(AGENT, hosts=("a", "baru"))
+    expected = rule(id="silent", type="absence", window="60s", hosts=["a", "baru"])
     seen = {"a": NOW, "other": NOW}
-    assert (await look(rule, seen=seen, listening_since=NOW - 10_000))[0] == {"host/a": UP, "host/baru": UNKNOWN}
-    assert (await look(rule, seen=seen, listening_since=NOW - 90_000))[0] == {"host/a": UP, "host/baru": DOWN}
+    assert (await look(expected, seen=seen, listening_since=NOW - 10_000))[0] == {"host/a": UP, "host/baru": UNKNOWN}
+    assert (await look(expected, seen=seen, listening_since=NOW - 90_000))[0] == {"host/a": UP, "host/baru": DOWN}
 
 
 async def test_a_host_that_was_believed_in_is_not_forgotten():
@@ -147,15 +154,13 @@ async def test_a_host_that_was_believed_in_is_not_forgotten():
 
 
 async def test_for_is_the_confirmation_of_a_rule(centre):
-    rule = replace(DISK, hold=Duration(300), by=())
-    centre.policy = rule.policy
+    lasting = disk_rule(id="disk", above=90.0, recover=85.0, **{"for": "5m"})
+    centre.policy = lasting.policy
     for minute, percent in enumerate([50, 95, 95, 80, 95, 95, 95, 95, 95, 95]):
         at = NOW + minute * 60_000
-        known = await centre.database.read(lambda tx: of_check(tx, rule.check))
+        known = await centre.database.read(lambda tx: of_check(tx, lasting.check))
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
-        for result in await evaluate(
-            rule, store, known=known, seen={}, at=at, listening_since=0, unavailable=StoreUnavailable
-        ):
+        for result in await lasting.evaluate(Evidence(at, store, {state.subject: state for state in known})):
             observed = await centre.judge().observe(result)
     assert observed.flip is not None
     assert observed.flip.at == NOW + 4 * 60_000
@@ -163,34 +168,85 @@ async def test_for_is_the_confirmation_of_a_rule(centre):
     assert (one.check, one.subject, one.severity) == ("rule/disk", "host/a", "high")
 
 
-def read(text):
-    source = Source("[[rule]]\n" + text, Path("server.toml"))
-    return source.parse(Rule, source.tree["rule"][0], ("rule", 0))
+def written(text):
+    source = Source("[[rule]]\n" + text, SERVER)
+    return read_rules(source, source.tree["rule"])
 
 
 def test_a_rule_is_written_with_the_words_of_its_readers():
-    rule = read(
+    planned = written(
         'id = "disk"\nmeasurement = "disk"\nfield = "used_percent"\nwhere = { fstype = "ext4" }\nby = ["path"]\nabove = 90\n'
         'recover = 85\nfor = "5m"\narti = "Disk penuh"\ndampak = "Semua"\nlangkah = "Hapus log."\nseverity = "medium"\n'
-    )
-    assert (rule.hold, rule.meaning, rule.impact, rule.todo) == (300, "Disk penuh", "Semua", "Hapus log.")
-    assert (rule.policy.hold, rule.policy.severity, rule.policy.counts) == (300, "medium", False)
-    assert read('id = "a"\ntype = "absence"').policy.counts
+    )["disk"]
+    table = planned.table
+    assert (table.hold, table.meaning, table.impact, table.todo) == (300, "Disk penuh", "Semua", "Hapus log.")
+    assert (planned.policy.hold, planned.policy.severity, planned.policy.counts) == (300, "medium", False)
+    assert written('id = "a"\ntype = "absence"')["a"].policy.counts
+
+
+async def test_status_says_what_a_broken_rule_means_whatever_its_kind_says():
+    low = disk_rule(id="disk", above=90.0, status="down")
+    silent = rule(id="silent", type="absence", window="60s", status="degraded")
+    assert (await look(low, Shelf(disk(95.0))))[0] == {"host/srv-1": DOWN}
+    assert (await look(silent, seen={"a": NOW - 60_001}))[0] == {"host/a": DEGRADED}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('id = "a"\nabove = 1', "needs measurement and field"),
+        ('id = "a"\nabove = 1', "'measurement' is missing"),
+        ('id = "a"\nmeasurement = "m"\nabove = 1', "'field' is missing"),
+        ('id = "a"\nmeasurement = ""\nfield = "f"\nabove = 1', "'measurement' in"),
         ('id = "a"\nmeasurement = "m"\nfield = "f"', "needs either above or below"),
         ('id = "a"\nmeasurement = "m"\nfield = "f"\nabove = 1\nbelow = 0', "needs either above or below"),
         ('id = "a"\nmeasurement = "m"\nfield = "f"\nabove = 1\nrecover = 2', "wrong side"),
         ('id = "a"\nmeasurement = "m"\nfield = "f"\nabove = 1\nhosts = ["x"]', "absence rules"),
+        ('id = "a"\nmeasurement = "m"\nfield = "f"\nabove = 1\nwindow = "0s"', "window must be longer than nothing"),
         ('id = "a"\ntype = "absence"\nabove = 1', "takes no above"),
-        ('id = "a"\ntype = "absence"\nwindow = "0s"', "longer than nothing"),
+        ('id = "a"\ntype = "absence"\nwindow = "0s"', "window must be longer than nothing"),
+        ('id = "a"\ntype = "absence"\ninterval = "0s"', "interval must be longer than nothing"),
         ('id = "a"\nlangkahh = "x"', "did you mean 'langkah'"),
+        ('id = "a"\ntype = "absense"', "unknown rule 'absense'; known: absence, threshold"),
+        ('id = "a"\ntype = ["absence"]', "'type' in"),
+        ('id = "a"\ntype = "absence"\n[[rule]]\nid = "a"\ntype = "absence"', "'a' is used twice"),
     ],
 )
 def test_a_rule_that_cannot_be_evaluated_is_refused(text, message):
     with pytest.raises(SettingsError, match=message):
-        read(text)
+        written(text)
+
+
+class Strange:
+    """A kind of rule that somebody else wrote; its store is away."""
+
+    status = DEGRADED
+    counts = False
+
+    def __init__(self, target, options):
+        self.target, self.options = target, options
+
+    async def evaluate(self, evidence):
+        await evidence.store.latest("m", ["f"], since=0)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of Strange."""
+
+    weight: int
+
+
+async def test_a_third_party_s_kind_is_named_by_its_path_and_needs_no_care_for_a_store_that_is_away():
+    strange = rule(id="odd", type=f"{__name__}:Strange", weight=7)
+    assert (strange.rule.options.weight, strange.rule.target.check) == (7, "rule/odd")
+    found, [result] = await look(strange, Away(), [believed(strange, "host/a", UP)])
+    assert found == {"host/a": UNKNOWN}
+    assert (result.reason, result.detail) == (Reason.STORE_UNREADABLE, "database is locked")
+
+
+@pytest.mark.parametrize("kind", sorted(RULES))
+def test_a_kind_of_rule_keeps_its_own_settings_apart_from_those_of_every_rule(kind):
+    plugin, options = find("rule", kind, RULES)
+    assert options.__struct_config__.frozen
+    assert options.__struct_config__.forbid_unknown_fields
+    assert not set(options.__struct_encode_fields__) & set(RuleTable.__struct_encode_fields__)
+    assert plugin.status in {DEGRADED, DOWN}

@@ -328,9 +328,8 @@ def test_hosts_are_told_with_their_newest_time():
     assert read.points.hosts() == {f"h{k}": max(n * 7 % 30 for n in range(30) if n % 3 == k) for k in range(3)}
 
 
-def test_shapes_that_are_kept_are_bounded(monkeypatch):
-    monkeypatch.setattr("collectors.linereader._SHAPES_MAX", 10)
-    cache = Cache()
+def test_shapes_that_are_kept_are_bounded():
+    cache = Cache(shapes_max=10)
     for turn in range(50):
         body = f"m{turn} f=1,{'g' * (turn % 7 + 1)}=2i 1\nm{turn} f=2,{'g' * (turn % 7 + 1)}=3i 1".encode()
         assert decode(body, now=0, cache=cache) == decode(body, now=0)
@@ -338,9 +337,8 @@ def test_shapes_that_are_kept_are_bounded(monkeypatch):
     assert cache.shapes
 
 
-def test_heads_that_are_kept_are_bounded_and_read_the_same(monkeypatch):
-    monkeypatch.setattr("collectors.linereader._HEADS_MAX", 100)
-    cache = Cache()
+def test_heads_that_are_kept_are_bounded_and_read_the_same():
+    cache = Cache(heads_max=100)
     for turn in range(50):
         body = f"m,t={turn % 7} f=1 1\nm\\ x,t={turn} f=1 1\nm,t=1 f=1 1".encode()
         assert decode(body, now=0, cache=cache) == decode(body, now=0)

@@ -64,13 +64,13 @@ channels = [{{ channel = "hook" }}]
 class City:
     """A centre in this process, hosts that write to it, and a real InfluxDB that comes and goes."""
 
-    def __init__(self, folder, hook):
+    def __init__(self, folder, hook, *, own_interval=15.0):
         self.folder, self.port, self.influx = folder, free_port(), free_port()
         (folder / "token").write_text("made-up")
         (folder / "services.toml").touch()
         text = SERVER.format(port=self.port, influx=self.influx, hook=hook.url)
         (folder / "server.toml").write_text(text)
-        self.settings = read(folder / "server.toml")
+        self.settings = read(folder / "server.toml", own_interval=own_interval)
         self.base = f"http://127.0.0.1:{self.port}"
         self.acknowledged = 0
         self.last = 0
@@ -139,9 +139,8 @@ class SpooledSoon(SpooledInflux):
 
 @pytest.mark.timeout(300)
 async def test_a_killed_database_is_one_incident_and_loses_nothing(tmp_path, hook, monkeypatch):
-    monkeypatch.setattr("server.inventory.subjects._SELF_INTERVAL", 1.0)
     monkeypatch.setattr("server.store.spooled.SpooledInflux", SpooledSoon)
-    city = City(tmp_path, hook)
+    city = City(tmp_path, hook, own_interval=1.0)
     await asyncio.to_thread(city.add_user)
     first = city.database()
     await first.__aenter__()
@@ -197,7 +196,7 @@ async def kill(city):
 
 async def compare(city):
     """Every write that was acknowledged is in the database."""
-    store = Influx(city.settings.store().options, city.folder)
+    store = Influx(city.settings.buckets().main.options, city.folder)
     counted = await store.counts("", 0, city.last + 1)
     await store.close()
     for name in ("disk", "mem"):

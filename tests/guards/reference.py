@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agent import settings as agent
 from alerts.channels import CHANNELS
 from alerts.route import Contact, Route
-from alerts.rules import Rule
+from alerts.rules import RULES
+from alerts.rules.planned import RuleTable
 from collectors.checks import CHECKS
 from collectors.host import COLLECTORS
 from collectors.snmp import Options as Device
@@ -20,11 +21,13 @@ from configs.secret import Secret
 from configs.units import Duration, Size
 from server import settings
 from server.calendar.service_hours import Profile
+from server.edge.connections import Options as Connections
 from server.ingest.options import Options as Ingest
 from server.inventory import register
 from server.store import STORES
 from server.store.buckets import Options as Bucket
 from server.watching.options import Options as Schedule
+from server.watching.planned_checks import CheckTable
 
 WORDS = {
     "IntType": "whole number",
@@ -111,15 +114,18 @@ def document():
         lines += section(f"[collectors.{name}]", find("collector", name, COLLECTORS)[1])
     lines += ["## server.toml", ""]
     lines += section("[server]", settings.General)
+    lines += section("[server.connections]", Connections)
     lines += section("[ingest]", Ingest)
     lines += section("[schedule]", Schedule)
     lines += section("[[bucket]]", Bucket)
     for name in STORES:
         lines += section(f'[store] type = "{name}"', find("store", name, STORES)[1])
-    lines += section("[[check]]", settings.CheckTable)
+    lines += section("[[check]]", CheckTable)
     for name in CHECKS:
         lines += section(f'[[check]] type = "{name}"', find("check", name, CHECKS)[1])
-    lines += section("[[rule]]", Rule)
+    lines += section("[[rule]]", RuleTable)
+    for name in RULES:
+        lines += section(f'[[rule]] type = "{name}"', find("rule", name, RULES)[1])
     lines += section("[[snmp.device]]", Device)
     for name in CHANNELS:
         lines += section(f'[[channel]] type = "{name}"', find("channel", name, CHANNELS)[1])

@@ -18,6 +18,7 @@ PACKAGES = ("agent", "alerts", "collectors", "configs", "server")
 DOORS = {
     "aiosmtplib": "alerts/channels/email.py",
     "alembic": "server/state/",
+    "babel": "alerts/i18n/",
     "apscheduler": "server/watching/scheduler.py",
     "argon2": "server/web/accounts.py",
     "dns": "collectors/checks/engines/nameservers.py",
@@ -122,6 +123,7 @@ def test_the_wheel_holds_the_five_rooms_with_their_data_and_nothing_else(tmp_pat
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert {name.split("/")[0] for name in names} == {*PACKAGES, f"pantau-{version}.dist-info"}
     for needed in (
+        "alerts/i18n/locale/en/LC_MESSAGES/pantau.po",
         "configs/agent.toml",
         "configs/server.toml",
         "configs/services.toml",

@@ -9,10 +9,13 @@ from parts import free_port, wait_until
 from sqlalchemy import select
 
 from alerts.tables import audit, incident, state
-from server.app import running
+from server.app import now_ms, running
 from server.settings import read
 from server.state.database import Database
+from server.state.tables import monitor_run
 from server.web.context import WEB
+from server.web.routes import ROUTES
+from server.web.security import MACHINES
 
 SERVER = """
 [server]
@@ -81,22 +84,41 @@ async def test_a_check_that_left_the_settings_is_retired_and_its_incident_closed
 
 @pytest.mark.may_block
 async def test_a_schedule_that_cannot_keep_up_opens_an_incident_of_its_own_and_is_written_to_the_store(
-    tmp_path, monkeypatch
+    tmp_path,
 ):
-    monkeypatch.setattr("server.inventory.subjects._SELF_INTERVAL", 0.5)
     server = SERVER.format(port=free_port()) + '\n[schedule]\ntotal = 1\nlate = "100ms"\n'
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/"
         more = '[[check]]\nid = "again-{}"\nservice = "portal"\ninterval = "2s"\ntimeout = "1s"\n'
         (tmp_path / "server.toml").write_text(server + "".join(more.format(number) for number in range(4)))
         (tmp_path / "services.toml").write_text(SERVICES.replace("http://127.0.0.1:{closed}/", url))
-        made = read(tmp_path / "server.toml")
+        made = read(tmp_path / "server.toml", own_interval=0.5)
         async with running(made) as app:
             await wait_until(lambda: [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"], 15)
             store = app[WEB].parts.store
             await wait_until(lambda: store.latest("internal_schedule", ["late_ms"], since=0, where={"type": "http"}))
     (opened,) = [row for row in rows(made, incident) if row["check_id"] == "pantau/schedule"]
     assert (opened["status"], opened["reason"], opened["severity"]) == ("degraded", "late", "high")
+
+
+@pytest.mark.may_block
+async def test_a_stop_is_a_last_sign_of_life_so_that_nothing_before_it_counts_as_unobserved(settings):
+    made = settings(with_check=False)
+    async with running(made):
+        await wait_until(lambda: any(row["beat_ms"] > row["start_ms"] for row in rows(made, monitor_run)), 10, "a beat")
+        asked = now_ms()
+    (run,) = rows(made, monitor_run)
+    assert asked <= run["beat_ms"] <= now_ms()
+
+
+@pytest.mark.may_block
+async def test_every_address_of_the_centre_is_a_page_of_the_table_or_one_for_programs(settings):
+    async with running(settings(with_check=False)) as app:
+        others = {route.resource.canonical for route in app.router.routes()} - {
+            route.definition().path.replace(":.+", "") for route in ROUTES
+        }
+    assert {path for path in others if not path.startswith(MACHINES)} == set()
+    assert others >= {"/api/v2/write", "/write", "/ping"}
 
 
 @pytest.mark.may_block

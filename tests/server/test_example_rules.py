@@ -5,11 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from alerts.rules import evaluate
+from alerts.rules import Evidence
 from collectors.point import Point
 from collectors.result import Status
 from server.settings import read
-from server.store import StoreUnavailable
 from server.store.embedded.store import Embedded, Options
 
 START = 1_780_561_800_000
@@ -25,16 +24,15 @@ async def store(tmp_path):
 
 @pytest.mark.may_block
 async def test_a_disk_that_fails_is_told_of_and_its_repair_too_though_a_new_series_begins(store):
-    rule = read(Path(__file__).parents[2] / "configs/server.toml").rules["disk-failed"]
-    known = []
+    rule = read(Path(__file__).parents[2] / "configs/server.toml").watched.rules["disk-failed"]
+    known = {}
 
     async def look(minute, mode, failed):
         at = START + minute * 60_000
         tags = {"host": "srv-1", "path": "/var", "device": "sda1", "fstype": "ext4", "mode": mode}
         await store.write([Point("disk", tags, {"emergency_ro": failed}, at * 1_000_000)])
-        more = {"seen": {}, "at": at + 1, "listening_since": 0, "unavailable": StoreUnavailable}
-        (result,) = await evaluate(rule, store, known=known, **more)
-        known[:] = [SimpleNamespace(subject=result.subject, status=result.status)]
+        (result,) = await rule.evaluate(Evidence(at + 1, store, known))
+        known[result.subject] = SimpleNamespace(subject=result.subject, status=result.status)
         return result.subject, result.status
 
     subject = "host/srv-1/path=/var"

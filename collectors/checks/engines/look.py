@@ -8,8 +8,8 @@ from typing import Final
 from collectors.checks import Target
 from collectors.checks.engines.expect import Finding, Severity, verdict
 from collectors.checks.engines.failure import Failure, from_error
-from collectors.checks.engines.redact import Veil
 from collectors.result import Reason, Result
+from configs.redact import Veil
 
 _LONGEST_DETAIL: Final = 400
 _LONGEST_FACT: Final = 400

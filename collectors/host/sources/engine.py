@@ -9,6 +9,7 @@ from collectors.point import Point, Value
 
 _TOTAL = "total"
 _NEVER = "0001-"
+_UNLIMITED = 1 << 60  # Podman tells 2^64 - 1 where there is no limit and no record, control groups a number near 2^63
 
 
 class Info(msgspec.Struct, frozen=True, rename="pascal"):
@@ -190,8 +191,11 @@ def of_engine(info: Info, tags: Mapping[str, str], now: int) -> Iterator[Point]:
     yield Point("docker", {**tags, "unit": "bytes"}, {"memory_total": info.memory}, now)
 
 
-def of_container(reading: Reading, engine: Mapping[str, str], now: int) -> Iterator[Point]:
-    """Yield a running container's points: processor, memory, network and disks in all."""
+def of_container(reading: Reading, engine: Mapping[str, str], now: int, *, host_memory: int) -> Iterator[Point]:
+    """Yield a running container's points: processor, memory, network and disks in all.
+
+    The limit of a container without one is ``host_memory``, as Docker has it (bytes; 0 for unknown: then it has none).
+    """
     tags = {**engine, **reading.container.tags()}
     identity: dict[str, Value] = {"container_id": reading.container.id}
     cpu, throttling = reading.stats.cpu_stats, reading.stats.cpu_stats.throttling_data
@@ -209,11 +213,12 @@ def of_container(reading: Reading, engine: Mapping[str, str], now: int) -> Itera
         fields["usage_percent"] = reading.cpu_percent
     yield Point("docker_container_cpu", {**tags, "cpu": "cpu-total"}, fields, now)
     memory = reading.stats.memory_stats
-    fields = {**identity, "usage": reading.memory, "limit": memory.limit, "fail_count": memory.failcnt}
-    if memory.max_usage:
+    fields = {**identity, "usage": reading.memory, "fail_count": memory.failcnt}
+    if 0 < memory.max_usage < _UNLIMITED:
         fields["max_usage"] = memory.max_usage
-    if memory.limit:
-        fields["usage_percent"] = 100 * reading.memory / memory.limit
+    if limit := memory.limit if memory.limit < _UNLIMITED else host_memory:
+        fields["limit"] = limit
+        fields["usage_percent"] = 100 * reading.memory / limit
     yield Point("docker_container_mem", tags, fields, now)
     if networks := reading.stats.networks:
         sums = {name: sum(getattr(one, name) for one in networks.values()) for name in Network.__struct_fields__}

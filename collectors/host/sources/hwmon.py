@@ -21,9 +21,13 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Chip(msgspec.Struct, frozen=True):
-    """One chip. ``device``: what it sits on, for chips of the same name; ``bus`` and ``address`` as lm-sensors names them."""
+    """One chip. ``device``: what it sits on, for chips of the same name; ``bus``: bus and address as lm-sensors names them.
+
+    ``folder`` (``hwmon3``) is unlike that of any other chip, but another one after the next start.
+    """
 
     name: str
+    folder: str
     device: str
     bus: str
     features: list[Feature]
@@ -42,6 +46,11 @@ def value(file: Path, scale: float) -> float | None:
         return None
 
 
+def is_broken(feature: Feature) -> bool:
+    """Return whether the chip says that the sensor is not connected or broken: what it measures then is no value."""
+    return "fault" in feature.files and bool(value(feature.files["fault"], 1.0))
+
+
 def _number(folder: Path) -> tuple[int, str]:
     digits = folder.name.removeprefix("hwmon")
     return (int(digits) if digits.isdigit() else 0, folder.name)
@@ -53,7 +62,7 @@ def _chip(folder: Path) -> Chip:
     if not features and (folder / "device").is_dir():
         features = list(_features(folder / "device"))  # kernels before 3.15
     name = kernelfile.word(str(folder), "name") or kernelfile.word(str(folder), "device/name") or device or folder.name
-    return Chip(name, device, _bus(_link(folder / "device/subsystem"), device), features)
+    return Chip(name, folder.name, device, _bus(folder / "device"), features)
 
 
 def _link(path: Path) -> str:
@@ -73,14 +82,32 @@ def _features(folder: Path) -> Iterator[Feature]:
         yield Feature(name, (label and kernelfile.word(str(folder), label.name)) or "", known)
 
 
-def _bus(subsystem: str, device: str) -> str:
-    """Return bus and address as lm-sensors writes them: ``isa-0000``, ``pci-00c3``, ``i2c-0-48``, ``virtual-0``."""
+def _bus(device: Path) -> str:
+    """Return bus and address as lm-sensors writes them (libsensors' ``classify_device``), such as ``pci-00c3``.
+
+    Where the kernel puts a device of its own below that of the bus (``nvme0`` below ``0000:01:00.0``), the nearest above it
+    whose bus is known counts.
+    """
+    subsystem = _link(device / "subsystem")
+    place = device.resolve()
+    above = [folder for folder in (place, *place.parents) if (folder / "subsystem").is_symlink()]
+    for folder in above:
+        if known := _address(_link(folder / "subsystem"), folder.name):
+            return known
+    return f"{subsystem}-0" if subsystem else "virtual-0"
+
+
+def _address(subsystem: str, device: str) -> str:
+    """Return what lm-sensors makes of a device's name: ``isa-0000``, ``pci-00c3``, ``i2c-0-48``, ``scsi-2-0``; "" for other buses."""
     if subsystem == "pci" and (place := re.fullmatch(r"(\w+):(\w+):(\w+)\.(\w)", device)):
         domain, bus, slot, function = (int(part, 16) for part in place.groups())
         return f"pci-{(domain << 16) + (bus << 8) + (slot << 3) + function:04x}"
     if subsystem == "i2c" and (place := re.fullmatch(r"(\d+)-(\w+)", device)):
         return f"i2c-{place[1]}-{int(place[2], 16):02x}"
+    if subsystem == "scsi" and (place := re.fullmatch(r"(\d+):(\d+):(\d+):(\w+)", device)):
+        channel, target = int(place[2]), int(place[3])
+        return f"scsi-{place[1]}-{(channel << 8) + (target << 4) + int(place[4], 16):x}"
     if subsystem in {"platform", "of_platform"}:
         last = device.rpartition(".")[2]
         return f"isa-{int(last) if last.isdigit() else 0:04x}"
-    return f"{subsystem}-0" if subsystem else "virtual-0"
+    return ""

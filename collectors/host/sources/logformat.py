@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 # The servers' own defaults, and those that are usual with them; source: nginx' ngx_http_log_module, Apache's mod_log_config.
-# In the order in which they are tried, as the ones with fewer values fit lines of those with more
+# In the order in which they are tried, as the ones with fewer values fit lines of those with more. A whole number at the end is
+# a time only behind a name and port at the beginning, which only Apache writes; elsewhere no line tells its unit
 NAMED: Final = {
     "vhost_combined_time": '%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i" %D',
     "vhost_combined": '%v:%p %h %l %u %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"',
@@ -26,6 +27,8 @@ AUTO: Final = "auto"
 JSON: Final = "json"
 _ADDRESS, _AGENT, _BYTES, _HOST, _STATUS, _TIME = "address", "agent", "bytes", "host", "status", "time"
 _FORWARDED: Final = "forwarded"
+_SECONDS: Final = "seconds"  # Apache's %T, which are whole ones
+_USERS: Final = {"remote_user", "u"}
 _NGINX: Final = {
     "remote_addr": _ADDRESS, "http_x_forwarded_for": _FORWARDED, "http_user_agent": _AGENT, "host": _HOST,
     "server_name": _HOST, "http_host": _HOST, "body_bytes_sent": _BYTES, "bytes_sent": _BYTES, "status": _STATUS,
@@ -34,27 +37,37 @@ _NGINX: Final = {
 _APACHE: Final = {
     "h": _ADDRESS, "a": _ADDRESS, "{User-Agent}i": _AGENT, "{User-agent}i": _AGENT, "v": _HOST, "V": _HOST,
     "{Host}i": _HOST, "{X-Forwarded-For}i": _FORWARDED, "O": _BYTES, "B": _BYTES, "b": _BYTES, "s": _STATUS,
-    "D": "microseconds", "T": _TIME, "{us}T": "microseconds", "{ms}T": "milliseconds",
+    "D": "microseconds", "T": _SECONDS, "{s}T": _SECONDS, "{us}T": "microseconds", "{ms}T": "milliseconds",
 }  # fmt: skip
-# names that programs give these in JSON; the first one that is there counts
+# names that programs give these in JSON, with those around them (Caddy has most of it in "request"); the first one that is there
+# counts
 _KEYS: Final = {
     _STATUS: ("status", "status_code", "code"),
-    _HOST: ("host", "vhost", "server_name", "http_host"),
-    _ADDRESS: ("remote_addr", "remote_ip", "client_ip", "clientip", "client"),
-    _FORWARDED: ("http_x_forwarded_for", "x_forwarded_for"),
-    _AGENT: ("http_user_agent", "user_agent", "agent"),
+    _HOST: ("host", "vhost", "server_name", "http_host", "request.host"),
+    _ADDRESS: (
+        *("remote_addr", "remote_ip", "client_ip", "clientip", "client"),
+        *("request.client_ip", "request.remote_ip"),
+    ),
+    _FORWARDED: ("http_x_forwarded_for", "x_forwarded_for", "request.headers.X-Forwarded-For"),
+    _AGENT: ("http_user_agent", "user_agent", "agent", "request.headers.User-Agent"),
     _BYTES: ("body_bytes_sent", "bytes_sent", "bytes", "size"),
     _TIME: ("request_time", "duration"),
 }
 _TOKEN: Final = re.compile(r"\$(\w+)|\$\{(\w+)\}|%[<>]?(\{[^}]+\}\w|[a-zA-Z])|%%")
+_WHOLE: Final = r"\d+|-"
 _VALUES: Final = {
     _STATUS: r"\d{3}",
-    _BYTES: r"\d+|-",
-    _TIME: r"\d+(?:\.\d+)?|-",
-    "microseconds": r"\d+|-",
-    "milliseconds": r"\d+|-",
+    _BYTES: _WHOLE,
+    _SECONDS: _WHOLE,
+    "microseconds": _WHOLE,
+    "milliseconds": _WHOLE,
 }
-_SHARES: Final = {_TIME: 1.0, "milliseconds": 1e-3, "microseconds": 1e-6}
+_FRACTION: Final = r"\d+\.\d+|-"
+# names of people may hold blanks; the bound is against lines made to be slow
+_USER: Final = r".{0,256}?"
+_SHARES: Final = {_TIME: 1.0, _SECONDS: 1.0, "milliseconds": 1e-3, "microseconds": 1e-6}
+UNITS: Final = {"": 0.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+"""Seconds in one unit of a whole number that does not say what it is; with "" it is not read."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -71,30 +84,36 @@ class Request(msgspec.Struct, frozen=True):
 Reader = Callable[[str], Request | None]
 
 
-def readers(name: str) -> tuple[Reader, ...]:
+def readers(name: str, unit: str = "") -> tuple[Reader, ...]:
     """Return what reads lines of the format ``name``: one of NAMED, ``json``, ``auto`` (whichever of them fits), or a format.
 
     A format is nginx's (``$host $status ...``) or Apache's (``%v %>s ...``). A reader returns None for a line that does not fit.
+    Durations of nginx and in JSON are seconds where they have a decimal point; ``unit`` (one of UNITS) is that of whole numbers.
     Raises ValueError for what is none of these or lacks the status.
     """
+    share = UNITS[unit]
+
+    def from_json(line: str) -> Request | None:
+        return _from_json(line, share)
+
     if name == AUTO:
-        return (_from_json, *map(_compiled, NAMED.values()))
+        return (from_json, *(_compiled(known, share) for known in NAMED.values()))
     if name == JSON:
-        return (_from_json,)
-    return (_compiled(NAMED.get(name, name)),)
+        return (from_json,)
+    return (_compiled(NAMED.get(name, name), share),)
 
 
-def _compiled(text: str) -> Reader:
+def _compiled(text: str, share: float) -> Reader:
     known = ", ".join((AUTO, JSON, *NAMED))
     found = list(_TOKEN.finditer(text))
+    times = rf"{_WHOLE}|{_FRACTION}" if share else _FRACTION
     pattern, groups, place = "", list[str](), 0
     for token in found:
         pattern += re.escape(text[place : token.start()])
         place = token.end()
         variable, letter = token[1] or token[2], token[3]
         name = _NGINX.get(variable, "") if variable else _APACHE.get(letter or "", "")
-        after = text[place : place + 1]
-        value = _VALUES.get(name) or (r"\[[^\]]*\]" if letter == "t" else _free(after))
+        value = times if name == _TIME else _VALUES.get(name) or _free(variable or letter, text[place : place + 1])
         if token[0] == "%%":
             pattern += "%"
         elif name and name not in groups:
@@ -105,18 +124,19 @@ def _compiled(text: str) -> Reader:
     if _STATUS not in groups:
         raise ValueError(f"expected one of {known}, or a format with $status (nginx) or %>s (Apache), got {text!r}")
     match = re.compile(pattern + re.escape(text[place:]) + r"(?: .*)?").fullmatch
-    times = [(name, share) for name, share in _SHARES.items() if name in groups]
+    durations = [name for name in _SHARES if name in groups]
 
     def read(line: str) -> Request | None:
         if (fit := match(line)) is None:
             return None
         told = fit.groupdict(default="")
         size = told.get(_BYTES, "")
-        seconds = next((float(told[name]) * share for name, share in times if told[name] not in {"", "-"}), None)
+        duration = next((name for name in durations if told[name] not in {"", "-"}), "")
+        whole = duration == _TIME and told[duration].isdecimal()
         return Request(
             int(told[_STATUS]),
             int(size) if size.isdigit() else 0,
-            seconds,
+            float(told[duration]) * (share if whole else _SHARES[duration]) if duration else None,
             told.get(_HOST, ""),
             _visitor(told.get(_FORWARDED, ""), told.get(_ADDRESS, "")),
             told.get(_AGENT, ""),
@@ -125,10 +145,14 @@ def _compiled(text: str) -> Reader:
     return read
 
 
-def _free(after: str) -> str:
+def _free(variable: str, after: str) -> str:
     """Return the pattern of a value that ends where ``after`` begins; quotes inside it are escaped."""
+    if variable == "t":
+        return r"\[[^\]]*\]"
     if after == '"':
         return r'[^"\\]*(?:\\.[^"\\]*)*'
+    if variable in _USERS and after == " ":
+        return _USER
     return rf"[^{re.escape(after)}]*" if after else r"\S*"
 
 
@@ -138,19 +162,37 @@ def _visitor(forwarded: str, address: str) -> str:
     return address if first in {"", "-"} else first
 
 
-def _from_json(line: str) -> Request | None:
+def _from_json(line: str, share: float) -> Request | None:
     if not line.startswith("{"):
         return None
     try:
         told: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
-        found = {name: next((told[key] for key in keys if key in told), None) for name, keys in _KEYS.items()}
-        status = int(found[_STATUS])  # type: ignore[arg-type]
-        seconds = None if found[_TIME] in {None, "", "-"} else float(found[_TIME])  # type: ignore[arg-type]
-        size = str(found[_BYTES])
+        found = {name: next(filter(None, (_text(told, key) for key in keys)), "") for name, keys in _KEYS.items()}
+        status = int(found[_STATUS])
+        duration = found[_TIME].strip("-")
+        seconds = float(duration) * (share if duration.isdecimal() else 1.0) if duration else None
         if not 0 <= (seconds or 0.0) < math.inf:
             return None
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, ValueError):
         return None
-    texts = {name: str(found[name] or "") for name in (_HOST, _ADDRESS, _AGENT, _FORWARDED)}
-    address = _visitor(texts[_FORWARDED], texts[_ADDRESS])
-    return Request(status, int(size) if size.isdigit() else 0, seconds, texts[_HOST], address, texts[_AGENT])
+    size = found[_BYTES]
+    if duration.isdecimal() and not share:
+        seconds = None
+    address = _visitor(found[_FORWARDED], found[_ADDRESS])
+    return Request(status, int(size) if size.isdigit() else 0, seconds, found[_HOST], address, found[_AGENT])
+
+
+def _text(told: Any, path: str) -> str:
+    """Return what stands under a name, or under names in one another (``request.host``), as text; "" when nothing plain does."""
+    if path in told:
+        value = told[path]
+    else:
+        first, _, rest = path.partition(".")
+        value = told.get(first)
+        if rest and isinstance(value, dict):
+            return _text(value, rest)
+        if rest:
+            return ""
+    if isinstance(value, list):  # a header may come more than once
+        value = next(iter(value), "")
+    return "" if value is None or isinstance(value, dict | list) else str(value)

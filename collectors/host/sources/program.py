@@ -14,7 +14,6 @@ import msgspec
 _CHUNK: Final = 1 << 16
 _MOST_COMPLAINT: Final = 4096
 _MOST: Final = 1 << 20
-_REAP_SECONDS: Final = 1.0
 _LEFT_SECONDS: Final = 0.5  # for what stands in the pipes when a daemon with a session of its own keeps them open
 _dying: Final[set[asyncio.Future[int]]] = set()
 _ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -41,12 +40,14 @@ class Run(Protocol):
         ...
 
 
-async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut: bool = False) -> Ended:
+async def run(
+    command: Sequence[str], *, seconds: float, most: int = _MOST, cut: bool = False, reap: float = 1.0
+) -> Ended:
     """Run ``command`` in a process group of its own, in the C locale and without input, and tell how it ended.
 
     Raises FileNotFoundError when there is no such program, TimeoutError after ``seconds``, and OSError with EFBIG when it
     writes more than ``most`` bytes, unless ``cut``: then its first ``most`` bytes are told, and it counts as killed. However this
-    ends, what is left of the group is killed.
+    ends, what is left of the group is killed, and waited for up to ``reap`` seconds.
     """
     async with _pipe() as (out, write_out), _pipe() as (err, write_err):
         process = await asyncio.create_subprocess_exec(
@@ -82,7 +83,7 @@ async def run(command: Sequence[str], *, seconds: float, most: int = _MOST, cut:
         finally:
             told.cancel()
             _kill(process.pid)
-            await asyncio.wait(both, timeout=_REAP_SECONDS)
+            await asyncio.wait(both, timeout=reap)
             if not ending.done():
                 # it hangs in the kernel, or the machine is very busy: whoever drops it now is told that it still runs
                 _dying.add(ending)

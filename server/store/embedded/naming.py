@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from collectors.lineparser import RESERVED_TAGS, RefusedLine, parse
-from collectors.lineprotocol import encode
+from collectors.lineparser import RefusedLine, parse
+from collectors.lineprotocol import RESERVED_TAGS, encode
 from collectors.point import Point
 from server.store import Rejected
 

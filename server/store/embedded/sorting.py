@@ -12,7 +12,6 @@ from server.store.embedded.series import Dictionary, Series
 from server.store.kinds import KINDS, conflict, kind_of
 
 _ALIASES_MAX: Final = 2_000_000
-_NO_FIELD: Final = 'invalid field name: input field "time" on measurement "{}" is invalid'
 
 
 class Column:
@@ -155,7 +154,7 @@ class Sorter:
         for raw, value in fields.items():
             kind = kind_of(raw, value)
             name = self._names.clean(raw)
-            if not name or name == "time":
+            if not name:
                 continue
             if isinstance(value, float) and not isfinite(value):
                 # line protocol leaves such a value out, so it must not fix a type
@@ -174,8 +173,6 @@ class Sorter:
             taken.setdefault(kind, []).append(raw)
             names.setdefault(kind, []).append(name)
             self._dictionary.add_key(series, field)
-        if list(map(self._names.clean, fields)) == ["time"]:
-            rejected.append(Rejected(series.measurement, "time", _NO_FIELD.format(series.measurement)))
         parts = [Part(kind, names[kind], _picker(raw, fields)) for kind, raw in taken.items()]
         return Plan(parts, frozenset(name for part in parts for name in part.names), tuple(rejected), lasting)
 

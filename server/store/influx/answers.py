@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from alerts.i18n.shorten import shortened
 from collectors.linereader import decode
 from collectors.point import UInt, Value
 from server.store import Found, Spender
 from server.store.influx.ql import HOUR
 from server.store.kinds import spent
+
+_REASON: Final = 200  # letters of an answer that is no JSON
 
 
 class Rows(msgspec.Struct):
@@ -135,5 +138,5 @@ def reason(body: Any) -> str:
     try:
         found = json.loads(text)
     except ValueError:
-        return text.strip()[:200]
+        return shortened(text.strip(), _REASON)
     return str(found.get("message") or found.get("error") or "") if isinstance(found, dict) else text

@@ -14,6 +14,7 @@ import msgspec
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 from influxdb_client.rest import ApiException
 
+from configs.redact import Veil
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
 from server.store import FUTURE_TOLERANCE, StoreUnavailable
@@ -66,6 +67,7 @@ class Connection:
         self.options = options
         self.url = options.url.rstrip("/")
         self._trouble = Trouble(f"the store at {self.url}")
+        self._veil = Veil()  # a proxy or a stranger at this address may send back what it was sent
         self._dialect: Dialect | None = None
         self._client: InfluxDBClientAsync | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -101,13 +103,13 @@ class Connection:
                 body=await asyncio.to_thread(gzip.compress, lines, 1),
             )
         except ApiException as error:
-            why = answers.reason(error.body) or str(error.reason)
+            why = self._reason(error.body) or self._veil.over(str(error.reason))
             if error.status in _REFUSED:
                 self._trouble.note("")
                 return why
-            raise self._away(f"HTTP {error.status}: {why}") from error
+            raise self._away(f"HTTP {error.status}: {why}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._away(_what(error)) from error
+            raise self._away(_what(error)) from None
         self._trouble.note("")
         return ""
 
@@ -121,13 +123,13 @@ class Connection:
                 body = await response.read()
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._away(_what(error)) from error
+            raise self._away(_what(error)) from None
         if status != 200:  # noqa: PLR2004 - OK
-            raise self._away(f"HTTP {status}: {answers.reason(body)}")
+            raise self._away(f"HTTP {status}: {self._reason(body)}")
         try:
             tables = await asyncio.to_thread(answers.tables, body, len(statements))
         except (ValueError, msgspec.DecodeError) as error:
-            raise self._away(str(error)) from error
+            raise self._away(str(error)) from None
         self._trouble.note("")
         return tables
 
@@ -139,7 +141,7 @@ class Connection:
                 text = await response.read()
                 return response.status, msgspec.json.decode(text) if text else {}
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._away(_what(error)) from error
+            raise self._away(_what(error)) from None
         except msgspec.DecodeError as error:
             raise self._away(f"{path}: the answer is no JSON") from error
 
@@ -150,7 +152,7 @@ class Connection:
                 told = response.headers.get("Date", "")
                 return response.headers.get("X-Influxdb-Version", ""), parsedate_to_datetime(told) if told else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise self._away(_what(error)) from error
+            raise self._away(_what(error)) from None
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -169,15 +171,23 @@ class Connection:
         options = self.options
         try:
             if options.token is not None:
-                return {"Authorization": f"Token {await asyncio.to_thread(options.token.reveal)}"}
+                token = await asyncio.to_thread(options.token.reveal)
+                self._veil.add([token])
+                return {"Authorization": f"Token {token}"}
             if options.password is not None:
                 password = await asyncio.to_thread(options.password.reveal)
+                self._veil.add([password, f"{options.user}:{password}"])
                 return {"Authorization": f"Basic {b64encode(f'{options.user}:{password}'.encode()).decode()}"}
         except SecretUnreadable as error:
             raise self._away(str(error)) from error
         return {}
 
+    def _reason(self, body: Any) -> str:
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+        return answers.reason(self._veil.over(text))
+
     def _away(self, why: str) -> StoreUnavailable:
+        why = self._veil.over(why)
         self._trouble.note(why)
         return StoreUnavailable(f"{self.url}: {why}")
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from alerts.i18n.shorten import shortened
 from collectors.point import Point
 from configs.units import Duration
 from server.store import StoreUnavailable
@@ -242,7 +243,7 @@ class Setup:
         elif task["status"] != "active":
             yield Step("bad", "roll_up_missing", told)
         elif task.get("lastRunStatus") == "failed":
-            yield Step("bad", "roll_up_failed", told | {"why": str(task.get("lastRunError", ""))[:_FOUND]})
+            yield Step("bad", "roll_up_failed", told | {"why": shortened(str(task.get("lastRunError", "")), _FOUND)})
         else:
             yield Step("well", "roll_up", told)
 

@@ -42,7 +42,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     if not token:
         return await _page(request, fault="wrong")
     response = web.Response(status=303, headers={hdrs.LOCATION: "/account?changed=1"})
-    name = cookie_name(context.parts.secure_cookies)
+    name = cookie_name(context.parts.site.secure)
     set_cookie(context, response, name, token, seconds=sessions.LIFE // 1000)
     return response
 

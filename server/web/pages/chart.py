@@ -5,12 +5,13 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
+from alerts.i18n.language import Language
 from server.readmodel import charts
 from server.readmodel.charts import SPANS, Chart, Drawn
+from server.readmodel.units import unit_of
 from server.store import Aggregate, Store, StoreUnavailable
 from server.web.context import WEB
 from server.web.figure import svg
-from server.web.language import Language
 
 _TAG = "tag."
 
@@ -130,13 +131,17 @@ async def _svg(request: web.Request, chart: Chart, store: Store) -> web.Response
     spoken = context.language(request)
     drawn = _spoken(await _draw(request, chart, store), spoken)
     headers = {hdrs.CACHE_CONTROL: "no-store"}
-    text = svg(drawn, unit=chart.unit, top=chart.top, spoken=spoken, now=context.parts.clock())
+    text = svg(
+        drawn, unit=unit_of(context.renderer.catalogue, chart), top=chart.top, spoken=spoken, now=context.parts.clock()
+    )
     return web.Response(text=text, content_type="image/svg+xml", headers=headers)
 
 
 def _spoken(drawn: Drawn, spoken: Language) -> Drawn:
     named = [
-        msgspec.structs.replace(line, label=" · ".join(part for part in (line.group, spoken.text(line.label)) if part))
+        msgspec.structs.replace(
+            line, label=" · ".join(part for part in (line.group, spoken.gettext(line.label)) if part)
+        )
         for line in drawn.lines
     ]
     return msgspec.structs.replace(drawn, lines=named)

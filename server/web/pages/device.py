@@ -39,6 +39,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         ports=ports,
         uptime=uptime,
         charts=charts.of_device(row.device.id, port),
-        checks=context.parts.checks,
+        checks=context.parts.watched.checks,
         span=span_of(request, detail.since),
     )

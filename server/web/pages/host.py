@@ -37,7 +37,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         alias=await _alias(context, row.name),
         detail=detail,
         charts=charts.of_host(row.name),
-        checks=context.parts.checks,
+        checks=context.parts.watched.checks,
         span=span_of(request, detail.since),
     )
 

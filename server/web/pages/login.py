@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
 from alerts import audit
+from server.state.token_hash import token_hash
 from server.web import accounts, sessions
 from server.web.accounts import Account
 from server.web.auth import check_form, cookie_name, read_form, recall, safe_next, session_of, set_cookie, token_in
@@ -52,7 +53,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     if not token:
         return await _form(request, target=target, name=name, failed=True, status=401)
     response = web.Response(status=303, headers={hdrs.LOCATION: target})
-    secure = context.parts.secure_cookies
+    secure = context.parts.site.secure
     set_cookie(context, response, cookie_name(secure), token, seconds=sessions.LIFE // 1000)
     response.del_cookie(cookie_name(secure, _FORM), path="/", secure=secure)
     return response
@@ -69,7 +70,7 @@ async def leave(request: web.Request) -> web.StreamResponse:
 
     await context.parts.database.write(close)
     response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
-    response.del_cookie(cookie_name(context.parts.secure_cookies), path="/", secure=context.parts.secure_cookies)
+    response.del_cookie(cookie_name(context.parts.site.secure), path="/", secure=context.parts.site.secure)
     return response
 
 
@@ -79,7 +80,7 @@ def _open(tx: Connection, name: str, account: Account | None, *, address: str, n
         audit.note(tx, at=now, actor=name, action="login.failed", detail={"address": address})
         return ""
     if old:
-        sessions.end(tx, sessions.digest(old))
+        sessions.end(tx, token_hash(old))
     sessions.forgive(tx, name=account.name, address=address)
     audit.note(tx, at=now, actor=account.name, action="login", detail={"address": address})
     return sessions.start(tx, account.id, now)
@@ -99,7 +100,7 @@ async def _form(
     token = token_in(request, _FORM) or secrets.token_urlsafe(24)
     known = {"next": target, "name": name, "wait": wait, "failed": failed, "stale": stale, "form": token}
     response = await context.page(request, "login.html", status=status, **known)
-    set_cookie(context, response, cookie_name(context.parts.secure_cookies, _FORM), token, seconds=_HOUR)
+    set_cookie(context, response, cookie_name(context.parts.site.secure, _FORM), token, seconds=_HOUR)
     if wait:
         response.headers[hdrs.RETRY_AFTER] = str(math.ceil(wait / 1000))
     return response

@@ -4,9 +4,9 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from alerts.i18n.catalogue import CODES
 from server.web.auth import recall, safe_next, set_cookie
 from server.web.context import WEB
-from server.web.language import CODES
 
 _YEAR: Final = 365 * 86400
 _CHOICES: Final = {"lang": CODES, "theme": ("auto", "light", "dark")}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from alerts.words import Language as Lang
+from alerts.i18n.catalogue import LanguageCode
 from server.report import render
 from server.report.build import build, month
 from server.report.model import Report
@@ -51,19 +51,19 @@ async def download(request: web.Request) -> web.StreamResponse:
     return web.Response(body=text.encode(), content_type=kind, charset="utf-8", headers=headers)
 
 
-def _html(report: Report, lang: Lang, context: Web) -> str:
-    return render.html(report, lang, made=context.parts.clock(), title=context.parts.title)
+def _html(report: Report, lang: LanguageCode, context: Web) -> str:
+    return render.html(report, lang, made=context.parts.clock(), title=context.parts.site.title)
 
 
-def _json(report: Report, _lang: Lang, _context: Web) -> str:
+def _json(report: Report, _lang: LanguageCode, _context: Web) -> str:
     return render.json(report)
 
 
-def _csv(report: Report, lang: Lang, _context: Web) -> str:
+def _csv(report: Report, lang: LanguageCode, _context: Web) -> str:
     return render.csv(report, lang)
 
 
-_FORMS: Final[Mapping[str, tuple[Callable[[Report, Lang, Web], str], str]]] = {
+_FORMS: Final[Mapping[str, tuple[Callable[[Report, LanguageCode, Web], str], str]]] = {
     "html": (_html, "text/html"),
     "json": (_json, "application/json"),
     "csv": (_csv, "text/csv"),
@@ -73,14 +73,14 @@ _FORMS: Final[Mapping[str, tuple[Callable[[Report, Lang, Web], str], str]]] = {
 async def _report(context: Web, name: str) -> Report:
     parts = context.parts
     now = parts.clock()
-    start, end = month(name, parts.zone)
+    start, end = month(name, parts.site.zone)
     return await parts.database.read(
-        lambda tx: build(tx, parts.register, start=start, end=end, now=now, zone=parts.zone)
+        lambda tx: build(tx, parts.watched.register, start=start, end=end, now=now, zone=parts.site.zone)
     )
 
 
 def _months(context: Web) -> list[dt.date]:
-    today = dt.datetime.fromtimestamp(context.parts.clock() / 1000, ZoneInfo(context.parts.zone)).date()
+    today = dt.datetime.fromtimestamp(context.parts.clock() / 1000, ZoneInfo(context.parts.site.zone)).date()
     months = [today.replace(day=1)]
     while len(months) < _MONTHS:
         months.append((months[-1] - dt.timedelta(1)).replace(day=1))

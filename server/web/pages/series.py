@@ -3,9 +3,11 @@
 import msgspec
 from aiohttp import web
 
+from alerts.i18n.catalogue import LanguageCode
 from server.readmodel import charts
+from server.readmodel.units import Unit, unit_of
 from server.store import Store, StoreUnavailable
-from server.web.context import WEB
+from server.web.context import WEB, Web
 from server.web.pages.chart import Asked, asked_of, span_of, store_of
 
 
@@ -37,6 +39,28 @@ async def show(request: web.Request) -> web.StreamResponse:
         measurements=choice.measurements,
         fields=choice.fields,
         tags=choice.tags,
+        about=_about(context, choice.asked, context.language(request).code),
+    )
+
+
+class About(msgspec.Struct, frozen=True):
+    """What the catalogue says of what was chosen, in the visitor's language; "" where it is not Pantau's own."""
+
+    measurement: str = ""
+    field: str = ""
+    unit: Unit = Unit()
+
+
+def _about(context: Web, asked: Asked, language: LanguageCode) -> About:
+    known = context.renderer.catalogue
+    measurement, field = known.measurement(asked.measurement), known.field(asked.measurement, asked.field)
+    if measurement is None:
+        return About()
+    chart = charts.of_series(asked.measurement, asked.field, asked.where, (), asked.aggregate)
+    return About(
+        measurement=getattr(measurement, language),
+        field=getattr(field, language) if field else "",
+        unit=unit_of(known, chart),
     )
 
 

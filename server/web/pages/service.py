@@ -7,17 +7,18 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from alerts.i18n.catalogue import gettext_noop
 from server.readmodel import charts
 from server.web.context import WEB
 from server.web.pages.chart import span_of
 
-# phases in the order in which they happen; labels are source texts
+# phases in the order in which they happen
 PHASES: Final = {
-    "dns": "cari nama",
-    "connect": "sambung",
-    "tls": "TLS",
-    "first_byte": "tunggu jawaban",
-    "transfer": "terima isi",
+    "dns": gettext_noop("cari nama"),
+    "connect": gettext_noop("sambung"),
+    "tls": gettext_noop("TLS"),
+    "first_byte": gettext_noop("tunggu jawaban"),
+    "transfer": gettext_noop("terima isi"),
 }
 _WIDTH: Final = 1000
 
@@ -52,7 +53,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     if found is None:
         raise web.HTTPNotFound
     service, detail = found
-    register = context.parts.register
+    register = context.parts.watched.register
     return await context.page(
         request,
         "service.html",
@@ -63,6 +64,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         target=Fraction(str(service.target)),
         phased=[(state, phases(state.last_phases)) for state, _ in detail.states if state.last_phases],
         charts=charts.of_service(service.id),
-        checks=context.parts.checks,
+        checks=context.parts.watched.checks,
         span=span_of(request, detail.since),
     )

@@ -5,15 +5,16 @@
   const language = document.documentElement.lang;
   const zone = document.documentElement.dataset.zone;
   const number = (digits) => new Intl.NumberFormat(language, { maximumFractionDigits: digits });
+  const percent = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
+  const PREFIXED = new Set(["B", "B/s", "bit/s"]);
   const PREFIXES = ["", "k", "M", "G", "T", "P"];
-  const SECOND = language === "id" ? "dtk" : "s";
   const charts = new Set();
 
   function told(value, unit) {
     if (value === null || value === undefined) return "–";
-    if (unit === "%") return number(1).format(value) + " %";
-    if (unit === "s") return value < 1 ? number(value < 0.01 ? 1 : 0).format(value * 1000) + " ms" : number(2).format(value) + " " + SECOND;
-    if (!unit && Math.abs(value) < 1000) return number(value !== 0 && Math.abs(value) < 10 ? 2 : 1).format(value);
+    if (unit === "%") return percent.format(value / 100);
+    if (unit === "s") return Math.abs(value) < 1 ? number(Math.abs(value) < 0.01 ? 1 : 0).format(value * 1000) + " ms" : document.documentElement.dataset.seconds.replace("{n}", number(2).format(value));
+    if (!PREFIXED.has(unit) && (unit || Math.abs(value) < 1000)) return number(value !== 0 && Math.abs(value) < 10 ? 2 : 1).format(value) + (unit ? " " + unit : "");
     let at = 0;
     while (Math.abs(value) >= 1000 && at < PREFIXES.length - 1) { value /= 1000; at += 1; }
     return number(at && value < 100 ? 1 : 0).format(value) + " " + PREFIXES[at] + unit;
@@ -54,6 +55,8 @@
 
   function draw(box, data) {
     const unit = box.dataset.unit;
+    const factor = Number(box.dataset.factor) || 1;
+    const shown = (value) => told(value === null || value === undefined ? value : value * factor, unit);
     const top = Number(box.dataset.top) || null;
     const paint = colours();
     const span = data.end - data.start;
@@ -66,13 +69,13 @@
       scales: { x: { range: () => [data.start, data.end] }, y: { range: (_plot, _low, high) => [0, top || (high > 0 ? high * 1.08 : 1)] } },
       axes: [
         { ...axis, space: 70, values: (_plot, ticks) => ticks.map((tick) => clock(tick, span)) },
-        { ...axis, size: 74, space: 26, values: (_plot, ticks) => ticks.map((tick) => told(tick, unit)) },
+        { ...axis, size: 74, space: 26, values: (_plot, ticks) => ticks.map(shown) },
       ],
       series: [
         { label: language === "id" ? "Pukul" : "Time", value: (_plot, time) => clock(time ?? data.times.at(-1), 86400 * 7.5) },
         ...data.lines.map((line, at) => ({
           label: line.label || line.group || "–", stroke: paint.lines[at % paint.lines.length], width: 1.6,
-          dash: at >= paint.lines.length ? [6, 3] : undefined, points: { size: 4 }, value: (_plot, value, _at, here) => told(here === null ? newest(line.values) : value, unit),
+          dash: at >= paint.lines.length ? [6, 3] : undefined, points: { size: 4 }, value: (_plot, value, _at, here) => shown(here === null ? newest(line.values) : value),
         })),
       ],
     };
@@ -81,7 +84,7 @@
     charts.add({ box, plot, data, legend });
     if (data.left_out) {
       const more = box.nextElementSibling;
-      more.textContent = box.dataset.more.replace("%(n)s", data.left_out);
+      more.textContent = box.dataset.more.replace("{n}", data.left_out);
       more.hidden = false;
     }
   }

@@ -133,7 +133,7 @@ async def test_a_change_of_the_files_is_seen_later_and_off_the_loop(resolver, mo
 async def test_giving_up_leaves_neither_thread_nor_socket_behind(run, tmp_path, resolver, silent_udp, build, now_ms):
     from collectors.checks.engines.dial import Dialer
 
-    check = build("tcp", timeout=0.3, host="a.example", port=80)
+    check = build("tcp", timeout=3.0, host="a.example", port=80)
     check._dialer = Dialer("any", resolver(silent_udp))
     before = threading.active_count()
     result = await check.run(now_ms)

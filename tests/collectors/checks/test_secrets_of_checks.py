@@ -6,7 +6,7 @@ import base64
 import msgspec
 import pytest
 
-from collectors.checks.engines import redact
+from configs import redact
 
 SECRET = "S4ngat+Rahasia/Sekali=="
 FORMS = [SECRET, "S4ngat%2BRahasia%2FSekali%3D%3D", base64.b64encode(f"pantau:{SECRET}".encode()).decode().rstrip("=")]

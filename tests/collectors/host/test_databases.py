@@ -259,6 +259,21 @@ async def test_a_host_without_mariadb_says_so(tmp_path):
         await Mysql(MysqlOptions(), Roots(run=str(tmp_path))).collect(NOW)
 
 
+async def test_a_host_without_a_client_says_so_only_when_there_is_a_server(tmp_path):
+    async def no_client(command, *, seconds):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", command[0])
+
+    (tmp_path / "mysqld").mkdir()
+    local = Mysql(MysqlOptions(), Roots(run=str(tmp_path)), no_client)
+    with pytest.raises(FileNotFoundError, match=r"mysqld\.sock"):
+        await local.collect(NOW)
+    (tmp_path / "mysqld" / "mysqld.sock").touch()
+    with pytest.raises(FileNotFoundError, match="'mysql'"):
+        await local.collect(NOW)
+    with pytest.raises(FileNotFoundError, match="'mysql'"):
+        await Mysql(MysqlOptions(servers=("db:3306",)), Roots(run=str(tmp_path)), no_client).collect(NOW)
+
+
 async def test_mysqls_client_is_taken_where_mariadbs_is_missing():
     asked = []
 

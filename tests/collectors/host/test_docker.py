@@ -13,6 +13,7 @@ from parts import daemon, require, wait_for
 
 from collectors.host import Roots
 from collectors.host.docker import Docker, Options
+from collectors.host.sources.engine import Container, Memory, Reading, Stats, of_container
 
 NOW = 1_700_000_000_000_000_000
 SECOND = 10**9
@@ -200,9 +201,7 @@ async def test_what_is_no_engine_is_an_error(tmp_path, page):
     assert caught.value.errno == errno.EPROTO
 
 
-async def test_an_engine_that_hangs_costs_its_deadline_only(tmp_path, monkeypatch):
-    monkeypatch.setattr("collectors.host.docker._SECONDS", 0.2)
-
+async def test_an_engine_that_hangs_costs_its_deadline_only(tmp_path):
     over = asyncio.Event()
 
     async def hang(_reader, writer):
@@ -212,7 +211,7 @@ async def test_an_engine_that_hangs_costs_its_deadline_only(tmp_path, monkeypatc
     server = await asyncio.start_unix_server(hang, tmp_path / "docker.sock")
     began = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.2 s"):
-        await Docker(Options(), Roots(run=str(tmp_path))).collect(NOW)
+        await Docker(Options(), Roots(run=str(tmp_path)), seconds=0.2).collect(NOW)
     assert time.monotonic() - began < 15
     over.set()
     server.close()
@@ -228,3 +227,25 @@ async def test_a_socket_nobody_serves_is_an_error_that_passes(tmp_path):
     (tmp_path / "docker.sock").touch()
     with pytest.raises(ConnectionRefusedError, match=r"docker\.sock"):
         await Docker(Options(), Roots(run=str(tmp_path))).collect(NOW)
+
+
+@pytest.mark.parametrize(
+    ("told", "host_memory", "expected"),
+    [
+        ({"limit": 2**64 - 1, "max_usage": 2**64 - 1}, 1 << 30, {"limit": 1 << 30, "usage_percent": 25.0}),
+        (
+            {"limit": 2**63 - 4096, "max_usage": 1 << 29},
+            1 << 30,
+            {"limit": 1 << 30, "usage_percent": 25.0, "max_usage": 1 << 29},
+        ),
+        ({"limit": 2**64 - 1}, 0, {}),
+        ({"limit": 1 << 29}, 1 << 30, {"limit": 1 << 29, "usage_percent": 50.0}),
+        ({"limit": 0}, 1 << 30, {}),
+    ],
+)
+def test_what_stands_for_no_limit_is_no_limit(told, host_memory, expected):
+    container = Container("a" * 64, "uji", "running", OLD)
+    stats = Stats("2023-11-14T22:13:20Z", memory_stats=Memory(usage=1 << 28, **told))
+    points = {p.measurement: p for p in of_container(Reading(container, stats, None), {}, NOW, host_memory=host_memory)}
+    fields = points["docker_container_mem"].fields
+    assert fields == {"container_id": container.id, "usage": 1 << 28, "fail_count": 0, **expected}

@@ -83,3 +83,12 @@ async def test_only_what_is_included_is_read():
 async def test_interfaces_may_be_ignored():
     portable = Portable(Options(include=("net",), ignore=("*",)), Roots())
     assert await portable.collect(0) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_host_that_keeps_no_sessions_does_not_claim_that_nobody_is_there(monkeypatch, tmp_path, kept):
+    monkeypatch.setattr("psutil.users", list)
+    if kept:
+        (tmp_path / "utmp").touch()
+    (point,) = await Portable(Options(include=("system",)), Roots(run=str(tmp_path))).collect(0)
+    assert [point.fields.get(name) for name in ("n_users", "n_unique_users")] == ([0, 0] if kept else [None, None])

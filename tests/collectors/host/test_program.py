@@ -130,11 +130,10 @@ async def test_a_deadline_leaves_no_error_that_nobody_looked_at():
     assert complaints == []
 
 
-async def test_one_that_is_slow_to_die_is_known_until_it_has(monkeypatch, until):
-    monkeypatch.setattr(program, "_REAP_SECONDS", 0.0)
+async def test_one_that_is_slow_to_die_is_known_until_it_has(until):
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            await run(shell("sleep 60"), seconds=0.1)
+            await run(shell("sleep 60"), seconds=0.1, reap=0.0)
     gc.collect()  # nobody complains of one that still runs
     await until(lambda: not program._dying)
 

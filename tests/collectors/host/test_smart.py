@@ -103,3 +103,40 @@ async def test_the_real_smartctl_is_understood(collector):
             raise
         return
     assert all("exit_status" in point.fields for point in points)
+
+
+async def test_a_disk_behind_a_controller_that_hangs_does_not_silence_its_neighbours(collector):
+    hanging, asked = {"megaraid,1"}, []
+
+    async def run(command, *, seconds):
+        kind = command[command.index("-d") + 1]
+        asked.append(kind)
+        if kind in hanging:
+            raise TimeoutError("no end within 15 s")
+        return Ended(0, FINE)
+
+    smart = collector("smart", None, run, devices=tuple(f"/dev/bus/0 -d megaraid,{number}" for number in range(4)))
+    for reading in range(3):
+        asked.clear()
+        points = await smart.collect(reading * 10**10)
+        assert [point.tags["type"] for point in points] == ["megaraid,0", "megaraid,2", "megaraid,3"]
+    assert asked == ["megaraid,0", "megaraid,2", "megaraid,3"]
+    hanging.clear()
+    assert len(await smart.collect(HOUR)) == 4
+
+
+async def test_one_disk_behind_a_controller_can_be_left_out(collector):
+    async def run(command, *, seconds):
+        return Ended(0, FINE)
+
+    devices = tuple(f"/dev/bus/0 -d megaraid,{number}" for number in range(3))
+    smart = collector("smart", None, run, devices=devices, excludes=("/dev/bus/0 -d megaraid,1",))
+    assert [point.tags["type"] for point in await smart.collect(0)] == ["megaraid,0", "megaraid,2"]
+
+
+async def test_a_disk_that_is_listed_twice_is_asked_once(collector):
+    async def run(command, *, seconds):
+        return Ended(0, FINE)
+
+    smart = collector("smart", None, run, devices=("/dev/sda", "/dev/sda"))
+    assert names(await smart.collect(0)) == ["sda"]

@@ -238,9 +238,8 @@ def test_addresses_that_cannot_be_read_are_refused_at_once(options, urls):
         options(urls=urls)
 
 
-async def test_a_server_that_never_answers_costs_its_deadline_only(monkeypatch):
-    monkeypatch.setattr("collectors.host.nginx._SECONDS", 0.2)
+async def test_a_server_that_never_answers_costs_its_deadline_only():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/nginx_status"
         with pytest.raises(TimeoutError, match="no answer within"):
-            await Nginx(Options(urls=(url,)), Roots()).collect(NOW)
+            await Nginx(Options(urls=(url,)), Roots(), seconds=0.2).collect(NOW)

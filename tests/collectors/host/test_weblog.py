@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import json
 import os
 import shutil
 import stat
@@ -355,6 +356,106 @@ COMBINED = '10.0.0.9 - budi [14/Nov/2023:22:13:20 +0000] "GET /\\"a HTTP/1.1" 30
 def test_formats_are_read(name, text, expected):
     read = [request for reader in logformat.readers(name) if (request := reader(text))][:1]
     assert read == ([] if expected is None else [logformat.Request(*expected)])
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "end", "seconds"),
+    [
+        ("auto", "", " 48211", None),  # of Apache's %D, Tomcat's milliseconds or whole seconds: nobody knows
+        ("auto", "us", " 48211", 0.048211),
+        ("auto", "ms", " 48", 0.048),
+        ("auto", "s", " 2", 2.0),
+        ("auto", "ms", " 0.250", 0.25),
+        ("combined_time", "", " 48211", "a bad line"),
+        ("combined_time", "us", " 48211", 0.048211),
+        ("combined_host_time", "ms", " kota.id 40", 0.04),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %D', "", " 48211", 0.048211),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %{ms}T', "", " 40", 0.04),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %T', "", " 3", 3.0),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" %T', "ms", " 3", 3.0),
+    ],
+)
+def test_a_whole_number_is_a_time_only_where_its_unit_is_named(name, unit, end, seconds):
+    read = [request for reader in logformat.readers(name, unit) if (request := reader(COMBINED + end))][:1]
+    if seconds == "a bad line":
+        assert read == []
+    else:
+        assert (len(read), read[0].status) == (1, 301)
+        assert read[0].seconds == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("unit", "told", "seconds"),
+    [
+        ("", '"duration": 12', None),
+        ("", '"duration": 0.0123', 0.0123),
+        ("", '"request_time": "1.500"', 1.5),
+        ("ms", '"request_time": 40', 0.04),
+        ("us", '"request_time": "1500"', 0.0015),
+        ("ns", '"duration": 12000000', 0.012),
+        ("ms", '"duration": "-"', None),
+    ],
+)
+def test_a_whole_number_in_json_is_a_time_only_where_its_unit_is_named(unit, told, seconds):
+    (reader,) = logformat.readers("json", unit)
+    read = reader(f'{{"status": 200, {told}}}')
+    assert read.seconds == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("user", ["budi", "Budi Santoso", "dinas pu kota", "a [b] c", r"x\" y", "-", ""])
+@pytest.mark.parametrize("name", ["auto", "combined", "common"])
+def test_names_of_users_may_hold_blanks(user, name):
+    text = COMBINED.replace("budi", user)
+    read = [request for reader in logformat.readers(name) if (request := reader(text))][:1]
+    assert [(one.status, one.bytes, one.address) for one in read] == [(301, 512, "10.0.0.9")]
+
+
+def test_a_line_made_to_be_slow_is_read_in_time():
+    began = time.process_time()
+    for text in ("1.1.1.1 - " + " [a" * 20_000, "1.1.1.1 - " + ' [] "' * 13_000):
+        assert not [reader for reader in logformat.readers("auto") if reader(text)]
+    assert time.process_time() - began < 5
+
+
+CADDY = {
+    "level": "info",
+    "logger": "http.log.access.log1",
+    "request": {
+        "remote_ip": "10.9.0.2",
+        "client_ip": "203.0.113.9",
+        "host": "layanan.kota.example",
+        "headers": {"User-Agent": ["Mozilla/5.0 (uji)"], "X-Empty": []},
+    },
+    "duration": 0.002,
+    "size": 77,
+    "status": 404,
+}
+
+
+def test_json_of_caddy_tells_who_asked_which_host_for_it():
+    expected = logformat.Request(404, 77, 0.002, "layanan.kota.example", "203.0.113.9", "Mozilla/5.0 (uji)")
+    for name in ("auto", "json"):
+        assert logformat.readers(name)[0](json.dumps(CADDY)) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_told", "expected"),
+    [
+        ({"remote_ip": "10.9.0.2", "host": "a.id"}, ("a.id", "10.9.0.2", "")),
+        ({"host": "a.id", "headers": {"User-Agent": []}}, ("a.id", "", "")),
+        ({"host": {"name": "a.id"}, "remote_ip": None}, ("", "", "")),
+        ("GET / HTTP/1.1", ("", "", "")),
+        (None, ("", "", "")),
+        (
+            {"remote_ip": "10.0.0.1", "headers": {"X-Forwarded-For": ["198.51.100.4, 10.0.0.1"]}},
+            ("", "198.51.100.4", ""),
+        ),
+    ],
+)
+def test_what_json_of_another_shape_lacks_is_left_empty(request_told, expected):
+    (reader,) = logformat.readers("json")
+    read = reader(json.dumps({"status": 200, "request": request_told}))
+    assert (read.host, read.address, read.agent) == expected
 
 
 @pytest.mark.parametrize("name", ["apache", "$host $uri", ""])

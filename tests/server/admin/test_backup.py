@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import copy
+import io
 import json
 import sqlite3
 import tarfile
@@ -16,6 +18,7 @@ from server.admin import backup, control_socket
 from server.admin.backup import BackupFailed
 from server.admin.control_socket import Ask, Control
 from server.cli import backup as command
+from server.inventory.known_hosts import HostError
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.settling import Limits as SettlingLimits
@@ -126,6 +129,84 @@ async def test_what_is_not_as_it_was_written_is_not_brought_back(made, tmp_path)
     await asyncio.to_thread(fails, "is no backup")
 
 
+def member(name, kind=tarfile.REGTYPE, link="", data=b"stranger"):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o6777
+    info.size = len(data) if kind == tarfile.REGTYPE else 0
+    return info, data
+
+
+HOSTILE = {
+    "an absolute name": ([member("{outside}/stolen")], "leads outside"),
+    "a way up": ([member("../stolen")], "leads outside"),
+    "a way up behind a folder": ([member("store/../../stolen")], "leads outside"),
+    "a folder above": ([member("../new2", tarfile.DIRTYPE)], "leads outside"),
+    "a link out": ([member("store/x", tarfile.SYMTYPE, "{outside}")], "neither a plain file nor a folder"),
+    "a link within": ([member("x", tarfile.SYMTYPE, "manifest.json")], "neither a plain file nor a folder"),
+    "a hard link": ([member("x", tarfile.LNKTYPE, "{outside}/mine")], "neither a plain file nor a folder"),
+    "a file through a link": (
+        [member("way", tarfile.SYMTYPE, "{outside}"), member("way/stolen")],
+        "neither a plain file nor a folder",
+    ),
+    "a pipe": ([member("x", tarfile.FIFOTYPE)], "neither a plain file nor a folder"),
+    "a device": ([member("x", tarfile.CHRTYPE)], "neither a plain file nor a folder"),
+    "a file twice": ([member("x"), member("x")], "stands twice"),
+    "a file that is a folder too": ([member("x"), member("x/y")], "stands twice"),
+    "the folder itself as a file": ([member(".")], "stands twice"),
+}
+
+
+@pytest.mark.parametrize(("members", "why"), HOSTILE.values(), ids=HOSTILE)
+async def test_a_hostile_archive_is_refused_and_nothing_of_it_stays(made, tmp_path, members, why):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        archive.add(made, arcname=".")
+        for info, data in members:
+            placed = copy.copy(info)
+            placed.name, placed.linkname = (text.format(outside=outside) for text in (info.name, info.linkname))
+            archive.addfile(placed, io.BytesIO(data))
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(BackupFailed, match=rf"bad\.tar is no backup: '.*' .*{why}"):
+        await asyncio.to_thread(backup.restore, tmp_path / "bad.tar", tmp_path / "new")
+    assert set(tmp_path.rglob("*")) == before
+    assert (outside / "mine").read_text() == "mine"
+
+
+async def test_a_sparse_file_is_not_blown_up(made, tmp_path):
+    with tarfile.open(tmp_path / "bad.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info, data = member("store/huge", data=b"1\n0\n1\n".ljust(512, b"\0") + b"x")
+        size = str(2**26)  # holes for the most part, of any length
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": size}
+        archive.addfile(info, io.BytesIO(data))
+    with pytest.raises(BackupFailed, match="neither a plain file nor a folder"):
+        await asyncio.to_thread(backup.restore, tmp_path / "bad.tar", tmp_path / "new")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+async def test_an_archive_that_is_cut_off_is_refused_at_any_length(made, tmp_path, mode):
+    with tarfile.open(tmp_path / "whole.tar", mode) as archive:
+        archive.add(made, arcname=".")
+    whole = (tmp_path / "whole.tar").read_bytes()
+    for length in range(0, len(whole) * 9 // 10, len(whole) // 20):
+        (tmp_path / "bad.tar").write_bytes(whole[:length])
+        with pytest.raises(BackupFailed, match=r"is no backup|is missing or not as it was written"):
+            await asyncio.to_thread(backup.restore, tmp_path / "bad.tar", tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+
+async def test_modes_and_leftovers_of_a_former_try_are_not_taken_over(made, tmp_path):
+    (tmp_path / "new.restoring" / "store").mkdir(parents=True)
+    (tmp_path / "new.restoring" / "manifest.json").symlink_to(tmp_path / "state.db")
+    with tarfile.open(tmp_path / "copy.tar", "w") as archive:
+        archive.add(made, arcname=".", filter=lambda info: info.replace(mode=0o6777, deep=False))
+    await asyncio.to_thread(backup.restore, tmp_path / "copy.tar", tmp_path / "new")
+    modes = {path.stat().st_mode & 0o7022 for path in (tmp_path / "new").rglob("*")}
+    assert modes == {0}
+    assert not (tmp_path / "new.restoring").exists()
+
+
 async def test_a_folder_that_is_not_empty_and_a_backup_that_is_there_are_left_alone(made, store, state, tmp_path):
     with pytest.raises(BackupFailed, match="d is not empty"):
         await asyncio.to_thread(backup.restore, made, tmp_path / "d")
@@ -153,9 +234,13 @@ async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
         assert "./state.db" not in archive.getnames()
 
 
+async def no_host(name, by):
+    raise HostError(f"no host {name!r} is known to {by}")
+
+
 async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
     await store.write(place(1))
-    centre = Control(one(store), state, tmp_path, lambda: 7, "1")
+    centre = Control(one(store), state, tmp_path, lambda: 7, "1", no_host)
     await centre.open()
     try:
         assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600
@@ -167,6 +252,8 @@ async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
         assert (
             await control_socket.ask(tmp_path, Ask(str(tmp_path / "d")))
         ).error == f"{tmp_path / 'd'} exists already"
+        assert (await control_socket.ask(tmp_path, Ask(forget="x", by="sari"))).error == "no host 'x' is known to sari"
+        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup' or 'forget'"
     finally:
         await centre.close()
     assert await control_socket.ask(tmp_path, Ask("/nowhere")) is None

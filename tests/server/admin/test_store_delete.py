@@ -8,6 +8,7 @@ from settled import AT_ONCE
 from collectors.point import Point
 from server.admin.control_socket import Ask, Control, Points, ask
 from server.cli.main import main
+from server.inventory.known_hosts import HostError
 from server.store import Deletion, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
@@ -48,7 +49,7 @@ async def left(store):
 
 
 WHOLE = ("cpu", "--tag", "host=h0", "--from", "2036-01-01")
-TOLD = "· pantau: cpu: 1 values of 1 series, 2036-11-15 18:06:40 to 2036-11-15 18:06:40\n·   host=h0\n"
+TOLD = "· pantau: cpu: 1 values of 1 series, 2036-11-15 18:06:40 to 2036-11-15 18:06:40\n    host=h0\n"
 
 
 async def check(pantau):
@@ -60,7 +61,7 @@ async def check(pantau):
     assert code == 0
     assert out.splitlines()[0] == "· pantau: cpu: 6 nilai dari 6 deret, 2026-11-18 18:06:40 sampai 2026-11-18 18:06:45"
     assert out.splitlines()[-2:] == [
-        "·   dan 1 deret lagi",
+        "· dan 1 deret lagi",
         "· belum ada yang dihapus; ulangi dengan --yes untuk menghapusnya",
     ]
     assert (await pantau("cpu", "--bucket", "lab"))[:2] == (0, "· lab: there are no such points of cpu\n")
@@ -76,17 +77,21 @@ async def test_it_works_on_a_store_that_nobody_has_open(folder, pantau):
     await store.close()
 
 
+async def no_host(name, by):
+    raise HostError(f"no host {name!r} is known to {by}")
+
+
 async def test_it_asks_the_centre_that_has_the_store_open(folder, pantau):
     store, lab = await filled(folder / "data" / "store"), Embedded(AT_ONCE, folder / "lab")
     buckets = Buckets([Bucket("pantau", store, 1.0, 0), Bucket("lab", lab, 1.0, 0)])
-    centre = Control(buckets, "sqlite://", folder / "data", lambda: 7, "1")
+    centre = Control(buckets, "sqlite://", folder / "data", lambda: 7, "1", no_host)
     await centre.open()
     try:
         await check(pantau)
         assert await left(store) == [7, 1]
         answer = await ask(folder / "data", Ask(points=Points("nosuch", Deletion("cpu"))))
         assert answer.error == "unknown bucket 'nosuch'"
-        assert (await ask(folder / "data", Ask())).error == "nothing is asked for"
+        assert (await ask(folder / "data", Ask())).error == "expected 'backup', 'forget' or 'points'"
     finally:
         await centre.close()
         await buckets.close()

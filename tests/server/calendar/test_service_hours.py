@@ -8,8 +8,9 @@ import pytest
 from configs.read import SettingsError, Source
 from server.calendar.intervals import total
 from server.calendar.service_hours import BadHours, Profile, calendar
-from server.evaluation.standard import Timeline, figures, show3
+from server.evaluation.standard import figures, show3
 from server.inventory import register
+from server.ledger.timeline import Timeline
 
 OFFICE = dict.fromkeys(("mon", "tue", "wed", "thu", "fri"), "08:00-16:00")
 HOUR = 3_600_000

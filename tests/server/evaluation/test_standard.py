@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.calendar.intervals import clip, common, merge, total, without
-from server.evaluation.standard import Figures, Timeline, Verdict, figures, outages, part, pool, show3, verdict
+from server.evaluation.standard import Figures, Verdict, figures, outages, part, pool, show3, verdict
+from server.ledger.timeline import Timeline
 from server.report import cases
 
 VECTORS = json.loads(Path(__file__).parents[2].joinpath("cases/availability/vectors.json").read_text())

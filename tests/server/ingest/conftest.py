@@ -12,6 +12,7 @@ from aiohttp import web
 
 from configs.secret import Secret
 from configs.units import Duration
+from server.edge.broken_off import broken_off
 from server.ingest.endpoints import Ingest, routes
 from server.ingest.options import Options
 from server.ingest.tokens import Token
@@ -85,17 +86,17 @@ def options(token):
     return Options(tokens=(Token("agents", Secret("file", str(token))),))
 
 
-def serving(store, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000):
-    return serving_buckets(Buckets([Bucket(options.bucket, store, 0.0, 0)]), folder, options, clock)
+def serving(store, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000, **more):
+    return serving_buckets(Buckets([Bucket(options.bucket, store, 0.0, 0)]), folder, options, clock, **more)
 
 
 @asynccontextmanager
-async def serving_buckets(buckets, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000):
+async def serving_buckets(buckets, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000, **more):
     database = await asyncio.to_thread(Database, f"sqlite:///{folder / 'state.db'}")
     await asyncio.to_thread(metadata.create_all, database.engine)
-    ingest = Ingest(buckets, database, clock, options)
+    ingest = Ingest(buckets, database, clock, options, **more)
     await ingest.open()
-    app = web.Application()
+    app = web.Application(middlewares=[broken_off])
     app.add_routes(routes(ingest))
     runner = web.AppRunner(app, access_log=None, auto_decompress=False)
     await runner.setup()

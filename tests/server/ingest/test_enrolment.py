@@ -82,7 +82,9 @@ class Client:
 async def client(database, memory_store, options, clock):
     ingest = Ingest(Buckets([Bucket(options.bucket, memory_store, 0.0, 0)]), database, clock, options)
     await ingest.open()
-    join = Join(database, clock, options, ingest.enrolled, lambda request: request.remote)
+    join = Join(
+        database, clock, {"org": options.org, "bucket": options.bucket}, ingest.enrolled, lambda request: request.remote
+    )
     app = web.Application()
     app.add_routes([*routes(ingest), route(join)])
     runner = web.AppRunner(app, access_log=None, auto_decompress=False)

@@ -83,6 +83,23 @@ async def test_a_bad_line_costs_no_other_on_v1(centre):
     assert (await centre.write(b"bad", V1))[:2] == (400, {"error": "unable to parse 'bad': missing fields"})
 
 
+@pytest.mark.parametrize("bad", [*range(0x20), 0x7F, 0x80, 0xFF])
+async def test_whatever_bytes_a_bad_line_has_a_client_of_v1_gets_its_answer(centre, bad):
+    status, body, headers = await centre.write(b"good f=1 1\nbad%cline" % bad, V1)
+    assert status == 400
+    assert body["error"]
+    shown = headers["X-Influxdb-Error"]
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert centre.store.points == [Point("good", {}, {"f": 1.0}, 1)]
+
+
+async def test_the_header_of_v1_is_short_enough_for_any_proxy(centre):
+    _, body, headers = await centre.write((b"x" * 500 + b"\n") * 10, V1)
+    assert len(headers["X-Influxdb-Error"]) == 1000
+    assert body["error"].startswith(headers["X-Influxdb-Error"][:100])
+
+
 async def test_only_the_first_bad_lines_are_told(centre):
     _, body, _ = await centre.write(b"x" * 5000 + b"\n" + b"bad\n" * 99)
     assert len(body["message"]) < 1000

@@ -188,6 +188,24 @@ async def test_a_client_that_goes_away_leaves_nothing_held(serve, memory_store, 
         assert memory_store.points == []
 
 
+@pytest.mark.parametrize("how", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_an_upload_that_is_broken_off_is_one_line_at_debug(centre, caplog, how):
+    caplog.set_level("DEBUG")
+    host, port = centre.base.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /write?db=pantau&p=s3cret-token HTTP/1.1\r\nHost: x\r\n{how}\r\n\r\n"
+    writer.write(head.encode() + b"6\r\nm f=1\n")
+    await writer.drain()
+    await parts.wait_until(lambda: centre.ingest._bodies.memory.held)
+    writer.transport.abort()
+    await parts.wait_until(lambda: not centre.ingest._bodies.memory.held)
+    assert (await centre.write(b"m f=1"))[0] == 204
+    told = [record for record in caplog.records if record.name in {"pantau.edge", "aiohttp.server"}]
+    size = how.partition("h: ")[2] if how.startswith("Content") else "?"
+    why = f"POST /write from 127.0.0.1 ({size} bytes): its client broke off: Connection lost"
+    assert [(record.levelname, record.getMessage(), record.exc_info) for record in told] == [("DEBUG", why, None)]
+
+
 async def test_the_loop_stays_free_while_a_big_body_is_read(centre, monkeypatch):
     line = ",".join(f"field_{n}={n}.5" for n in range(10))
     body = gzip.compress("\n".join(f"m,host=h{n % 50} {line} {n}" for n in range(6000)).encode(), 1)

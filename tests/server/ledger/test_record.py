@@ -13,9 +13,10 @@ from alerts import state
 from alerts.state import Policy, Seen
 from collectors.result import Reason, Result, Status
 from server.calendar.service_hours import Profile, calendar
+from server.evaluation import days as local_days
 from server.evaluation.standard import figures, outages, show3
 from server.inventory.register import Register, Service
-from server.ledger import maintenance, record
+from server.ledger import histories, maintenance, record, running_time
 from server.state.tables import metadata, monitor_run, span
 
 MINUTE = 60_000
@@ -59,13 +60,13 @@ def look(tx, minutes, status="up", **more):
 
 
 def run(tx, first, last):
-    run_id = record.start_run(tx, START + first * MINUTE, "test")
-    record.beat(tx, run_id, START + last * MINUTE)
+    run_id = running_time.start_run(tx, START + first * MINUTE, "test")
+    running_time.beat(tx, run_id, START + last * MINUTE)
 
 
 def count(tx, minutes, *, now=None, register=None, first=0):
     """Return figures in minutes: agreed, maint, unknown, down, degraded."""
-    line = record.timeline(
+    line = histories.timeline(
         tx,
         SUBJECT,
         start=START + first * MINUTE,
@@ -247,24 +248,42 @@ def test_a_stop_that_a_slow_check_bridges_is_unobserved_all_the_same(tx):
 
 
 def test_a_look_is_a_sign_of_life(tx):
-    record.start_run(tx, START, "test")
+    running_time.start_run(tx, START, "test")
     look(tx, [0, 1, 2])
     assert tx.execute(select(monitor_run.c.beat_ms)).scalar() == START + 2 * MINUTE
 
 
 def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
-    run_id = record.start_run(tx, START, "test")
+    run_id = running_time.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)
-    record.beat(tx, run_id, START + 5 * MINUTE)
-    almost = START + 5 * MINUTE + record.SILENCE - 1
-    line = record.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
+    running_time.beat(tx, run_id, START + 5 * MINUTE)
+    almost = START + 5 * MINUTE + running_time.SILENCE - 1
+    line = histories.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
     assert figures(line).unknown == 0
     assert count(tx, 10) == (10, 0, 5, 0, 0)
 
 
+def test_a_day_that_has_just_begun_knows_that_the_centre_runs_from_a_beat_before_midnight(tx):
+    midnight = 24 * 60
+    run_id = running_time.start_run(tx, START, "test")
+    look(tx, [midnight - 1], step=10 * MINUTE)
+    running_time.beat(tx, run_id, START + midnight * MINUTE - 2_000)
+    now = midnight + 1 / 60
+    assert count(tx, midnight + 5, now=now, first=midnight) == pytest.approx((1 / 60, 0, 0, 0, 0))
+
+
+def test_a_day_that_has_just_begun_knows_the_look_before_midnight_that_still_speaks(tx):
+    midnight = 24 * 60
+    run(tx, 0, midnight + 1)
+    look(tx, range(midnight - 3, midnight))  # the last vouches up to midnight, and the next is only a little late
+    whole = count(tx, midnight + 1, first=midnight - 1)
+    assert whole == (2, 0, 0, 0, 0)
+    assert count(tx, midnight + 1, first=midnight) == (1, 0, 0, 0, 0)
+
+
 def test_a_run_that_claims_the_future_is_cut_when_the_clock_was_set_back(tx):
     run(tx, 0, 600)
-    record.start_run(tx, START + 10 * MINUTE, "test")
+    running_time.start_run(tx, START + 10 * MINUTE, "test")
     runs = tx.execute(select(monitor_run.c.start_ms, monitor_run.c.beat_ms)).all()
     assert runs == [(START, START + 10 * MINUTE), (START + 10 * MINUTE, START + 10 * MINUTE)]
 
@@ -297,14 +316,14 @@ def test_time_that_no_check_vouches_for_is_unobserved(tx):
 
 def test_an_open_outage_is_counted_up_to_now(tx):
     """V15: June, now is the 10th at midnight, down since the 9th at 22:00."""
-    record.start_run(tx, START, "test")
+    running_time.start_run(tx, START, "test")
     now = 9 * 24 * 60
     tx.execute(
         span.insert(),
         [_row("up", 0, now - 120), _row("down", now - 120, now + 1)],
     )
-    record.beat(tx, 1, START + now * MINUTE)
-    line = record.timeline(
+    running_time.beat(tx, 1, START + now * MINUTE)
+    line = histories.timeline(
         tx, SUBJECT, start=START, end=START + 30 * 24 * HOUR, now=START + now * MINUTE, register=registered()
     )
     counted = figures(line)
@@ -328,9 +347,9 @@ def _row(status, start, end, **more):
 
 def test_life_begins_at_midnight_of_the_day_of_registration(tx):
     """V16: from 16 June, an hour down."""
-    record.start_run(tx, START, "test")
+    running_time.start_run(tx, START, "test")
     month = 30 * 24 * 60
-    record.beat(tx, 1, START + month * MINUTE)
+    running_time.beat(tx, 1, START + month * MINUTE)
     down = (19 * 24 * 60, 19 * 24 * 60 + 60)
     tx.execute(span.insert(), [_row("up", 0, down[0]), _row("down", *down), _row("up", down[1], month)])
     known = registered(registered=dt.date(2026, 6, 16))
@@ -359,10 +378,12 @@ def test_a_subject_that_is_not_registered_any_more_still_counts(tx):
     """V32."""
     run(tx, 0, 60)
     look(tx, range(60), subject="service/lama")
-    gone = record.timeline(tx, "service/lama", start=START, end=START + HOUR, now=START + HOUR, register=registered())
+    gone = histories.timeline(
+        tx, "service/lama", start=START, end=START + HOUR, now=START + HOUR, register=registered()
+    )
     assert figures(gone).observed == HOUR
-    assert record.seen_subjects(tx, "service", START, START + HOUR) == ["service/lama"]
-    assert record.seen_subjects(tx, "host", START, START + HOUR) == []
+    assert histories.seen_subjects(tx, "service", START, START + HOUR) == ["service/lama"]
+    assert histories.seen_subjects(tx, "host", START, START + HOUR) == []
 
 
 def test_only_work_approved_before_it_starts_is_maintenance(tx):
@@ -414,7 +435,7 @@ def test_days_are_local_and_pool_to_the_whole(tx):
     look(tx, range(0, 24 * 60, 30), step=HOUR)
     look(tx, range(24 * 60, 27 * 60, 30), "down", step=HOUR)
     look(tx, range(27 * 60, 48 * 60, 30), step=HOUR)
-    known = record.days(
+    known = local_days.days(
         tx,
         [SUBJECT, "service/none"],
         first=dt.date(2026, 5, 31),
@@ -425,11 +446,11 @@ def test_days_are_local_and_pool_to_the_whole(tx):
     )
     days = known[SUBJECT]
     assert [day.date.day for day in days] == [31, 1, 2, 3]
-    assert [day.worst for day in days] == [None, Status.UP, Status.DOWN, None]
+    assert [day.state for day in days] == ["none", "up", "down", "none"]
     assert days[2].figures.down == 3 * HOUR
     assert days[2].figures.availability == Fraction(100 * 21, 24)
-    assert [day.worst for day in known["service/none"]] == [None] * 4
-    line = record.timeline(
+    assert [day.state for day in known["service/none"]] == ["none"] * 4
+    line = histories.timeline(
         tx, SUBJECT, start=START, end=START + 48 * HOUR, now=START + 48 * HOUR, register=registered()
     )
     assert len(outages(line)) == 1

@@ -37,7 +37,7 @@ async def town(tmp_path):
 
 async def states(quarter):
     days = (await quarter.all([SUBJECT]))[SUBJECT]
-    return len(days), days[-1].date, {str(day.worst) for day in days[:-1]}, str(days[-1].worst)
+    return len(days), days[-1].date, {str(day.state) for day in days[:-1]}, str(days[-1].state)
 
 
 async def test_ninety_local_days_end_today(town):

@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from alerts.tables import incident
-from collectors.result import Reason, Status
+from collectors.result import Reason
 from server.calendar.service_hours import Profile, calendar
 from server.evaluation.standard import Verdict, show3
 from server.report.build import month
@@ -269,6 +269,33 @@ def test_the_first_acknowledgement_after_the_onset_is_the_response(one):
     assert (told.response.count, told.response.mean, told.unacknowledged) == (1, 20 * MINUTE, 1)
 
 
+def test_a_problem_that_was_taken_before_it_became_an_outage_was_answered_at_once_not_earlier(one):
+    one.except_for(
+        "simpus",
+        *YEAR,
+        ("degraded", "05T09:00", "05T10:00"),
+        ("down", "05T10:00", "05T12:00"),
+        ("up", "05T12:00", "06T10:00"),
+        ("down", "06T10:00", "06T12:00"),
+    )
+    for began, taken in (("05T09:00", "05T09:15"), ("06T10:00", "06T10:30")):
+        one.tx.execute(
+            incident.insert().values(
+                check_id="http",
+                subject="service/simpus",
+                status="down",
+                severity="high",
+                reason="timeout",
+                opened_ms=ms(began),
+                confirmed_ms=ms(began) + MINUTE,
+                closed_ms=ms(began) + 3 * HOUR,
+                acked_ms=ms(taken),
+            )
+        )
+    response = only(one.report()).response
+    assert (response.count, response.mean, response.longest) == (2, 15 * MINUTE, 30 * MINUTE)
+
+
 def test_agencies_and_the_city_are_pooled_by_weight(city):
     report = city.report()
     names = {group.id: group for group in report.agencies}
@@ -325,7 +352,7 @@ def test_days_pool_to_the_month(city):
         assert len(each.days) == 30
         assert sum(day.figures.down for day in each.days) == each.figures.down
     simpus = city.report().services[0]
-    assert [day.date.day for day in simpus.days if day.worst is Status.DOWN] == [4, 5, 20]
+    assert [day.date.day for day in simpus.days if day.state == "down"] == [4, 5, 20]
 
 
 def test_the_resolution_is_what_was_measured(city):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from settled import AT_ONCE, SMALL
+from settled import SMALL
 
 from collectors.lineprotocol import encode
 from collectors.linereader import Cache, decode

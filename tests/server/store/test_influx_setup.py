@@ -15,7 +15,6 @@ from collectors.point import Point, UInt
 from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
-from server.cli.store_words import WORDS
 from server.store import RATES, Aggregate, Deletion, Range
 from server.store.influx import flux, ql
 from server.store.influx.connection import Options
@@ -351,12 +350,6 @@ def test_where_only_roll_ups_are_left_rates_come_of_them_and_they_are_deleted_to
         await store.close()
 
     asyncio.run(check())
-
-
-def test_every_word_is_there_in_both_languages():
-    for what, words in WORDS.items():
-        assert words.keys() == {"id", "en"}, what
-        assert set(re.findall(r"\{(\w+)\}", words["id"])) == set(re.findall(r"\{(\w+)\}", words["en"])), what
 
 
 def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_path, capsys):

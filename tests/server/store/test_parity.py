@@ -399,20 +399,26 @@ async def test_big_batches_and_big_answers_come_whole(store):
 
 
 async def test_a_point_that_cannot_be_kept_costs_no_other_point(store):
-    poison = Point("m", {"time": "reserved"}, {"f": 1.0}, T)
+    poison = Point("m", {"t": "too long" * 9000}, {"f": 1.0}, T)
     written = await store.write([Point("m", {"n": "1"}, {"f": 1.0}, T), poison, Point("m", {"n": "2"}, {"f": 1.0}, T)])
     assert await store.tag_values("m", "n") == ["1", "2"]
     assert (written.points, [(one.measurement, one.field) for one in written.rejected]) == (2, [("m", "f")])
 
 
-async def test_a_field_named_time_is_left_out_and_a_point_with_nothing_else_refused(store):
-    why = 'invalid field name: input field "time" on measurement "m" is invalid'
-    written = await store.write([Point("m", {}, {"time": 1.0, "f": 2.0}, T), Point("m", {"n": "1"}, {"time": 1.0}, T)])
-    assert written.points == 1
-    assert [(one.measurement, one.field) for one in written.rejected] == [("m", "time")]
-    assert why in written.rejected[0].why
-    assert await store.fields("m") == {"f": "float"}
-    assert (await store.latest("m", ["f"], since=T))[0].fields == {"f": 2.0}
+async def test_what_has_a_reserved_name_is_kept_under_another(store):
+    tags = {"time": "noon", "_field": "wheat", "_measurement": "tape", "n": "1"}
+    written = await store.write(
+        [Point("m", tags, {"time": 1.0, "f": 2.0}, T), Point("m", {"n": "2"}, {"time": 3.0}, T)]
+    )
+    assert (written.points, written.rejected) == (2, ())
+    assert await store.fields("m") == {"f": "float", "time_": "float"}
+    assert await store.tag_values("m", "_field_") == ["wheat"]
+    latest = await store.latest("m", ["f", "time_"], since=T)
+    kept = {"time_": "noon", "_field_": "wheat", "_measurement_": "tape", "n": "1"}
+    assert {one.tags["n"]: (one.tags, one.fields) for one in latest} == {
+        "1": (kept, {"f": 2.0, "time_": 1.0}),
+        "2": ({"n": "2"}, {"time_": 3.0}),
+    }
 
 
 async def test_it_tells_who_spends_series(store):

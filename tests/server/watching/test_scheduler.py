@@ -25,7 +25,7 @@ async def schedule(request):
     async def tell(result):
         told.append(result)
 
-    made = Schedule(clock=clock, tell=tell, limits=getattr(request, "param", Limits()))
+    made = Schedule(clock=clock, tell=tell, **getattr(request, "param", {}))
     made.told = told
     yield made
     await made.stop()
@@ -96,9 +96,8 @@ async def test_a_bug_in_a_check_is_unknown_and_the_next_look_goes_on(schedule):
     assert second.status is Status.UP
 
 
-async def test_a_look_that_overstays_is_cut_off_and_others_are_not_disturbed(schedule, monkeypatch):
-    monkeypatch.setattr("server.watching.scheduler._GRACE", 0.1)
-
+@pytest.mark.parametrize("schedule", [{"grace": 0.1}], indirect=True)
+async def test_a_look_that_overstays_is_cut_off_and_others_are_not_disturbed(schedule):
     async def hang(at):
         await asyncio.sleep(60)
 
@@ -114,7 +113,7 @@ async def test_a_look_that_overstays_is_cut_off_and_others_are_not_disturbed(sch
     await wait_until(lambda: sum(result.check == "b" for result in schedule.told) >= 5)
 
 
-@pytest.mark.parametrize("schedule", [Limits(per_type=64, per_target=1)], indirect=True)
+@pytest.mark.parametrize("schedule", [{"limits": Limits(per_type=64, per_target=1)}], indirect=True)
 async def test_waiting_for_a_slot_of_the_target_is_recorded_and_is_not_response_time(schedule):
     async def look(at):
         await asyncio.sleep(1)
@@ -133,9 +132,8 @@ async def test_waiting_for_a_slot_of_the_target_is_recorded_and_is_not_response_
     assert starts[1] - starts[0] >= 990
 
 
-async def test_a_slow_tell_holds_no_slot(schedule, monkeypatch):
-    monkeypatch.setattr("server.watching.scheduler._PATIENCE", 0.1)
-
+@pytest.mark.parametrize("schedule", [{"patience": 0.1}], indirect=True)
+async def test_a_slow_tell_holds_no_slot(schedule):
     async def slow_tell(result):
         await asyncio.sleep(30)
 
@@ -220,7 +218,7 @@ async def test_a_due_time_during_a_recheck_is_counted_and_a_recheck_during_a_loo
     end.set()
 
 
-@pytest.mark.parametrize("schedule", [Limits(per_type=2, per_target=1)], indirect=True)
+@pytest.mark.parametrize("schedule", [{"limits": Limits(per_type=2, per_target=1)}], indirect=True)
 async def test_a_host_that_does_not_answer_keeps_no_slot_from_the_checks_of_others(schedule):
     async def hang(at):
         await asyncio.sleep(60)
@@ -239,7 +237,7 @@ async def test_a_host_that_does_not_answer_keeps_no_slot_from_the_checks_of_othe
     await wait_until(lambda: schedule.told)
 
 
-@pytest.mark.parametrize("schedule", [Limits(total=1)], indirect=True)
+@pytest.mark.parametrize("schedule", [{"limits": Limits(total=1)}], indirect=True)
 async def test_all_looks_together_have_a_limit_but_a_look_at_the_centre_itself_takes_no_slot(schedule):
     async def hang(at):
         await asyncio.sleep(60)

@@ -7,7 +7,6 @@ import functools
 import math
 import random
 import threading
-from types import SimpleNamespace
 
 import pytest
 from aiohttp import CookieJar, web
@@ -16,18 +15,24 @@ from argon2 import PasswordHasher
 from sqlalchemy import insert, update
 
 from alerts import state, tables
-from alerts.state import State
+from alerts.state import Policy, State
 from collectors.point import Point
 from collectors.result import Reason, Status
+from collectors.snmp import Options as Device
+from configs.secret import Secret
 from server.inventory.register import Agency, Host, Register, Service
-from server.readmodel.feed import Feed
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded, Options
+from server.watching.feed import Feed
+from server.watching.planned_checks import PlannedCheck
+from server.watching.watched import Watched
 from server.web import accounts
 from server.web.app import Parts, build
+from server.web.context import Limits
+from server.web.site import Site
 
 DAY = 86_400_000
 MINUTE = 60_000
@@ -120,22 +125,28 @@ def make_register():
 
 def make_devices(count=16):
     return {
-        f"sw-{n:02d}": SimpleNamespace(
-            id=f"sw-{n:02d}", name=f"Switch lantai {n}", agency=AGENCIES[n % 12][0], address=f"10.20.{n}.2"
+        f"sw-{n:02d}": Device(
+            id=f"sw-{n:02d}",
+            name=f"Switch lantai {n}",
+            agency=AGENCIES[n % 12][0],
+            address=f"10.20.{n}.2",
+            community=Secret("env", "NONE"),
         )
         for n in range(1, count + 1)
     }
 
 
+def make_check(identity, kind, subject, *, interval, counts=True):
+    policy = Policy(interval=interval, counts=counts)
+    return PlannedCheck(identity, kind, subject, interval, 10.0, 10.0, policy, "", build=lambda: None)
+
+
 def make_checks(register):
-    found = {}
-    for service in register.services.values():
-        http = SimpleNamespace(
-            id=f"{service.id}-http", type="http", subject=service.subject, interval=60.0, counts=True
-        )
-        found[http.id] = http
-    tls = SimpleNamespace(id="simpus-tls", type="tls", subject="service/simpus", interval=3600.0, counts=False)
-    return {**found, tls.id: tls}
+    every = [
+        *(make_check(f"{one.id}-http", "http", one.subject, interval=60.0) for one in register.services.values()),
+        make_check("simpus-tls", "tls", "service/simpus", interval=3600.0, counts=False),
+    ]
+    return {check.id: check for check in every}
 
 
 def make_state(check, subject, *, now=NOW, status=Status.UP, reason=Reason.OK, detail="", since=None, took=80, **more):
@@ -411,6 +422,7 @@ async def open_town(
     about=None,
     trusted_proxies=(),
     punctuality=None,
+    limits=Limits(),  # noqa: B008 - frozen
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -423,20 +435,21 @@ async def open_town(
         await store.open()
     if points:
         await store.write(list(make_points(register, now)))
+    watched = Watched(register, make_checks(register), devices, {})
+    watched.about = about or watched.about
     parts = Parts(
         database=database,
-        store=store,
         buckets=Buckets([Bucket("pantau", store, 400 * 86400.0, 1000)]),
-        register=register,
-        devices=devices,
-        checks=make_checks(register),
+        watched=watched,
         feed=Feed(),
         clock=clock or (lambda: now),
-        title="Pantau Kota",
-        secure_cookies=secure,
-        about=about,
-        trusted_proxies=trusted_proxies,
+        site=Site(
+            title="Pantau Kota",
+            public_url="https://pantau.example" if secure else "",
+            trusted_proxies=trusted_proxies,
+        ),
         punctuality=punctuality,
+        limits=limits,
     )
     return build(parts), parts
 

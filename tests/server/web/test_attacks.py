@@ -9,7 +9,7 @@ import re
 from sqlalchemy import select
 
 from alerts import tables
-from server.web import auth, live
+from server.web.context import Limits
 from server.web.security import fault_of_ours
 
 PASSWORD = "rahasia-sekali-1"
@@ -64,9 +64,8 @@ async def test_a_body_that_is_no_form_of_ours_is_refused(visit, caplog):
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
 
 
-async def test_a_form_that_never_arrives_is_not_waited_for(visit, monkeypatch):
-    monkeypatch.setattr(auth, "_PATIENCE", 0.05)
-    visitor = await visit(filled=False)
+async def test_a_form_that_never_arrives_is_not_waited_for(visit):
+    visitor = await visit(filled=False, limits=Limits(form_seconds=0.05))
     head = b"POST /login HTTP/1.1\nHost: x\nContent-Type: application/x-www-form-urlencoded\nContent-Length: 9\n"
     status, text = await raw(visitor, head + b"Connection: close\n\ncsrf")
     assert status == 408
@@ -112,9 +111,8 @@ async def test_a_note_holds_what_can_be_seen(visit):
     assert len(kept) == 1000
 
 
-async def test_a_user_opens_a_bounded_number_of_streams(visit, monkeypatch):
-    monkeypatch.setattr(live, "MAX_BY_USER", 3)
-    visitor = await visit("viewer")
+async def test_a_user_opens_a_bounded_number_of_streams(visit):
+    visitor = await visit("viewer", limits=Limits(streams=3))
     opened = [await visitor.client.get("/live") for _ in range(3)]
     assert [one.status for one in opened] == [200] * 3
     assert (await visitor.client.get("/live")).status == 429

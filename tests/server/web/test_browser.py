@@ -140,7 +140,7 @@ def test_charts_draw_lines(town, look):
     labels = page.locator(".chart-card").nth(3).locator(".u-label").all_inner_texts()
     assert labels[1:] == ["masuk", "keluar"]
     values = page.locator(".u-value").all_inner_texts()
-    assert "93,1 %" in values, "the newest value is told before anybody points at it"
+    assert "93,1%" in values, "the newest value is told before anybody points at it"
     assert "–" not in values
 
 

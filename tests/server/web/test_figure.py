@@ -1,8 +1,9 @@
 import re
 
+from alerts.i18n.language import languages
 from server.readmodel.charts import Drawn, DrawnLine
+from server.readmodel.units import Unit
 from server.web.figure import svg
-from server.web.language import languages
 
 SPOKEN = languages("Asia/Jakarta")
 NOW = 1_780_561_800
@@ -11,7 +12,7 @@ NOW = 1_780_561_800
 def draw(*lines, times=range(NOW - 300, NOW, 60), unit="%", top=None, lang="id"):
     known = [DrawnLine(label, "", values) for label, values in lines]
     drawn = Drawn(list(times) if lines else [], known, 180, NOW - 600, NOW)
-    return svg(drawn, unit=unit, top=top, spoken=SPOKEN[lang], now=NOW * 1000)
+    return svg(drawn, unit=Unit(unit), top=top, spoken=SPOKEN[lang], now=NOW * 1000)
 
 
 def test_a_value_without_neighbours_is_a_dot_and_the_others_are_joined():
@@ -24,7 +25,7 @@ def test_a_value_without_neighbours_is_a_dot_and_the_others_are_joined():
 
 def test_every_line_is_named_with_its_newest_value():
     text = draw(("aplikasi", [1.0, 2.0, 12.5, None, None]), ("sistem", [None] * 5), top=100)
-    assert ">aplikasi 12 %<" in text
+    assert ">aplikasi 12%<" in text
     assert ">sistem<" in text
 
 

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from server.web import live, sessions
+from server.web import sessions
+from server.web.context import Limits
 
 
 async def events(answer, count, seconds=60):
@@ -29,18 +30,16 @@ async def test_an_open_page_hears_what_happens_as_it_happens(visit):
             await asyncio.sleep(0.01)
 
 
-async def test_a_quiet_stream_shows_that_it_lives(visit, monkeypatch):
-    monkeypatch.setattr(live, "HEARTBEAT", 0.05)
-    visitor = await visit("viewer")
+async def test_a_quiet_stream_shows_that_it_lives(visit):
+    visitor = await visit("viewer", limits=Limits(heartbeat=0.05))
     async with visitor.client.get("/live") as answer:
         assert (await events(answer, 4))[2:] == [": still here"] * 2
 
 
 @pytest.mark.parametrize("busy", [True, False])
-async def test_the_stream_ends_with_the_session(visit, monkeypatch, busy):
-    monkeypatch.setattr(live, "HEARTBEAT", 0.05)
+async def test_the_stream_ends_with_the_session(visit, busy):
     now = [1_780_561_800_000]
-    visitor = await visit("viewer", clock=lambda: now[0])
+    visitor = await visit("viewer", clock=lambda: now[0], limits=Limits(heartbeat=0.05))
     async with visitor.client.get("/live") as answer, asyncio.timeout(60):
         await events(answer, 2)
         now[0] += sessions.IDLE

@@ -5,6 +5,7 @@ import re
 import time
 
 import msgspec
+from aiohttp.test_utils import make_mocked_request
 from sqlalchemy import insert, select, update
 
 from alerts import tables
@@ -14,6 +15,7 @@ from server.inventory.register import Agency, Host, Register, Service
 from server.ledger import maintenance
 from server.state import tables as own
 from server.web.render import Renderer
+from server.web.routes import ROUTES
 
 PAGES = {
     "/": "Perlu ditangani",
@@ -39,7 +41,12 @@ PAGES = {
     "/login?next=/": None,
 }
 NOW = 1_780_561_800_000  # of the town: 4 June 2026, 15:30 WIB
-MACHINES = ("/api/v2/write", "/write", "/ping", "/health")
+MACHINES = ("/api/v2/write", "/write", "/ping", "/health", "/ready")
+
+
+def filled(route):
+    """Return an address of a route, its holes filled with something."""
+    return re.sub(r"\{[^}]+\}", "1", route.path)
 
 
 def words(text):
@@ -67,14 +74,32 @@ async def test_every_page_works_in_both_languages(visit):
         assert not re.search(r"\b(berfungsi|padam|layanan|Keadaan|belum|sejak)\b", words(text)), path
 
 
+async def test_every_page_of_the_table_is_looked_at(visit):
+    """A page without a line in PAGES is red: nobody would see it in both languages."""
+    visitor = await visit(filled=False)
+    looked_at = {await table_path(visitor, path) for path in PAGES}
+    assert {route.path for route in ROUTES if route.method == "GET" and route.answers == "page"} == looked_at
+
+
+async def table_path(visitor, path):
+    """Return the path of the table that answers an address."""
+    app = visitor.client.app
+    found = await app.router.resolve(make_mocked_request("GET", path, app=app))
+    return found.route.resource.canonical
+
+
 async def test_every_answer_of_the_pages_is_hardened_and_nothing_comes_from_elsewhere(visit):
     visitor = await visit("admin")
-    for path in (*(path for path in PAGES if "series" not in path), "/nope", "/api/nope", "/static/x/app.css"):
-        answer, text = await visitor.get(path)
+    probed = {("GET", path) for path in PAGES if "series" not in path} | {("GET", "/nope"), ("GET", "/api/nope")}
+    for method, path in sorted(probed | {(route.method, filled(route)) for route in ROUTES}):
+        async with visitor.client.request(method, path, allow_redirects=False) as answer:
+            text = "" if answer.content_type == "text/event-stream" else await answer.text()
         policy = answer.headers["Content-Security-Policy"]
-        assert "default-src 'self'" in policy
+        assert "default-src 'self'" in policy, path
         assert "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        if answer.content_type != "text/html":
+            continue
         assert not re.search(r"<[^>]+\s(style|on\w+)=", text), path
         assert not re.search(r"<script(?![^>]+src=)", text), path
         loaded = re.findall(r'<(?:script|link|img|use)\b[^>]*?(?:src|href)="([^"]+)"', text)
@@ -357,7 +382,7 @@ async def test_who_may_not_acknowledge_is_told_why(visit):
 
 async def test_only_web_addresses_become_links(visit):
     visitor = await visit("viewer")
-    register = visitor.parts.register
+    register = visitor.parts.watched.register
     odd = msgspec.structs.replace(register.services["simpus"], runbook="javascript:alert(1)", url="ldap://direktori")
     services = {**register.services, "simpus": odd}
     visitor = await visit("viewer", register=msgspec.structs.replace(register, services=services))

@@ -55,3 +55,12 @@ async def test_a_bucket_that_is_away_can_be_left(visitor):
     assert "Data tidak dapat dibaca saat ini." in text
     assert "<option>pantau</option>" in text
     assert "<option selected>gone</option>" in text
+
+
+async def test_a_series_says_what_it_is_and_in_which_unit(visitor):
+    _, text = await visitor.get("/series?measurement=cpu&field=usage_user")
+    assert "Waktu untuk program pengguna" in text
+    assert 'data-unit="%"' in text
+    assert "usage_user (%)" in text
+    _, text = await visitor.get("/series?bucket=lab&measurement=cpu&field=sparks")
+    assert 'data-unit=""' in text

@@ -1,0 +1,94 @@
+"""``pantau host``: the hosts that wrote or joined, and forgetting those that are gone."""
+
+import argparse
+import asyncio
+import getpass
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from alerts.i18n.language import Language
+from alerts.judge import Judge
+from alerts.route import connect
+from server import settings
+from server.admin import control_socket
+from server.admin.control_socket import Answer, Ask
+from server.admin.forget_host import forget_host
+from server.inventory.known_hosts import HostError, KnownHost, known_hosts
+from server.ledger import record
+from server.settings import Settings
+from server.state.database import Database
+from server.state.migrate import upgrade
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add ``pantau host`` to the command line."""
+    parser = commands.add_parser("host", help="the hosts that wrote or joined: list, forget")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    show = verbs.add_parser("list", help="list every host that wrote or joined, and when it was last heard")
+    show.set_defaults(run=_list)
+    told = "forget hosts that are gone: off the list, their incidents closed; one that writes again is back"
+    gone = verbs.add_parser("forget", help=told, description=f"{told.capitalize()}.")
+    gone.add_argument("names", nargs="+", metavar="NAME")
+    gone.set_defaults(run=_forget)
+    for each in (show, gone):
+        each.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    with closing(_database(known)) as database, database.engine.connect() as connection:
+        hosts = known_hosts(connection)
+    language = Language("en", known.site.zone)
+    print("\n".join(_line(host, language) for host in hosts.values()) or "no host has written or joined yet")
+    return 0
+
+
+def _line(host: KnownHost, language: Language) -> str:
+    heard = "never wrote" if host.seen is None else f"last heard {language.moment(host.seen)}"
+    whose = "token of its own" if host.joined else "shared token"
+    return "  ".join([f"{host.name:<32}", heard, f"from {host.address or '?'}", whose, host.client]).rstrip()
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    known = settings.read(arguments.settings)
+    answers = asyncio.run(_forget_all(known, arguments.names, f"cli:{getpass.getuser()}"))
+    for answer in answers:
+        print(answer.done or f"pantau: {answer.error}", file=sys.stdout if answer.done else sys.stderr)
+    return 2 if any(answer.error for answer in answers) else 0
+
+
+async def _forget_all(known: Settings, names: list[str], by: str) -> list[Answer]:
+    """Ask the running centre, or do it where none runs."""
+    answers = []
+    for name in names:
+        answer = await control_socket.ask(known.data, Ask(forget=name, by=by))
+        answers.append(await _forget_here(known, name, by) if answer is None else answer)
+    return answers
+
+
+async def _forget_here(known: Settings, name: str, by: str) -> Answer:
+    database = await asyncio.to_thread(_database, known)
+    try:
+        # what is owed for closed incidents goes to whoever was told of them, by the next centre that starts
+        judge = Judge(
+            database, known.watched.policy, known.watched.about, connect((), (), ()), record.record, clock=_now
+        )
+        return Answer(done=await forget_host(database, judge, name, by=by, at=_now()))
+    except HostError as error:
+        return Answer(error=str(error))
+    finally:
+        await asyncio.to_thread(database.close)
+
+
+def _database(known: Settings) -> Database:
+    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(known.state_url)
+    upgrade(database.engine)
+    return database
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

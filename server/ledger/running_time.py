@@ -1,0 +1,70 @@
+"""When the centre itself ran: one row for each start, with its last sign of life. Nobody looked at any other time."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, case, func, insert, select, update
+
+from alerts.tables import Database
+from server.calendar.intervals import Stretch, merge
+from server.state.tables import monitor_run
+
+# The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
+SILENCE: Final = 30_000
+
+
+class RunningTime:
+    """This run of the centre: ``start`` it once, ``beat`` every few seconds and when it ends; ``clock`` is ms since epoch."""
+
+    def __init__(self, database: Database, clock: Callable[[], int], version: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._version = version
+        self._run_id = 0
+
+    async def start(self) -> None:
+        """Record that the centre starts."""
+        self._run_id = await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
+
+    async def beat(self) -> None:
+        """Record that it still runs."""
+        await self._database.write(lambda tx: beat(tx, self._run_id, self._clock()))
+
+
+def start_run(tx: Connection, now: int, version: str) -> int:
+    """Note that the centre starts; returns the run's id. A run that claims the future (the clock was set back) is cut at now."""
+    late = monitor_run.c.beat_ms > now
+    tx.execute(update(monitor_run).where(late).values(beat_ms=_later(monitor_run.c.start_ms, now)))
+    run = insert(monitor_run).values(start_ms=now, beat_ms=now, version=version)
+    run_id: int = tx.execute(run.returning(monitor_run.c.id)).scalar_one()
+    return run_id
+
+
+def beat(tx: Connection, run_id: int, now: int) -> None:
+    """Note that the centre still runs; call it every few seconds, well within ``SILENCE``, and when it stops."""
+    start = monitor_run.c.start_ms
+    earliest = case((start > now, now), else_=start)
+    tx.execute(update(monitor_run).where(monitor_run.c.id == run_id).values(beat_ms=now, start_ms=earliest))
+
+
+def show_life(tx: Connection, at: int) -> None:
+    """Record that the newest run was alive at ``at``."""
+    newest = select(func.max(monitor_run.c.id)).scalar_subquery()
+    tx.execute(update(monitor_run).where(monitor_run.c.id == newest, monitor_run.c.beat_ms < at).values(beat_ms=at))
+
+
+def running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:
+    """Return when the centre ran, as far as it concerns ``[start, end)``."""
+    rows = tx.execute(
+        select(monitor_run.c.start_ms, monitor_run.c.beat_ms)
+        .where(monitor_run.c.start_ms < end, monitor_run.c.beat_ms > start - SILENCE)
+        .order_by(monitor_run.c.id)
+    ).all()
+    runs = [(low, high) for low, high in rows]
+    if runs and now - runs[-1][1] <= SILENCE:
+        runs[-1] = (runs[-1][0], now)
+    return merge(runs)
+
+
+def _later(column: Column[Any], now: int) -> Any:
+    return case((column > now, column), else_=now)

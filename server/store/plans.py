@@ -1,0 +1,76 @@
+"""The stores that settings plan: the table ``[store]``, and one store for each bucket."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from configs.read import Place, Source, Table
+from configs.units import Duration
+from server.store import FUTURE_TOLERANCE, STORES, Store
+from server.store.buckets import Bucket, Buckets, Options, place
+
+_FORGETS: Final = "'retention' of 0 would forget everything"
+
+
+class Plan(NamedTuple):
+    """One bucket as settings describe it; ``build()`` makes its store and opens nothing.
+
+    ``limit`` and ``future_tolerance`` are as in ``Bucket``.
+    """
+
+    name: str
+    build: Callable[[], Store]
+    retention: Duration
+    limit: int
+    future_tolerance: float
+
+
+def read_plans(
+    source: Source, store: Table, tables: Sequence[Options], *, main: str, retention: Duration, folder: Path
+) -> list[Plan]:
+    """Return the plans of all buckets, ``main`` first; ``retention`` is theirs by default, ``folder`` where their files are.
+
+    Raises SettingsError that names the line of what cannot be had.
+    """
+    if not retention:
+        raise source.error(("server", "retention"), _FORGETS)
+    plans = {main: _plan(source, store, folder, main, retention)}
+    for position, options in enumerate(tables):
+        at: Place = ("bucket", position)
+        if options.retention is not None and not options.retention:
+            raise source.error((*at, "retention"), _FORGETS)
+        if options.name in plans:
+            raise source.error((*at, "name"), f"bucket {options.name!r} is there twice")
+        if "type" in options.store:
+            why = f"'type' in 'store' of bucket {options.name!r}: all buckets are in one kind of store"
+            raise source.error((*at, "store", "type"), why)
+        own, kept = {**store, **options.store}, options.retention or retention
+        where = place(folder, options.name)
+        plans[options.name] = _plan(source, own, where, options.name, kept, at=(*at, "store"), named=True)
+    return list(plans.values())
+
+
+def build(plans: Iterable[Plan]) -> Buckets:
+    """Return the buckets, each with its store, closed as yet."""
+    return Buckets(Bucket(plan.name, plan.build(), plan.retention, plan.limit, plan.future_tolerance) for plan in plans)
+
+
+def _plan(
+    source: Source,
+    table: Table,
+    folder: Path,
+    name: str,
+    retention: Duration,
+    *,
+    at: Place = ("store",),
+    named: bool = False,
+) -> Plan:
+    """Plan one store; with ``named``, its database's own bucket has the same name."""
+    plugin, options_type = source.plugin("store", table.get("type", "embedded"), STORES, (*at, "type"))
+    rest = {key: value for key, value in table.items() if key != "type"}
+    if named and "bucket" in options_type.__struct_fields__:
+        rest["bucket"] = name
+    options = source.parse(options_type, rest, at, also=["type"])
+    limit, tolerance = getattr(options, "series", 0), getattr(options, "future_tolerance", FUTURE_TOLERANCE)
+    return Plan(name, partial(plugin, options, folder), retention, limit, tolerance)

@@ -1,0 +1,80 @@
+"""What the centre sees of itself: its stores, the names of hosts, its own schedule; each is a job that returns Results."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+
+from alerts.state import State
+from collectors.point import Point
+from collectors.result import Reason, Result, Status
+from server.enrolment.fingerprints import Clones
+from server.store.buckets import Buckets
+from server.watching.punctuality import Punctuality, to_points
+from server.watching.scheduler import Job
+from server.watching.watched import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
+
+_STORE_TIMEOUT: Final = 10.0
+
+
+def store_job(buckets: Buckets, interval: float) -> Job:
+    """Make the job that watches the stores of all buckets: one incident when one cannot be read, not one a rule.
+
+    Without the first one the centre sees nothing; without another its writers keep their points.
+    """
+
+    async def look(at: int) -> Sequence[Result]:
+        found = await buckets.health()
+        main, *others = found
+        wrong = [found[main]] + [f"bucket {name}: {found[name]}" for name in others if found[name]]
+        bad = Status.DOWN if found[main] else Status.DEGRADED
+        return [_own(STORE_CHECK, STORE_CHECK, at, "; ".join(filter(None, wrong)), Reason.STORE_UNREADABLE, bad)]
+
+    return _own_job(STORE_CHECK, "store", look, interval, _STORE_TIMEOUT)
+
+
+def clones_job(
+    clones: Clones, known: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
+) -> Job:
+    """Make the job that tells of two machines under one name; ``known`` gives the states of a check."""
+
+    async def look(at: int) -> Sequence[Result]:
+        wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
+        before = (
+            {state.subject for state in await known(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
+        )
+        return [
+            _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)
+            for subject in sorted(before | wrong.keys())
+        ]
+
+    return _own_job(CLONES_CHECK, "clones", look, interval, _STORE_TIMEOUT)
+
+
+def schedule_job(
+    punctuality: Punctuality, keep: Callable[[Iterable[Point]], None], host: str, late: float, interval: float
+) -> Job:
+    """Make the job that watches the schedule itself; what it sees goes to ``keep``, ``late`` is the delay in seconds that is too much."""
+
+    async def look(at: int) -> Sequence[Result]:
+        taken = punctuality.take(at)
+        keep(to_points(taken, host, at))
+        return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late), Reason.LATE)]
+
+    return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
+
+
+def _own(check: str, subject: str, at: int, wrong: str, reason: Reason, bad: Status = Status.DEGRADED) -> Result:
+    """Tell what the centre sees of itself: all is well when nothing is ``wrong``."""
+    return Result(
+        check=check,
+        subject=subject,
+        status=bad if wrong else Status.UP,
+        reason=reason if wrong else Reason.OK,
+        at=at,
+        detail=wrong,
+    )
+
+
+def _own_job(
+    check: str, group: str, look: Callable[[int], Awaitable[Sequence[Result]]], interval: float, timeout: float
+) -> Job:
+    return Job(id=check, subject=check, interval=interval, timeout=timeout, look=look, group=group, own=True)

@@ -1,0 +1,63 @@
+"""What is watched and how it is judged: services by checks, devices by SNMP, stored numbers by rules, and the centre by itself."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from alerts.about import About
+from alerts.rules.planned import PlannedRule
+from alerts.state import Policy
+from collectors.snmp import Options as Device
+from server.inventory.register import Register
+from server.inventory.subject_info import subject_info
+from server.watching.planned_checks import PlannedCheck
+
+STORE_CHECK: Final = "pantau/store"
+CLONES_CHECK: Final = "pantau/clones"
+SCHEDULE_CHECK: Final = "pantau/schedule"
+
+
+class Watched:
+    """Everything that results can name; ``own_interval`` is the seconds between looks of the centre at itself."""
+
+    def __init__(
+        self,
+        register: Register,
+        checks: Mapping[str, PlannedCheck],
+        devices: Mapping[str, Device],
+        rules: Mapping[str, PlannedRule],
+        *,
+        own_interval: float = 15.0,
+    ) -> None:
+        self.register = register
+        self.checks = checks
+        self.devices = devices
+        self.rules = rules
+        self._policies = {check.id: check.policy for check in checks.values()}
+        self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
+        self._policies |= {rule.check: rule.policy for rule in rules.values()}
+        self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False)
+        self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
+        # a minute on time before it is over: a schedule at its limit comes and goes
+        self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
+        self._rules = {rule.check: rule.table for rule in rules.values()}
+
+    def names(self, check: str) -> bool:
+        """Return whether settings have such a check."""
+        return check in self._policies
+
+    def policy(self, check: str) -> Policy:
+        """Return how results of a check are judged; KeyError for one that settings do not name."""
+        return self._policies[check]
+
+    def interval(self, check: str) -> float:
+        """Return the seconds between looks of a check."""
+        return self._policies[check].interval
+
+    def about(self, check: str, subject: str) -> About:
+        """Return what people call a subject, whose it is and what to do about such a fault."""
+        return subject_info(self.register, self.devices, self._rules.get(check), subject)
+
+
+def device_policy(device: Device) -> Policy:
+    """Return how a device's SNMP answers are judged: two silent polls in a row are believed."""
+    return Policy(interval=device.interval, confirm=2)
