@@ -1,11 +1,12 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
 One line of JSON asks, one line answers: ``{"backup": "/where"}`` or ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or
-``{"error": "..."}``.
+``{"error": "..."}``; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
 """
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,26 +16,40 @@ import msgspec
 
 from server.admin import backup
 from server.inventory.known_hosts import HostError
-from server.store import StoreUnavailable
+from server.store import Deletion, Found, StoreUnavailable
 from server.store.buckets import Buckets
 
+_log: Final = logging.getLogger("pantau.store")
 SOCKET: Final = "control.sock"
 _PATH_MAX: Final = 107  # bytes; what the kernel takes
 
 
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A command: ``backup`` is the absolute path of the backup to make, ``forget`` a host to forget, ``by`` who wants it."""
+class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points of a bucket that are looked for, and deleted when they ``go``."""
+
+    bucket: str
+    deletion: Deletion
+    go: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A command: ``backup`` is the absolute path of the backup to make, ``forget`` a host to forget, ``by`` who wants it.
+
+    Or ``points`` are looked for or deleted.
+    """
 
     backup: str = ""
     forget: str = ""
     by: str = ""
+    points: Points | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of it."""
+    """What became of it; ``found`` are the points that go, or went."""
 
     done: str = ""
     error: str = ""
+    found: Found | None = None
 
 
 class Control:
@@ -83,10 +98,12 @@ class Control:
             ask = msgspec.json.decode(line, type=Ask)
         except msgspec.DecodeError as error:
             return Answer(error=str(error))
+        if ask.points is not None:
+            return await take(self._buckets, ask.points)
         if ask.forget:
             return await self._forget_host(ask)
         if not ask.backup:
-            return Answer(error="expected 'backup' or 'forget'")
+            return Answer(error="expected 'backup', 'forget' or 'points'")
         if self._one.locked():
             return Answer(error="a backup is being made already")
         async with self._one:
@@ -103,6 +120,22 @@ class Control:
             return Answer(done=await self._forget(ask.forget, ask.by))
         except HostError as error:
             return Answer(error=str(error))
+
+
+async def take(buckets: Buckets, points: Points) -> Answer:
+    """Return the points that are found, when they have gone if they are to go."""
+    bucket = buckets.find(points.bucket)
+    if bucket is None:
+        return Answer(error=f"unknown bucket {points.bucket!r}")
+    try:
+        found = await bucket.store.find(points.deletion)
+        if points.go:
+            await bucket.store.delete(points.deletion)
+            told = "deleted %d values of %d series from bucket %s: %s"
+            _log.warning(told, found.values, found.series, bucket.name, points.deletion)
+    except StoreUnavailable as error:
+        return Answer(error=str(error))
+    return Answer(found=found)
 
 
 def told(to: Path, made: backup.Manifest) -> str:

@@ -1,4 +1,4 @@
-"""``pantau store``: makes an InfluxDB ready, says what works of it, and moves the points of the embedded store into it."""
+"""``pantau store``: makes an InfluxDB ready, says what works of it, moves the points of the embedded store into it, deletes points."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Final
 from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
 from server import settings
-from server.cli import store_copy
+from server.cli import store_copy, store_delete
 from server.cli.store_words import tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
@@ -45,6 +45,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     copy.add_argument("--to", dest="target", required=True, choices=["influx"])
     copy.add_argument("--again", action="store_true", help="from the beginning, whatever was copied before")
     copy.set_defaults(run=store_copy.run)
+    store_delete.add(verbs)
 
 
 def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:

@@ -75,6 +75,13 @@ WORDS: Final = {
         "tidak semua nilai ada di tujuan ({count} isian kurang); jalankan lagi dengan --again untuk menyalin "
         "ulang dari awal"
     ),
+    "delete_nothing": gettext_noop("{bucket}: tidak ada titik {measurement} seperti itu"),
+    "delete_found": gettext_noop(
+        "{bucket}: {measurement}: {values} nilai dari {series} deret, {oldest} sampai {newest}"
+    ),
+    "delete_more": gettext_noop("dan {count} deret lagi"),
+    "delete_dry": gettext_noop("belum ada yang dihapus; ulangi dengan --yes untuk menghapusnya"),
+    "deleted": gettext_noop("sudah dihapus"),
 }
 
 

@@ -12,6 +12,9 @@ import msgspec
 
 from alerts.rules import Unreadable
 from collectors.point import Point, Value
+from configs.units import Duration
+
+FUTURE_TOLERANCE: Final = Duration(600)
 
 
 class StoreUnavailable(Unreadable):
@@ -27,7 +30,14 @@ class StoreDamaged(StoreUnavailable):
 
 
 class Aggregate(StrEnum):
-    """What becomes of the values of one step. RATE is the non-negative change per second of a counter (a reset gives no value)."""
+    """What becomes of the values of one step.
+
+    RATE and IRATE are what a counter grew by, a second; of several series, the sum. A value and the one before it in the range asked
+    for are a pair, which belongs to the step of the later one. RATE is the growth of all pairs of a step by the time between their
+    values, IRATE that of its last pair (the last two values). A counter that falls to less than half began again at zero: it grew by
+    what it shows. One that falls by less was set back: that pair counts for nothing, neither growth nor time.
+    Where only roll-ups are left they stand for values: a counter's growth is right, and least where it began again.
+    """
 
     MEAN = "mean"
     MIN = "min"
@@ -36,6 +46,10 @@ class Aggregate(StrEnum):
     SUM = "sum"
     COUNT = "count"
     RATE = "rate"
+    IRATE = "irate"
+
+
+RATES: Final = frozenset({Aggregate.RATE, Aggregate.IRATE})
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -95,6 +109,28 @@ class Series(msgspec.Struct, frozen=True):
     values: Sequence[float]
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """Points to delete: of a measurement, of the series with exactly these tag values, in ``[start, end)``.
+
+    Of roll-ups whose values are gone only those go that lie whole in it.
+    """
+
+    measurement: str
+    where: Mapping[str, str] = {}
+    start: int = -(2**63)
+    end: int = 2**63 - 1
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a deletion takes: series, field values, the oldest and newest time of them (0 without any), some of the series' tags."""
+
+    series: int
+    values: int
+    oldest: int
+    newest: int
+    examples: Sequence[Mapping[str, str]] = ()
+
+
 class Store(Protocol):
     """A database of points. Every call is safe beside the others and keeps the event loop free."""
 
@@ -112,7 +148,10 @@ class Store(Protocol):
     async def latest(
         self, measurement: str, fields: Sequence[str], *, since: int, where: Mapping[str, str] | None = None
     ) -> list[Latest]:
-        """Return the newest value of ``fields`` of every series that has one at or after ``since``."""
+        """Return the newest value of ``fields`` of every series that has one at or after ``since``.
+
+        What is dated later than now and ``future_tolerance`` is passed over, as if it were not there: it would hide all that comes.
+        """
         ...
 
     async def range(self, query: Range) -> list[Series]:
@@ -137,6 +176,14 @@ class Store(Protocol):
 
     async def drop_before(self, time: int) -> None:
         """Forget points older than ``time``."""
+        ...
+
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take."""
+        ...
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points; broken off, the same again finishes it."""
         ...
 
     async def backup(self, folder: Path) -> bool:

@@ -7,6 +7,7 @@ names and series are their own. Their files lie in folders of their own.
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from collectors.point import Point
 from collectors.points import Points
 from configs.read import SettingsError
 from configs.units import Duration
-from server.store import Rejected, Spender, Store, StoreDamaged, StoreUnavailable
+from server.store import FUTURE_TOLERANCE, Rejected, Spender, Store, StoreDamaged, StoreUnavailable
 
 STORE: Final = "store"  # the folder of the first store in the data folder
 _FOLDER: Final = "buckets"  # in it, those of the others
@@ -37,12 +38,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bucket(NamedTuple):
-    """One bucket; ``retention`` is seconds, ``limit`` the most series it takes, 0 when its database decides."""
+    """One bucket; ``retention`` is seconds, ``limit`` the most series it takes, 0 when its database decides.
+
+    ``future_tolerance`` is seconds, how much later than now a point may be.
+    """
 
     name: str
     store: Store
     retention: float
     limit: int
+    future_tolerance: float = FUTURE_TOLERANCE
 
 
 class Spending(NamedTuple):
@@ -107,16 +112,24 @@ class Buckets:
                 continue  # told already; the next turn forgets it
 
     def admit(self, bucket: Bucket, points: Sequence[Point], now: int) -> tuple[Sequence[Point], list[Rejected]]:
-        """Leave out points that the bucket would forget at once, and say how many, as InfluxDB does; ``now`` is ns."""
+        """Leave out points that the bucket would forget at once, or that are of the future, and say how many, as InfluxDB does.
+
+        ``now`` is ns.
+        """
+        rejected: list[Rejected] = []
+        until = now + int(bucket.future_tolerance * 10**9)
+        if points and _times(points)[1] > until:
+            kept = [point for point in points if point.time <= until]
+            rejected.append(_dropped(f"write window upper bound at {_told(until)}", points, kept))
+            points = kept
         if not bucket.retention or not points:
-            return points, []
-        oldest, newest = points.times() if isinstance(points, Points) else _times(points)
+            return points, rejected
+        oldest, newest = _times(points)
         since = self._today(now, newest) - int(bucket.retention * 10**9)
         if oldest >= since:
-            return points, []
+            return points, rejected
         kept = [point for point in points if point.time >= since]
-        why = f"points beyond retention policy dropped={len(points) - len(kept)}"
-        return kept, [Rejected("", "", why)]
+        return kept, [*rejected, _dropped("retention policy", points, kept)]
 
     def _today(self, now: int, newest: int = 0) -> int:
         """Return the time that retention goes by: our clock, or the newest point of any bucket where that is earlier.
@@ -145,7 +158,18 @@ class Buckets:
         return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
 
 
+def _dropped(bound: str, points: Sequence[Point], kept: Sequence[Point]) -> Rejected:
+    return Rejected("", "", f"points beyond {bound} dropped={len(points) - len(kept)}")
+
+
+def _told(time: int) -> str:
+    return datetime.fromtimestamp(time // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _times(points: Sequence[Point]) -> tuple[int, int]:
+    """Return the oldest and the newest time of points."""
+    if isinstance(points, Points):
+        return points.times()
     times = [point.time for point in points]
     return min(times), max(times)
 

@@ -7,19 +7,23 @@ from typing import Final, NamedTuple
 
 from configs.read import Place, Source, Table
 from configs.units import Duration
-from server.store import STORES, Store
+from server.store import FUTURE_TOLERANCE, STORES, Store
 from server.store.buckets import Bucket, Buckets, Options, place
 
 _FORGETS: Final = "'retention' of 0 would forget everything"
 
 
 class Plan(NamedTuple):
-    """One bucket as settings describe it; ``build()`` makes its store and opens nothing. ``limit`` as in ``Bucket``."""
+    """One bucket as settings describe it; ``build()`` makes its store and opens nothing.
+
+    ``limit`` and ``future_tolerance`` are as in ``Bucket``.
+    """
 
     name: str
     build: Callable[[], Store]
     retention: Duration
     limit: int
+    future_tolerance: float
 
 
 def read_plans(
@@ -49,7 +53,7 @@ def read_plans(
 
 def build(plans: Iterable[Plan]) -> Buckets:
     """Return the buckets, each with its store, closed as yet."""
-    return Buckets(Bucket(plan.name, plan.build(), plan.retention, plan.limit) for plan in plans)
+    return Buckets(Bucket(plan.name, plan.build(), plan.retention, plan.limit, plan.future_tolerance) for plan in plans)
 
 
 def _plan(
@@ -68,4 +72,5 @@ def _plan(
     if named and "bucket" in options_type.__struct_fields__:
         rest["bucket"] = name
     options = source.parse(options_type, rest, at, also=["type"])
-    return Plan(name, partial(plugin, options, folder), retention, getattr(options, "series", 0))
+    limit, tolerance = getattr(options, "series", 0), getattr(options, "future_tolerance", FUTURE_TOLERANCE)
+    return Plan(name, partial(plugin, options, folder), retention, limit, tolerance)

@@ -13,7 +13,7 @@ import msgspec
 from collectors.point import Point
 from collectors.points import Points
 from configs.units import Duration, Size
-from server.store import Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written
+from server.store import Deletion, Found, Latest, Range, Series, Spender, Store, StoreFull, StoreUnavailable, Written
 from server.store.influx.connection import Options as InfluxOptions
 from server.store.influx.store import Influx
 from server.store.waiting import Batch, Refused, Summary, Waiting
@@ -203,6 +203,16 @@ class Spooled:
         """Return every value of a tag, sorted."""
         return await self._store.tag_values(measurement, tag, where=where)
 
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take. StoreUnavailable while points of that time may wait."""
+        await self._require(deletion.end)
+        return await self._store.find(deletion)
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points. StoreUnavailable while points of that time may wait: they would come back."""
+        await self._require(deletion.end)
+        await self._store.delete(deletion)
+
     async def cardinality(self) -> list[Spender]:
         """Tell which measurements have how many series."""
         return await self._store.cardinality()
@@ -258,7 +268,7 @@ class SpooledInflux(Spooled):
     def __init__(self, options: Options, folder: Path, **more: Any) -> None:
         self.options = options
         self.folder = folder
-        super().__init__(Influx(options, folder), options.spool, folder, **more)
+        super().__init__(Influx(options, folder, **more), options.spool, folder, **more)
 
 
 def _told(summary: Summary) -> str:

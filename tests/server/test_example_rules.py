@@ -16,7 +16,7 @@ START = 1_780_561_800_000
 
 @pytest.fixture
 async def store(tmp_path):
-    opened = Embedded(Options(), tmp_path)
+    opened = Embedded(Options(), tmp_path, lambda: (START + 7_200_000) * 1_000_000)
     await opened.open()
     yield opened
     await opened.close()

@@ -29,6 +29,13 @@ class Chunk(NamedTuple):
         """Return the rows that a mask or an index names."""
         return Chunk(self.key[mask], self.time[mask], self.value[mask])
 
+    def until(self, time: int) -> "Chunk":
+        """Return the rows up to a time, of rows sorted by it."""
+        if not len(self.time) or self.time[-1] <= time:
+            return self
+        count = int(np.searchsorted(self.time, time, "right"))
+        return Chunk(self.key[:count], self.time[:count], self.value[:count])
+
 
 def chunk(kind: str, column: Column) -> Chunk:
     """Turn lists into arrays. As line protocol does: no value that is not finite, integers cut to 64 bits, strings UTF-8."""

@@ -61,6 +61,14 @@ class Newest:
         else:
             self._bits.view(_VIEWS[kind])[fresh.key] = fresh.value
 
+    def forget(self, keys: "NDArray[np.uint32]") -> None:
+        """Know nothing of keys, whose values were deleted, until somebody asks."""
+        with self._lock:
+            self._grow(int(keys.max(initial=0)) + 1)
+            self._asked[keys], self._times[keys] = _ALWAYS, _NEVER
+            for key in keys.tolist():
+                self._texts.pop(key, None)
+
     def of(self, kind: str, keys: Sequence[int], since: int) -> dict[int, tuple[int, Value]]:
         """Return key -> (time, value) of the keys that have one at or after ``since``."""
         wanted = np.array(keys, dtype=np.int64)

@@ -45,8 +45,9 @@ class Questions:
         """Find the newest values of keys that nobody asked for and nobody wrote to since the start."""
         unknown = self.tables.newest.unknown(keys, since)
         if unknown:
+            bounds = since, self.tables.future() + 1
             found = self.tables.views.answer(
-                lambda seen: newest(kind, unknown, since, seen.shelves[kind], _asker(seen), self.tables.folder)
+                lambda seen: newest(kind, unknown, bounds, seen.shelves[kind], _asker(seen), self.tables.folder)
             )
             self.tables.newest.found(kind, found, unknown, since)
 

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from server.store import Aggregate, Range, Series
+from server.store import RATES, Aggregate, Range, Series
+from server.store.embedded import rates
 from server.store.embedded.columns import Chunk
 from server.store.embedded.held import Block, Held, Name, cut, form
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
@@ -23,7 +24,6 @@ Columns = dict[str, Column]
 # runs a statement over a table "wanted" with these columns
 Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
-_EVER: Final = 2**63 - 1
 _FEW: Final = 64  # hours of one series: some ten thousand rows
 _OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
 # a window starts at a whole multiple of the step, also before 1970
@@ -42,8 +42,8 @@ _JOINED: Final = {
 }
 _LAST_ALONE: Final = "arg_max(last, last_time) AS last"  # three times as fast
 _RANGE: Final = f"""
-    SELECT {{group}}, {_WINDOW} AS moment, {{columns}}
-    FROM ({{rows}}) GROUP BY {{group}}, moment"""  # noqa: S608 - our own names
+    SELECT grp, {_WINDOW} AS moment, {{columns}}
+    FROM ({{rows}}) GROUP BY grp, moment"""  # noqa: S608 - our own names
 _PLAIN: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
 _LATEST: Final = """
     SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
@@ -81,7 +81,8 @@ def over_time(
     # one key is found as quickly without its field
     field = field_of(int(keys[0])) if len(keys) > 1 else None
     question = _Question(kind, keys, groups, query.aggregate, query.step, field)
-    parts = plan(shelves[kind], query.start, query.end, query.step)
+    # a roll-up does not tell how often a counter began again
+    parts = plan(shelves[kind], query.start, query.end, 0 if query.aggregate in RATES else query.step)
     rows = _found(question, parts, ask, folder, held)
     if not rows:
         return []
@@ -104,16 +105,17 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
     lasting = [part for part in parts if _lasting(question, part)]
     count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
-    if lasting and held.has_room(count * form(kind, NEEDED[aggregate]).itemsize):
+    if lasting and aggregate not in RATES and held.has_room(count * form(kind, NEEDED[aggregate]).itemsize):
         found = _remembered(question, lasting, ask, folder, held)
         parts = [part for part in parts if part not in lasting]
     if parts:
         hours = sum(end - start for part in parts for start, end in part.stretches) / HOUR
-        statement = _statement(
-            aggregate,
-            _rows(kind, parts, aggregate, folder, keys.tolist(), field),
-            alone=len(keys) == groups[-1] + 1,
-            few=hours * len(keys) <= _FEW,
+        rows = _rows(kind, parts, aggregate, folder, keys.tolist(), field)
+        alone, few = len(keys) == groups[-1] + 1, hours * len(keys) <= _FEW
+        statement = (
+            rates.statement(aggregate, kind, rows, _WINDOW)
+            if aggregate in RATES
+            else _statement(aggregate, rows, alone=alone, few=few)
         )
         found.append(ask(statement, {"step": step}, {"key": keys, "grp": groups}))
     return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
@@ -147,8 +149,6 @@ def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Pa
         answer = {name: rows[name][there] for name in needed}
         answer["moment"] = rows["time"][there] // step * step
         answer["grp"] = np.repeat(np.tile(groups, len(part.files)), lengths)[there]
-        if aggregate is Aggregate.RATE:
-            answer["key"] = np.repeat(np.tile(keys, len(part.files)), lengths)[there]
         answers.append(answer)
     return answers
 
@@ -190,13 +190,13 @@ def _rolled(question: _Question, part: Part, files: Sequence[File], folder: Path
     return f"(SELECT key, time, {_ONE.format(total='CAST(value AS DOUBLE)')} FROM {source})"  # noqa: S608 - our own names
 
 
-def newest(kind: str, keys: Sequence[int], since: int, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
-    """Find the newest value of each key at or after ``since``."""
-    rows = _rows(kind, plan(shelf, since, _EVER, 0), Aggregate.LAST, folder, keys)
+def newest(kind: str, keys: Sequence[int], bounds: Stretch, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
+    """Find the newest value of each key in a stretch of time."""
+    rows = _rows(kind, plan(shelf, *bounds, 0), Aggregate.LAST, folder, keys)
     if not rows:
         return Chunk(np.array([], np.uint32), np.array([], np.int64), np.array([]))
     wanted = {"key": np.array(keys, dtype=np.uint32), "grp": np.zeros(len(keys), dtype=np.uint32)}
-    found = ask(_LATEST.format(rows=rows), {"since": since}, wanted)
+    found = ask(_LATEST.format(rows=rows), {"since": bounds[0]}, wanted)
     return Chunk(found["key"], found["time"], found["value"])
 
 
@@ -217,13 +217,12 @@ def _statement(aggregate: Aggregate, rows: str, *, alone: bool, few: bool) -> st
 
     A ``few`` rows are joined later: planning that takes longer.
     """
-    rate = aggregate is Aggregate.RATE
     if few:
         columns = ", ".join(_PLAIN.get(name, name) for name in NEEDED[aggregate])
-        return f"SELECT grp, {'key, ' if rate else ''}{_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
-    joined = {**_JOINED, "last": _LAST_ALONE} if alone or rate else _JOINED
+        return f"SELECT grp, {_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
+    joined = {**_JOINED, "last": _LAST_ALONE} if alone else _JOINED
     columns = ", ".join(joined[name] for name in NEEDED[aggregate])
-    return _RANGE.format(rows=rows, columns=columns, group="grp, key" if rate else "grp")
+    return _RANGE.format(rows=rows, columns=columns)
 
 
 def _rows(

@@ -34,7 +34,7 @@ _SCHEMA: Final = (
     "ALTER TABLE files ADD COLUMN IF NOT EXISTS by_field BOOLEAN DEFAULT false",  # not in formats 1 and 2
     "CREATE TABLE IF NOT EXISTS raw_from (time BIGINT NOT NULL)",
 )
-_HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
+HOUR_OF: Final = f"time - ((time % {HOUR}) + {HOUR}) % {HOUR}"
 
 
 def prepare(database: Database) -> None:
@@ -67,7 +67,7 @@ def raw_from(database: Database) -> int:
 
 def hours(database: Database, table: str) -> dict[int, int]:
     """Count the rows of a table by hour."""
-    return dict(database.all(f"SELECT {_HOUR_OF} AS hour, count(*) FROM {table} GROUP BY hour"))  # noqa: S608 - our own names
+    return dict(database.all(f"SELECT {HOUR_OF} AS hour, count(*) FROM {table} GROUP BY hour"))  # noqa: S608 - our own names
 
 
 def last(database: Database, table: str) -> int | None:

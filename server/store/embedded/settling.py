@@ -305,8 +305,7 @@ class _Job:
         kind, start, width, _ = self._work
         path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
         self._made.append(path)
-        form = _RAW_FILE if level == RAW else _ROLLED_FILE
-        self._cursor.execute(f"COPY ({_SORTED.format(rows=question)}) TO {text(path, wild=False)} {form}")
+        self._cursor.execute(f"COPY ({_SORTED.format(rows=question)}) TO {text(path, wild=False)} {file_form(level)}")
         sync(path)
         sync(self._folder)
         return File(kind, level, start, start + width, start, path.name, by_field=True)
@@ -317,6 +316,11 @@ class _Job:
         for path in self._made:
             if path.name not in names:
                 path.unlink(missing_ok=True)
+
+
+def file_form(level: str) -> str:
+    """Return how DuckDB writes the files of a level."""
+    return _RAW_FILE if level == RAW else _ROLLED_FILE
 
 
 def _rolled(source: str, columns: str, width: int) -> str:

@@ -17,8 +17,20 @@ import msgspec
 
 from collectors.point import Point
 from configs.units import Duration, Size
-from server.store import Latest, Range, Series, Spender, StoreDamaged, StoreUnavailable, Written
+from server.store import (
+    FUTURE_TOLERANCE,
+    Deletion,
+    Found,
+    Latest,
+    Range,
+    Series,
+    Spender,
+    StoreDamaged,
+    StoreUnavailable,
+    Written,
+)
 from server.store.embedded.columns import Chunk, last_writes
+from server.store.embedded.deleting import Deleting, found
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.forgetting import silent
 from server.store.embedded.gathering import Gathering
@@ -43,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     five fields 0.6 GB. ``window`` is how long a write may wait for others to share its transaction, where several came together; one
     that comes alone does not wait, and none when 1,000 points are there. ``series`` is the most series that are taken, with 20 fields
     on average; one without values is forgotten within an hour of losing its last.
+    Points later than now and ``future_tolerance`` are refused, and are no newest values where they are there already.
     ``raw``, ``minutes`` and ``five_minutes`` tell how long values are kept as they came and as roll-ups; those of an hour stay as
     long as anything.
     """
@@ -53,6 +66,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     raw: Duration = Duration(30 * 86400)
     minutes: Duration = Duration(7 * 86400)
     five_minutes: Duration = Duration(100 * 86400)
+    future_tolerance: Duration = FUTURE_TOLERANCE
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -165,6 +179,16 @@ class Embedded:
     async def drop_before(self, time: int) -> None:
         """Forget points older than ``time`` (ns); series that have none left are forgotten within the hour."""
         await self._in(self._writer, lambda: self._opened().drop_before(time))
+
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take."""
+        return await self._read(lambda tables: found(tables, deletion))
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points; series that have none left are forgotten within the hour. Writes go on between its pieces."""
+        work = await self._in(self._writer, lambda: Deleting(self._opened(), deletion))
+        while await self._in(self._writer, work.turn):
+            pass
 
     async def cardinality(self) -> list[Spender]:
         """Tell which measurements have how many series; the greatest first."""
@@ -309,8 +333,12 @@ class Embedded:
 
     def _salvaged(self) -> Tables:
         salvage(self._file, self._options.memory)
-        self._tables = Tables(self._file, memory=self._options.memory, series=self._options.series)
+        self._tables = self._read()
         return self._tables
+
+    def _read(self) -> Tables:
+        options = self._options
+        return Tables(self._file, memory=options.memory, series=options.series, future=self._future)
 
     def _opened(self) -> Tables:
         """Open the file unless it is open and sound; in the writing thread."""
@@ -319,11 +347,15 @@ class Embedded:
             broken.close()
         if self._tables is None:
             try:
-                self._tables = Tables(self._file, memory=self._options.memory, series=self._options.series)
+                self._tables = self._read()
             except StoreDamaged:
                 self._tables = self._salvaged()
             self._tables = self._sound(self._tables, thorough=False)
         return self._tables
+
+    def _future(self) -> int:
+        """Return the time (ns) after which nothing can be the newest value."""
+        return self._clock() + self._options.future_tolerance.ms * 1_000_000
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

@@ -5,8 +5,9 @@ is settled lies in sorted files beside them; the table ``files`` names those tha
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +19,11 @@ from server.store.embedded.columns import Chunk, Marks
 from server.store.embedded.database import Database
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.held import Held
-from server.store.embedded.levels import HOUR, RAW, File, Shelf, ceil, floor, shelf
+from server.store.embedded.levels import DAY, HOUR, RAW, File, Shelf, Stretch, ceil, floor, shelf
 from server.store.embedded.lookup import Lookup
 from server.store.embedded.newest import Newest
-from server.store.embedded.reading import TABLES
+from server.store.embedded.reading import TABLES, within
+from server.store.embedded.schema import HOUR_OF
 from server.store.embedded.series import Dictionary, Fresh
 from server.store.embedded.series import Series as Known
 from server.store.embedded.views import Views
@@ -35,8 +37,12 @@ class Tables:
     Every call may raise StoreUnavailable; when ``broken`` is set after that, only opening anew helps.
     """
 
-    def __init__(self, file: Path, *, memory: int, series: int) -> None:
-        """Open or create the file; ``memory`` is what rows in memory may take, in bytes, ``series`` the limit of series."""
+    def __init__(self, file: Path, *, memory: int, series: int, future: Callable[[], int]) -> None:
+        """Open or create the file; ``memory`` is what rows in memory may take, in bytes, ``series`` the limit of series.
+
+        ``future`` tells the time (ns) after which nothing is the newest value of its key.
+        """
+        self.future = future
         self.held = Held(memory // _HELD)
         self.database = Database(file, memory - self.held.limit)
         self.views = Views(self.database)
@@ -69,7 +75,7 @@ class Tables:
         last = [time for table in TABLES.values() if (time := schema.last(self.database, table)) is not None]
         self._marks = Marks(self.dictionary.key_count, max(last, default=None))
         ends = [*(time + 1 for time in last), *(one.end for one in files)]
-        self.newest = Newest(self.dictionary.key_count, max(ends, default=-(2**63)))
+        self.newest = Newest(self.dictionary.key_count, min(max(ends, default=-(2**63)), self.future()))
         self.newest_time: int | None = max(ends, default=None)
 
     @property
@@ -108,9 +114,10 @@ class Tables:
         counted = {(kind, hour): count for kind, counts in hours.items() for hour, count in counts.items()}
         self.writes.update(counted)
         self.rows.update(counted)
+        future = self.future()
         for kind, rows in chunks.items():
             self._marks.note(rows)
-            self.newest.note(kind, rows)
+            self.newest.note(kind, rows.until(future))
             self.newest_time = max(int(rows.time[-1]), self.newest_time or int(rows.time[-1]))
 
     def drop_before(self, time: int) -> None:
@@ -199,6 +206,47 @@ class Tables:
         )
         return True
 
+    def cleaned(self, file: File, new: Sequence[File]) -> None:
+        """Put a file without its deleted rows (none when nothing is left) in the place of another."""
+        self._swap(gone=[file], new=new)
+        self._disturb(file.kind, range(floor(file.start, DAY), file.end, HOUR))
+
+    def emptied(self, kind: str, keys: NDArray[np.uint32], stretch: Stretch, opening: Mapping[int, str]) -> None:
+        """Delete rows of some keys and a stretch; then open hours that have no row left by one of those that ``opening`` names."""
+        table, matches = TABLES[kind], f"key IN (SELECT id FROM gone) AND {within([stretch])}"  # noqa: S608 - our own names
+        self.database.register("gone", {"id": keys})
+        left: dict[int, int] = {}
+        touched = set(opening)
+        for hour, count, going in self.database.all(
+            f"SELECT {HOUR_OF} AS hour, count(*), count(*) FILTER ({matches}) FROM {table} GROUP BY hour"  # noqa: S608 - our own names
+        ):
+            left[hour] = count - going
+            touched |= {hour} if going else set()
+        opened = {
+            hour
+            for hour, source in opening.items()
+            if not left.get(hour) and self.database.all(f"SELECT 1 FROM {source} LIMIT 1")  # noqa: S608 - our own names
+        }
+        inserts = [
+            f"INSERT INTO {table} SELECT key, time, value FROM {opening[hour]} LIMIT 1"  # noqa: S608 - our own names
+            for hour in sorted(opened)
+        ]
+        statements = "; ".join([f"DELETE FROM {table} WHERE {matches}", *inserts])  # noqa: S608 - our own names
+        self._swap(
+            gone=[],
+            delete=lambda one: statements if one == table else "",
+            closed=lambda one, hour: one == kind and hour in touched and not left.get(hour) and hour not in opened,
+            opened={kind: opened},
+        )
+        self.rows.update(
+            {(kind, hour): left.get(hour, 0) + (hour in opened) - self.rows[kind, hour] for hour in touched}
+        )
+        self._disturb(kind, touched)
+
+    def _disturb(self, kind: str, hours: Iterable[int]) -> None:
+        """Count hours as written to: what is being settled of them comes from rows that are no more."""
+        self.writes.update((kind, hour) for hour in hours)
+
     def _swap(
         self,
         *,
@@ -206,15 +254,18 @@ class Tables:
         new: Sequence[File] = (),
         delete: Callable[[str], str] = lambda _: "",
         closed: Callable[[str, int], bool] = lambda _kind, _hour: False,
+        opened: Mapping[str, Collection[int]] = MappingProxyType({}),
         raw_from: int | None = None,
     ) -> None:
-        """Take files and rows away and put files in, in one transaction."""
+        """Take files and rows away and put files in, in one transaction; ``opened`` hours have rows in a table then."""
         shelves = {}
         for kind, old in self.shelves.items():
             fresh = [hour for day in old.days.values() for hour in day.fresh if not closed(kind, hour)]
             kept = [one for one in old.files() if one not in gone]
             mine = [one for one in new if one.kind == kind]
-            shelves[kind] = shelf(fresh, [*kept, *mine], old.raw_from if raw_from is None else raw_from)
+            shelves[kind] = shelf(
+                [*fresh, *opened.get(kind, ())], [*kept, *mine], old.raw_from if raw_from is None else raw_from
+            )
         names = {one.name for one in gone} - {one.name for one in new}
         with self.views.transaction(shelves):
             for table in TABLES.values():

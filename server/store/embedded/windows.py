@@ -10,7 +10,7 @@ from server.store import Aggregate
 
 Columns = Mapping[str, NDArray[Any]]
 
-# what an aggregate needs of a row besides "grp" and "moment" (and "key" for RATE)
+# what an aggregate needs of a row besides "grp" and "moment"
 NEEDED: Final[dict[Aggregate, tuple[str, ...]]] = {
     Aggregate.MEAN: ("n", "total"),
     Aggregate.MIN: ("low",),
@@ -18,14 +18,14 @@ NEEDED: Final[dict[Aggregate, tuple[str, ...]]] = {
     Aggregate.LAST: ("last", "last_time"),
     Aggregate.SUM: ("total",),
     Aggregate.COUNT: ("n",),
-    Aggregate.RATE: ("last", "last_time"),
+    # of each series, worked out by the database
+    Aggregate.RATE: ("total",),
+    Aggregate.IRATE: ("total",),
 }
 
 
 def windows(aggregate: Aggregate, rows: Columns) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
     """Return group, moment and value of each window, sorted by group and moment."""
-    if aggregate is Aggregate.RATE:
-        rows, aggregate = _rates(rows), Aggregate.SUM
     rows = _sorted(rows, *(("last", "last_time") if aggregate is Aggregate.LAST else ()), "moment", "grp")
     starts = np.flatnonzero(_changes(rows["grp"]) | _changes(rows["moment"]))
     return rows["grp"][starts], rows["moment"][starts], _values(aggregate, rows, starts).astype(np.float64)
@@ -48,22 +48,6 @@ def _values(aggregate: Aggregate, rows: Columns, starts: NDArray[np.int64]) -> N
             # of several series that are equally new the greatest counts, as in InfluxDB
             return rows["last"][np.append(starts[1:], len(rows["last"])) - 1] if len(starts) else rows["last"]
     return each(np.add, "total")
-
-
-def _rates(rows: Columns) -> Columns:
-    """Return what each key grew by, a second, from its last value in a window to that in the next one that has any."""
-    rows = _sorted(rows, "last_time", "moment", "key")
-    ends = _changes(rows["key"]) | _changes(rows["moment"])
-    # the last row before a change, and that of the end
-    ends = np.append(ends[1:], True) if len(ends) else ends
-    grp, key, moment, last = (rows[name][ends] for name in ("grp", "key", "moment", "last"))
-    grown = (key[1:] == key[:-1]) & (last[1:] >= last[:-1])
-    before, after = last[:-1][grown], last[1:][grown]
-    if last.dtype != np.float64:
-        # exact beyond 2^53 and beyond 2^63: what is not negative is right without a sign
-        before, after = before.view(np.uint64), after.view(np.uint64)
-    spans = (moment[1:] - moment[:-1])[grown] / 1e9
-    return {"grp": grp[1:][grown], "moment": moment[1:][grown], "total": (after - before).astype(np.float64) / spans}
 
 
 def _sorted(rows: Columns, *by: str) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from alerts.i18n.shorten import shortened
 from collectors.linereader import decode
 from collectors.point import UInt, Value
-from server.store import Spender
+from server.store import Found, Spender
 from server.store.influx.ql import HOUR
 from server.store.kinds import spent
 
@@ -114,29 +113,23 @@ def counted(answer: Iterable[Rows]) -> dict[tuple[str, str], int]:
     }
 
 
+def found(places: Iterable[Sequence[Iterable[Rows]]]) -> Found:
+    """Read the answers to ``ql.find`` of some places, the older ones first; a series may be in several."""
+    values: dict[tuple[tuple[str, str], ...], int] = {}
+    times: list[int] = []
+    for series, *ends in places:
+        for rows in series:
+            label = tuple((tag, value) for tag, value in rows.tags.items() if value)
+            values[label] = values.get(label, 0) + sum(int(sum(filter(None, row[1:]))) for row in rows.values)
+        times += [row[0] for end in ends for rows in end for row in rows.values]
+    tags = [dict(label) for label in sorted(values)]
+    return Found(len(tags), sum(values.values()), min(times, default=0), max(times, default=0), tags[:5])
+
+
 def spenders(answer: Iterable[Rows]) -> list[Spender]:
     """Count series by their keys, which are the heads of lines."""
     heads = "".join(f"{row[0]} f=1 0\n" for rows in answer for row in rows.values)
     return spent((point.measurement, point.tags) for point in decode(heads.encode(), now=0).points)
-
-
-def rates(
-    lasts: Mapping[tuple[str, ...], dict[int, Any]], tags: Sequence[str], by: Sequence[str]
-) -> dict[tuple[str, ...], dict[int, float]]:
-    """Work out RATE from the last value of each series (its ``tags``) and step.
-
-    It is the difference to the step before that has one, summed over the groups of ``by``.
-    """
-    groups: dict[tuple[str, ...], dict[int, float]] = {}
-    for label, values in lasts.items():
-        series = dict(zip(tags, label, strict=True))
-        group = groups.setdefault(tuple(series.get(tag, "") for tag in by), {})
-        moments = sorted(values)
-        for before, moment in pairwise(moments):
-            change = values[moment] - values[before]
-            if change >= 0:
-                group[moment] = group.get(moment, 0.0) + change / ((moment - before) / 1e9)
-    return {label: dict(sorted(group.items())) for label, group in groups.items() if group}
 
 
 def reason(body: Any) -> str:

@@ -17,7 +17,7 @@ from influxdb_client.rest import ApiException
 from configs.redact import Veil
 from configs.secret import Secret, SecretUnreadable
 from configs.units import Duration
-from server.store import StoreUnavailable
+from server.store import FUTURE_TOLERANCE, StoreUnavailable
 from server.store.influx import answers
 from server.store.trouble import Trouble
 
@@ -30,7 +30,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``bucket`` is the database on InfluxDB 1, where it is made when it is missing; ``policy`` is its retention policy ("" for
     the default one). ``raw`` is how long values are kept as they came where ``pantau store init`` makes the bucket; what is older is read
     from roll-ups of an hour. ``token`` belongs to InfluxDB 2 and 3, ``user`` and ``password`` to 1. ``version`` "1" writes to
-    ``/write``, "2" to ``/api/v2/write``, "auto" asks the server.
+    ``/write``, "2" to ``/api/v2/write``, "auto" asks the server. Points later than now and ``future_tolerance`` are refused, and are no
+    newest values where they are there already.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal["auto", "1", "2"] = "auto"
     timeout: Duration = Duration(10.0)
     raw: Duration = Duration(30 * 86400)
+    future_tolerance: Duration = FUTURE_TOLERANCE
 
 
 class Dialect(NamedTuple):

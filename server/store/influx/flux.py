@@ -1,5 +1,7 @@
 """What only the management API of InfluxDB 2 takes: addresses and tasks in Flux. Pure text."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from server.store.influx.ql import KEPT, ROLLED
@@ -15,6 +17,17 @@ def query(**parameters: str) -> str:
 def text(value: str) -> str:
     """Quote a text."""
     return f'"{value.translate(_ESCAPES)}"'
+
+
+def predicate(measurement: str, where: Mapping[str, str]) -> str:
+    """Write which series are meant, as deletions take it."""
+    return " AND ".join(f"{name}={text(value)}" for name, value in {"_measurement": measurement, **where}.items())
+
+
+def moment(time: int) -> str:
+    """Write a time (ns) as RFC 3339, to the nanosecond."""
+    seconds, rest = divmod(time, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def roll_up(bucket: str, rolled: str, name: str, late_days: int) -> str:

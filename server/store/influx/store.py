@@ -6,17 +6,19 @@ InfluxDB 1, 2 and 3 are read and written; VictoriaMetrics takes points by the sa
 import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from http import HTTPStatus
 from pathlib import Path
 from time import time_ns
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from collectors.lineprotocol import encode
 from collectors.point import Point, Value
 from server.store import (
-    Aggregate,
+    RATES,
+    Deletion,
+    Found,
     Latest,
     Range,
     Rejected,
@@ -25,11 +27,13 @@ from server.store import (
     StoreUnavailable,
     Written,
 )
-from server.store.influx import answers, ql
+from server.store.influx import answers, flux, ql, rates
 from server.store.influx.connection import Connection, Dialect, Options
 from server.store.kinds import conflict, kind_of, require_suited
 
 _POINTS: Final = 5000
+# what the deletions of InfluxDB 2 take
+_OLDEST, _NEWEST = -(2**63) + 2, 2**63 - 2
 _FIXED_TYPE: Final = re.compile(r"already exists as type (\w+)")
 _TOO_OLD: Final = re.compile(r"points (?:beyond|outside) retention policy.*dropped=(\d+)", re.DOTALL)
 
@@ -153,8 +157,9 @@ class Influx:
         """Return the newest values; sorted by tags. See ``Store.latest``."""
         source = self._source(measurement)
         asked = list(dict.fromkeys(fields))
+        bounds = since, self._clock() + self._options.future_tolerance.ms * 1_000_000
         known, *newest = await self._server.ask(
-            [ql.fields(source), *(ql.latest(source, field, since, where or {}) for field in asked)]
+            [ql.fields(source), *(ql.latest(source, field, bounds, where or {}) for field in asked)]
         )
         kinds = answers.kinds(known)
         found: dict[tuple[tuple[str, str], ...], tuple[dict[str, Value], list[int]]] = {}
@@ -175,31 +180,35 @@ class Influx:
         if kind is None:
             return []
         require_suited(query, kind)
-        raw, *rolled = await self._server.ask([ql.over_time(source, query), *await self._older(query)])
-        rate = query.aggregate is Aggregate.RATE
-        tags = sorted({tag for rows in [*raw, *chain(*rolled)] for tag in rows.tags}) if rate else query.by
-        groups = answers.merged(raw, tags)
-        if rolled:
-            groups = answers.whole(groups, [answers.merged(one, tags) for one in rolled], query.step)
-        if rate:
-            groups = answers.rates(groups, tags, query.by)
+        older = await self._older(query)
+        if query.aggregate in RATES:
+            raw = await self._server.ask(ql.rates(source, query, kind))
+            rolled = await self._server.ask([ql.rolled_rates(older)]) if older else [None]
+            groups: dict[tuple[str, ...], dict[int, Any]] = rates.over_time(query, raw, rolled[0])
+        else:
+            now, *rolled = await self._server.ask(
+                [ql.over_time(source, query), *(ql.rolled_over_time(older) if older else ())]
+            )
+            groups = answers.merged(now, query.by)
+            if rolled:
+                groups = answers.whole(groups, [answers.merged(one, query.by) for one in rolled], query.step)
         return [
             Series(dict(zip(query.by, label, strict=True)), list(values), [float(value) for value in values.values()])
             for label, values in sorted(groups.items())
             if values
         ]
 
-    async def _older(self, query: Range) -> list[str]:
-        """Return the questions for roll-ups: of what is older than raw values are kept, where there are any."""
+    async def _older(self, query: Range) -> Range | None:
+        """Return the part of a question that roll-ups answer: of what is older than raw values are kept, where there are any."""
         if not self._options.raw:
-            return []
+            return None
         width = max(query.step, ql.HOUR)
         kept_from = self._clock() - self._options.raw.ms * 1_000_000
         end = min(query.end, kept_from - kept_from % width)
-        start = query.start - query.start % ql.HOUR
+        start = max(query.start - query.start % ql.HOUR, _OLDEST)
         if start >= end or not await self.has_roll_ups():
-            return []
-        return ql.rolled_over_time(msgspec.structs.replace(query, start=start, end=end))
+            return None
+        return msgspec.structs.replace(query, start=start, end=end)
 
     async def has_roll_ups(self) -> bool:
         """Tell whether ``pantau store init`` made a place for roll-ups."""
@@ -240,6 +249,37 @@ class Influx:
     async def drop_before(self, time: int) -> None:
         """Delete points older than ``time`` (ns), beside whatever the retention of the bucket deletes."""
         await self._server.ask([f"DELETE WHERE time < {time}"])
+
+    async def find(self, deletion: Deletion) -> Found:
+        """Return what a deletion would take: values as they came, and those that are rolled up where they are gone."""
+        raw = await self._server.ask(ql.find(self._source(deletion.measurement), deletion))
+        whole = Range(deletion.measurement, "", max(deletion.start, _OLDEST), min(deletion.end, _NEWEST), ql.HOUR)
+        older = await self._older(whole)
+        if older is None:
+            return answers.found([raw])
+        rolled = msgspec.structs.replace(deletion, start=max(older.start, deletion.start), end=older.end)
+        place = ql.source(deletion.measurement, ql.ROLLED)
+        return answers.found([await self._server.ask(ql.find(place, rolled, rolled=True)), raw])
+
+    async def delete(self, deletion: Deletion) -> None:
+        """Delete points, in the place of roll-ups too."""
+        if (await self._server.spoken()).databases:
+            await self._server.ask([ql.delete_some(deletion)])
+            return
+        body = {
+            "start": flux.moment(max(deletion.start, _OLDEST)),
+            "stop": flux.moment(min(deletion.end - 1, _NEWEST)),  # which goes too
+            "predicate": flux.predicate(deletion.measurement, deletion.where),
+        }
+        bucket = self._options.bucket
+        places = [f"{bucket}/{self._options.policy}" if self._options.policy else bucket]
+        if await self.has_roll_ups():
+            places.append(f"{bucket}/{ql.ROLLED}")
+        for where in places:
+            path = f"/api/v2/delete?{flux.query(org=self._options.org, bucket=where)}"
+            status, answer = await self._server.manage("POST", path, body)
+            if status != HTTPStatus.NO_CONTENT:
+                raise StoreUnavailable(f"{self._server.url}: {answer.get('message', status)}")
 
     def _source(self, measurement: str) -> str:
         return ql.source(measurement, self._options.policy)

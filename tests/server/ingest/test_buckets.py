@@ -1,6 +1,7 @@
 """Buckets: each has its own types, retention and limit of series; writers may be bound to one; all are backed up."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from server import settings
 from server.admin import backup
 from server.ingest.options import Options
 from server.ingest.tokens import Token
-from server.store import Aggregate, Range, StoreUnavailable
+from server.store import Aggregate, Latest, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
 from server.store.embedded.store import Embedded
 from server.store.embedded.store import Options as StoreOptions
@@ -192,6 +193,34 @@ async def test_points_that_would_be_forgotten_at_once_are_told_and_the_others_wr
     answer = await centre.write(b"m f=1 %d" % old, path.format("lab"))
     assert (answer[0], answer[1][field]) == (status, why.replace("=2", "=1"))
     assert await count(buckets.find("lab")) == 2
+
+
+@pytest.mark.parametrize(("path", "status", "field"), [(V2, 422, "message"), (V1, 400, "error")])
+async def test_points_of_the_future_are_told_and_the_others_written(centre, buckets, path, status, field):
+    now = int(time.time())
+    ahead = now + 3650 * DAY
+    body = f'm f=1 {now}\nm f=2 {ahead}\nm f=3 {now + 60}\nm f=4,s="x" {now + 3600}'.encode()
+    answer = await centre.write(body, path.format("lab"))
+    told = r"partial write: points beyond write window upper bound at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ dropped=2$"
+    assert answer[0] == status
+    assert re.search(told, answer[1][field])
+    lab = buckets.find("lab")
+    assert await lab.store.latest("m", ["f"], since=0) == [Latest({}, {"f": 3.0}, (now + 60) * S)]
+    counted = await lab.store.range(Range("m", "f", 0, 2 * ahead * S, 2 * ahead * S, Aggregate.COUNT))
+    assert [one.values for one in counted] == [[2.0]]
+    # what is too old beside it is counted too
+    both = await centre.write(f"m f=1 {ahead}\nm f=1 {now - 3 * DAY}\nm f=5 {now}".encode(), path.format("lab"))
+    assert both[0] == status
+    assert both[1][field].endswith("; points beyond retention policy dropped=2")
+
+
+def test_how_far_ahead_points_may_be_is_a_setting_of_each_store(tmp_path):
+    known = settings_of(
+        tmp_path, 'future_tolerance = "2h"\n[[bucket]]\nname = "lab"\nstore = { future_tolerance = "1d" }'
+    ).buckets()
+    assert [(one.future_tolerance, one.store._future() - time.time_ns() > 7000 * S) for one in known] == [
+        (7200.0, True), (86400.0, True),
+    ]  # fmt: skip
 
 
 async def test_a_clock_that_is_years_ahead_refuses_and_forgets_no_points(centre, buckets):

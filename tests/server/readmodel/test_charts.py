@@ -11,7 +11,7 @@ NS = 1_000_000
 
 @pytest.fixture
 async def store(tmp_path):
-    opened = Embedded(Options(), tmp_path)
+    opened = Embedded(Options(), tmp_path, lambda: NOW * NS)
     await opened.open()
     yield opened
     await opened.close()
@@ -40,6 +40,25 @@ async def test_traffic_is_bits_a_second_summed_over_interfaces_without_loopback(
     chart = next(one for one in charts.of_host("a") if one.id == "net")
     drawn = await charts.draw(store, chart, "1h", NOW)
     assert [round(value) for value in drawn.lines[0].values[3:6]] == [12_000] * 3
+
+
+@pytest.mark.parametrize("span", list(charts.SPANS))
+@pytest.mark.parametrize("late", [0, 90_000, 3_500_000])
+async def test_the_right_end_of_traffic_is_as_high_as_the_rest_however_full_its_window_is(store, span, late):
+    length, step = charts.SPANS[span]
+    pace = max(10, length // 1000)
+    now = NOW // (step * 1000) * step * 1000 + min(late, 900 * step) + 1000
+    times = range(now - length * 1000 // 2, now, pace * 1000)
+    await store.write(
+        [
+            Point("net", {"host": "a", "interface": "e"}, {"bytes_recv": time // 1000 * 1000}, time * NS)
+            for time in times
+        ]
+    )
+    chart = next(one for one in charts.of_host("a") if one.id == "net")
+    drawn = await charts.draw(store, chart, span, now)
+    assert drawn.lines[0].values == pytest.approx([8000.0] * len(drawn.times), rel=0.11)  # times are cut to seconds
+    assert drawn.times[-1] == times[-1] // (step * 1000) * step
 
 
 async def test_a_gap_is_wider_than_the_pace_of_measuring(store):
@@ -91,7 +110,7 @@ async def test_ports_are_in_natural_order_with_state_and_rates(store):
 
 async def test_a_store_that_cannot_be_read_is_said_and_not_shown_as_no_data(tmp_path):
     (tmp_path / "points.duckdb").write_bytes(b"not a database")
-    damaged = Embedded(Options(), tmp_path)
+    damaged = Embedded(Options(), tmp_path, lambda: NOW * NS)
     for question in (charts.draw(damaged, charts.of_service("x")[0], "1h", NOW), charts.gauges(damaged, NOW)):
         with pytest.raises(StoreUnavailable):
             await question

@@ -11,7 +11,7 @@ NOW = 1_795_571_000_000
 
 @pytest.fixture
 async def store(tmp_path):
-    made = Embedded(Options(), tmp_path)
+    made = Embedded(Options(), tmp_path, lambda: NOW * 1_000_000)
     await made.open()
     yield made
     await made.close()

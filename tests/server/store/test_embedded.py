@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from settled import SMALL
 
 from collectors.lineprotocol import encode
 from collectors.linereader import Cache, decode
@@ -376,3 +377,41 @@ def test_it_holds_what_a_plain_dict_would(sent, tmp_path_factory, steps, since, 
         await store.close()
 
     asyncio.run(check())
+
+
+async def test_what_was_dated_years_ahead_before_a_start_hides_nothing_after_it(tmp_path):
+    day = 86400 * S
+    now = 19_676 * day + 3600 * S
+    clock = [now + 4000 * day]
+
+    async def opened():
+        store = Embedded(AT_ONCE, tmp_path, lambda: clock[0], Limits(settling=SMALL))
+        await store.open()
+        return store
+
+    def rows(host, *times):
+        return [
+            Point("m", {"host": host}, {"f": float(number), "s": "x"}, time) for number, time in enumerate(times, 1)
+        ]
+
+    async def latest(store, field):
+        found = await store.latest("m", [field], since=0)
+        return [(one.tags["host"], one.time, one.fields[field]) for one in found]
+
+    store = await opened()
+    ahead = now + 3650 * day
+    await store.write([*rows("a", now - 60 * S, ahead), *rows("b", ahead), *rows("c", now - 60 * S)])
+    for settled in (False, True):
+        if settled:
+            while await store.settle(everything=True):
+                pass
+        await store.close()
+        clock[0] = now
+        store = await opened()
+        old = [("a", now - 60 * S, 1.0), ("c", now - 60 * S, 1.0)]
+
+        assert await latest(store, "f") == old
+        assert await latest(store, "s") == [(host, time, "x") for host, time, _ in old]
+    await store.write([*rows("a", now), *rows("b", now + 600 * S), *rows("c", now + 601 * S)])
+    assert await latest(store, "f") == [("a", now, 1.0), ("b", now + 600 * S, 1.0), ("c", now - 60 * S, 1.0)]
+    await store.close()

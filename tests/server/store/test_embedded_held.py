@@ -201,10 +201,14 @@ async def test_in_memory_or_not_the_answer_is_the_same(make, statements, aggrega
     ("values", "expected"),
     [
         # a double would round them, an unsigned would underflow, a signed would overflow
-        ([UInt(2**64 - 7200), UInt(2**64 - 3600), UInt(5), UInt(3605)], [(HOUR, 1.0), (3 * HOUR, 1.0)]),
+        (
+            [UInt(2**64 - 7200), UInt(2**64 - 3600), UInt(5), UInt(3605)],
+            [(HOUR, 1.0), (2 * HOUR, 5 / 3600), (3 * HOUR, 1.0)],
+        ),
         ([2**53 + 1, 2**53 + 3601, 2**53 + 3602], [(HOUR, 1.0), (2 * HOUR, 1 / 3600)]),
+        ([2**63 - 1, 2**63 - 3600, 2**62 - 3600], [(2 * HOUR, (2**62 - 3600) / 3600)]),
         ([-(2**63), 2**63 - 1], [(HOUR, (2**64 - 1) / 3600)]),
-        ([1.5, 3601.5, 1.5], [(HOUR, 1.0)]),
+        ([1.5, 3601.5, 1.5], [(HOUR, 1.0), (2 * HOUR, 1.5 / 3600)]),
     ],
 )
 @pytest.mark.parametrize("settled", [False, True])

@@ -4,19 +4,22 @@ import asyncio
 import itertools
 import math
 import os
+from random import Random
 from unittest.mock import patch
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_rates import PLAIN_RATES, grown
 from settled import AT_ONCE, SHORT, SMALL, S, T, counted, every_minute, files, settle_all, settle_hours
 
 from collectors.point import Point, UInt
 from configs.units import Duration
-from server.store import Aggregate, Range
+from server.store import RATES, Aggregate, Deletion, Range
 from server.store.embedded.levels import DAY, HOUR
 from server.store.embedded.store import Embedded, Limits, Options
+from server.store.kinds import KINDS
 
 EXAMPLES = int(os.environ.get("PANTAU_TEST_EXAMPLES", "25"))  # of each property; each takes about half a second
 
@@ -38,6 +41,20 @@ class Plain:
             for name, series in self.values.items()
         }
 
+    def delete(self, deletion):
+        for (_, host), series in self.values.items():
+            if host == deletion.where.get("host", host):
+                for moment in [moment for moment in series if deletion.start <= moment < deletion.end]:
+                    del series[moment]
+
+    def found(self, deletion):
+        return sorted(
+            moment
+            for (_, host), series in self.values.items()
+            for moment in series
+            if host == deletion.where.get("host", host) and deletion.start <= moment < deletion.end
+        )
+
     def range(self, field, start, end, step, aggregate):
         found = {}
         for (name, host), series in self.values.items():
@@ -46,13 +63,9 @@ class Plain:
                 if name == field and start <= moment < end:
                     value = series[moment]
                     windows.setdefault(moment // step * step, []).append(value if name == "s" else float(value))
-            if aggregate is Aggregate.RATE:
-                moments = sorted(windows)
-                answer = {
-                    moment: (windows[moment][-1] - windows[before][-1]) / ((moment - before) / 1e9)
-                    for before, moment in itertools.pairwise(moments)
-                    if windows[moment][-1] >= windows[before][-1]
-                }
+            if aggregate in RATES:
+                between = [(moment, value) for moment, value in series.items() if start <= moment < end]
+                answer = PLAIN_RATES[aggregate](between, step) if name == field else {}
             else:
                 answer = {moment: FUNCTIONS[aggregate](values) for moment, values in windows.items()}
             if answer:
@@ -94,7 +107,15 @@ def points(fields):
 
 
 POINTS = points([*VALUES])
+
+
+def deletions(moments):
+    hosts = st.sampled_from([{}, {"host": "a"}, {"host": "b"}])
+    return st.builds(lambda where, start, end: Deletion("m", where, start, end), hosts, moments, moments)
+
+
 STEPS = st.one_of(
+    deletions(MOMENTS),
     st.lists(POINTS, min_size=10, max_size=30),
     st.lists(POINTS, min_size=1, max_size=5),
     st.sampled_from(["hours", "all", "all", "restart", "held", "not held"]),
@@ -108,10 +129,14 @@ SUITED = {
 }
 
 
-def questions(fields, moments, steps):
+def questions(fields, moments, steps, without=frozenset()):
     return st.sampled_from(fields).flatmap(
         lambda field: st.tuples(
-            st.just(field), moments, moments, st.sampled_from(steps), st.sampled_from(SUITED[field])
+            st.just(field),
+            moments,
+            moments,
+            st.sampled_from(steps),
+            st.sampled_from([aggregate for aggregate in SUITED[field] if aggregate not in without]),
         )
     )
 
@@ -143,6 +168,8 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, steps
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
+                case Deletion():
+                    await deleted(store, plain, step)
                 case _:
                     await store.write(step)
                     plain.write(step)
@@ -152,6 +179,17 @@ def test_settled_or_not_it_answers_as_a_plain_dict_would(tmp_path_factory, steps
         await store.close()
 
     asyncio.run(check())
+
+
+async def deleted(store, plain, deletion):
+    """Delete, in memory too; what is found before is what goes."""
+    times = plain.found(deletion)
+    found = await store.find(deletion)
+    assert found.values == len(times)
+    await store.delete(deletion)
+    plain.delete(deletion)
+    assert (await store.find(deletion)).values == 0
+    return found, times
 
 
 # roll-ups are asked for in memory, or joined by the database as those of a great question
@@ -177,10 +215,12 @@ async def same(store, plain, questions):
 
 MINUTES = MOMENTS.map(lambda moment: moment // (60 * S) * 60 * S)
 NUMBERS = points(["f", "i", "u", "b"])  # texts have no roll-ups
+HOURS = MOMENTS.map(lambda moment: moment // HOUR * HOUR)
 STEPS_OF_RETENTION = st.one_of(
+    deletions(HOURS),  # roll-ups go whole
     st.lists(NUMBERS, min_size=5, max_size=20),
     st.sampled_from(["all", "all", "restart", "held", "not held"]),
-    MOMENTS.map(lambda moment: moment // HOUR * HOUR),
+    HOURS,
 )
 
 
@@ -188,7 +228,10 @@ STEPS_OF_RETENTION = st.one_of(
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEPS_OF_RETENTION, min_size=5, max_size=10),
-    asked=st.lists(questions(["f", "i", "u", "b"], MINUTES, [60 * S, 300 * S, HOUR, DAY]), min_size=6, max_size=6),
+    # rates need the values, or are those of the roll-ups: see below
+    asked=st.lists(
+        questions(["f", "i", "u", "b"], MINUTES, [60 * S, 300 * S, HOUR, DAY], RATES), min_size=6, max_size=6
+    ),
 )
 def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path_factory, steps, asked):
     roll_ups = Duration(10 * 86400)
@@ -212,6 +255,8 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path
                 case int():
                     await store.drop_before(step)
                     plain.drop_before(step)
+                case Deletion():
+                    await deleted(store, plain, step)
                 case _:
                     # what would have to correct roll-ups whose raw values are gone is refused
                     oldest = store._tables.dictionary.oldest
@@ -226,6 +271,45 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path
         await store.close()
 
     asyncio.run(check())
+
+
+@pytest.mark.parametrize("kind", [float, int, UInt])
+@pytest.mark.parametrize("seed", range(3))
+async def test_where_only_roll_ups_are_left_rates_are_what_a_counter_grew_by_from_one_to_the_next(
+    make, small_files, kind, seed
+):
+    random = Random(f"{seed} {kind}")
+    samples, value = {}, random.randrange(10**6)
+    for hour in range(3 * 24):
+        again = random.choice([None, random.randrange(1, 12)])
+        for number in range(12):
+            time = T + hour * HOUR + number * 300 * S + random.randrange(250 * S)
+            # it begins again once an hour at most, and does not reach what it was
+            value = random.randrange(value // 1000 + 1) if number == again else value + random.randrange(1000)
+            samples[time] = kind(value)
+        value += 10**6
+    store = await make(
+        Options(window=Duration(0.0), raw=Duration(86400), minutes=Duration(1), five_minutes=Duration(1))
+    )
+    await store.write([Point("m", {"host": "a"}, {"c": value}, time) for time, value in samples.items()])
+    await store.write([Point("m", {"host": "b"}, {"c": kind(0)}, T + 5 * DAY)])
+    await settle_all(store)
+    await store.settle()
+    assert {level for level, start, _ in files(store, KINDS[kind]) if start < T + 3 * DAY} == {"1h"}
+    lasts = [max(time for time in samples if time // HOUR == T // HOUR + hour) for hour in range(3 * 24)]
+    growth = {}
+    for before, last in itertools.pairwise(lasts):
+        between = [(time, samples[time]) for time in sorted(samples) if before <= time <= last]
+        growth[last] = (sum(grown(one[1], other[1]) for one, other in itertools.pairwise(between)), last - before)
+    for step in (HOUR, 3 * HOUR, DAY):
+        (series,) = await store.range(Range("m", "c", T, T + 3 * DAY, step, Aggregate.RATE, by=["host"]))
+        windows = {}
+        for last, pair in growth.items():
+            windows.setdefault(last // step * step, []).append(pair)
+        expected = {start: [sum(column) for column in zip(*pairs, strict=True)] for start, pairs in windows.items()}
+        assert dict(zip(series.times, series.values, strict=True)) == pytest.approx(
+            {start: float(grown / spent * 10**9) for start, (grown, spent) in expected.items()}, rel=1e-9
+        )
 
 
 async def test_hours_become_files_and_days_gather_their_roll_ups(make, small_files):

@@ -15,7 +15,7 @@ from collectors.point import Point, UInt
 from configs.secret import Secret
 from configs.units import Duration
 from server.cli.main import main
-from server.store import Aggregate, Range
+from server.store import RATES, Aggregate, Deletion, Range
 from server.store.influx import flux, ql
 from server.store.influx.connection import Options
 from server.store.influx.setup import Setup
@@ -292,6 +292,64 @@ def test_what_the_database_rolls_up_answers_as_the_values_did(target):
             await store.close()
 
     asyncio.run(compare())
+
+
+def test_where_only_roll_ups_are_left_rates_come_of_them_and_they_are_deleted_too(target):
+    assert target.run("init") == 0
+    now = time.time_ns()
+    hour = now // HOUR * HOUR - 40 * DAY
+    kept = [  # last, min and max of each hour
+        (100, 10, 100),
+        (400, 150, 400),
+        (50, 5, 700),  # up to 700, then begun again
+        (40, 40, 55),  # set back
+        (140, 45, 140),
+        (90, 3, 90),  # begun again before its first value: 90 at least
+    ]
+    grown = {1: 300, 2: 300 + 50, 4: 100, 5: 90}
+
+    def roll_up(number, host, last, low, high):
+        fields = {"last_c": last, "min_c": low, "max_c": high, "count_c": 10, "mean_c": 1.0}
+        return Point("m", {"host": host}, fields, hour + number * HOUR)
+
+    async def check():
+        store = target.store(raw=Duration(30 * 86400))
+        await store.write([Point("m", {"host": host}, {"c": 5 * n}, now - n * S) for host in "ab" for n in range(3)])
+        rows = [roll_up(number, host, *row) for host in "ab" for number, row in enumerate(kept)]
+        await store.write(rows, ql.ROLLED)
+
+        async def asked(aggregate, step, by=("host",)):
+            answer = await store.range(Range("m", "c", hour, now, step, aggregate, by=by))
+            old = [(one.tags, dict(zip(one.times, one.values, strict=True))) for one in answer]
+            return [
+                (tags, {time: value for time, value in values.items() if time < hour + DAY}) for tags, values in old
+            ]
+
+        hours = {hour + number * HOUR: value / 3600 for number, value in grown.items()}
+        for aggregate in RATES:
+            for step in (HOUR, HOUR // 4):
+                assert await asked(aggregate, step) == [({"host": host}, pytest.approx(hours)) for host in "ab"]
+        assert await asked(Aggregate.RATE, HOUR, ()) == [
+            ({}, pytest.approx({at: 2 * one for at, one in hours.items()}))
+        ]
+        start = hour // (6 * HOUR) * 6 * HOUR
+        windows = {}
+        for number, value in grown.items():
+            window = (hour + number * HOUR) // (6 * HOUR) * 6 * HOUR
+            windows.setdefault(window, []).append(value)
+        assert start in windows or start + 6 * HOUR in windows
+        means = {window: sum(values) / len(values) / 3600 for window, values in windows.items()}
+        assert await asked(Aggregate.RATE, 6 * HOUR) == [({"host": host}, pytest.approx(means)) for host in "ab"]
+
+        deletion = Deletion("m", {"host": "a"}, hour + 2 * HOUR)
+        found = await store.find(deletion)
+        assert (found.series, found.values, found.oldest) == (1, 4 * 10 + 3, hour + 2 * HOUR)
+        await store.delete(deletion)
+        assert (await store.find(deletion)).values == 0
+        assert [len(values) for _, values in await asked(Aggregate.RATE, HOUR)] == [1, 4]
+        await store.close()
+
+    asyncio.run(check())
 
 
 def test_a_token_of_the_centre_needs_its_two_buckets_only(influx2, names, tmp_path, capsys):

@@ -1,9 +1,14 @@
 """What every store must do alike: the same tests over the embedded store and real databases."""
 
+from random import Random
+from time import time_ns
+
+import msgspec
 import pytest
+from plain_rates import PLAIN_RATES, counter
 
 from collectors.point import Point, UInt
-from server.store import Aggregate, Latest, Range, Rejected, Series, Spender, Written
+from server.store import RATES, Aggregate, Deletion, Found, Latest, Range, Rejected, Series, Spender, Written
 
 S = 10**9
 T = 1_700_000_000 * S
@@ -165,16 +170,17 @@ async def test_a_range_is_half_open_and_may_be_empty(store):
         (Aggregate.LAST, [(-40 * S, 4.0), (20 * S, 7.0)]),
         (Aggregate.SUM, [(-40 * S, 10.0), (20 * S, 12.0)]),
         (Aggregate.COUNT, [(-40 * S, 4.0), (20 * S, 2.0)]),
-        (Aggregate.RATE, [(20 * S, 2.0 / 60 + 4.0 / 60)]),
+        # a: 0, 8 and 41 s; b: 5, 10 and 42 s
+        (Aggregate.RATE, [(-40 * S, 2.0 / 8 + 2.0 / 5), (20 * S, 2.0 / 33 + 4.0 / 32)]),
+        (Aggregate.IRATE, [(-40 * S, 2.0 / 8 + 2.0 / 5), (20 * S, 2.0 / 33 + 4.0 / 32)]),
     ],
 )
 @pytest.mark.parametrize("kind", [float, int, UInt])
 async def test_it_aggregates_over_windows_that_start_at_multiples_of_the_step(store, aggregate, expected, kind):
     # T is 20 s after a whole minute
     rows = [("a", 0, 1), ("b", 5, 2), ("a", 8, 3), ("b", 10, 4), ("a", 41, 5), ("b", 42, 8), ("b", 42, 7)]
-    if aggregate is Aggregate.RATE:
+    if aggregate in RATES:
         rows[-2:] = [("b", 42, 8)]
-        expected = [(40 * S, 2.0 / 60 + 4.0 / 60)]
     await store.write([Point("m", {"host": host}, {"f": kind(value)}, T + second * S) for host, second, value in rows])
     query = Range("m", "f", T, T + MINUTE, MINUTE, aggregate)
     assert T % MINUTE == 20 * S
@@ -216,10 +222,10 @@ async def test_where_keeps_and_by_groups(store):
     assert await asked(by=["rack"]) == [({"rack": ""}, [(T, 60.0)])]
 
 
-async def test_a_rate_is_taken_series_by_series_and_leaves_out_resets_and_gaps(store):
+async def test_a_rate_is_taken_series_by_series_from_value_to_value(store):
     counters = {
-        "a": {0: 100, 10: 200, 20: 300, 40: 500, 50: 20, 60: 30},  # nothing at 30, a reset at 50
-        "b": {0: 2**62, 10: 2**62 + 10, 19: 2**62 + 20, 20: 2**62 + 10, 30: 2**62 + 10},
+        "a": {0: 100, 10: 200, 20: 300, 40: 500, 50: 20, 60: 30},  # nothing at 30, begun again at 50
+        "b": {0: 2**62, 10: 2**62 + 10, 19: 2**62 + 20, 20: 2**62 + 10, 30: 2**62 + 10},  # set back at 20
     }
     await store.write(
         [
@@ -229,14 +235,79 @@ async def test_a_rate_is_taken_series_by_series_and_leaves_out_resets_and_gaps(s
         ]
     )
     query = Range("net", "bytes", T, T + 61 * S, 10 * S, Aggregate.RATE)
-    a = [(10, 10.0), (20, 10.0), (40, 10.0), (60, 1.0)]
-    b = [(10, 2.0), (30, 0.0)]
+    a = [(10, 10.0), (20, 10.0), (40, 10.0), (50, 2.0), (60, 1.0)]
+    b = [(10, pytest.approx(20 / 19)), (30, 0.0)]
     by_host = Range("net", "bytes", T, T + 61 * S, 10 * S, Aggregate.RATE, by=["host"])
     assert points_of(await store.range(by_host)) == [
         ({"host": host}, [(T + second * S, value) for second, value in rows]) for host, rows in (("a", a), ("b", b))
     ]
-    total = {10: 12.0, 20: 10.0, 30: 0.0, 40: 10.0, 60: 1.0}
+    total = {10: pytest.approx(10 + 20 / 19), 20: 10.0, 30: 0.0, 40: 10.0, 50: 2.0, 60: 1.0}
     assert points_of(await store.range(query)) == [({}, [(T + second * S, value) for second, value in total.items()])]
+
+
+async def test_a_rate_is_that_of_its_step_and_an_irate_that_of_its_last_two_values(store):
+    counter = {0: 1000, 10: 1010, 20: 1100, 45: 50, 55: 60, 70: 90, 90: 80}  # begun again at 45, set back at 90
+    await store.write([Point("net", {}, {"bytes": value}, T + second * S) for second, value in counter.items()])
+
+    async def asked(aggregate, end, step=30):
+        query = Range("net", "bytes", T, T + end * S, step * S, aggregate)
+        return [values for _, values in points_of(await store.range(query))]
+
+    assert T % (30 * S) == 20 * S  # windows from -20, 10, 40 and 70 s
+    rates = [(10, 100 / 20), (40, (50 + 10) / 35), (70, 30 / 15)]
+    assert await asked(Aggregate.RATE, 100) == [[(T + start * S, pytest.approx(value)) for start, value in rates]]
+    irates = [(10, 90 / 10), (40, 10 / 10)]
+    assert await asked(Aggregate.IRATE, 100) == [[(T + start * S, pytest.approx(value)) for start, value in irates]]
+    assert await asked(Aggregate.IRATE, 71) == [
+        [(T + start * S, pytest.approx(value)) for start, value in [*irates, (70, 30 / 15)]]
+    ]
+
+
+async def test_a_window_that_is_filling_has_the_rate_of_a_full_one(store):
+    await store.write([Point("net", {}, {"bytes": 500 * second}, T + second * S) for second in range(0, 3 * 7200, 60)])
+    for seconds in (7300, 7500, 9000, 14399, 3 * 7200):
+        (series,) = await store.range(Range("net", "bytes", T, T + seconds * S, 7200 * S, Aggregate.RATE))
+        assert series.values == pytest.approx([500.0] * len(series.values), rel=1e-12)
+        assert series.times[-1] == (T + (seconds - 1) // 60 * 60 * S) // (7200 * S) * 7200 * S
+
+
+@pytest.mark.parametrize("kind", [int, float, UInt])
+@pytest.mark.parametrize("seed", range(4))
+async def test_rates_are_those_of_a_plain_computation(store, kind, seed):
+    counters = {host: counter(Random(f"{seed} {host}"), kind) for host in "abc"}
+    await store.write(
+        [
+            Point("net", {"host": host}, {"bytes": value}, T + time)
+            for host, samples in counters.items()
+            for time, value in samples
+        ]
+    )
+    # how a client may turn the page: any part of it in any step
+    for start, end, step in [(0, 7200, 60), (13, 7201, 300), (600, 3000, 420), (0, 7200, 3600), (100, 200, 7)]:
+        for aggregate, plain in PLAIN_RATES.items():
+            query = Range("net", "bytes", T + start * S, T + end * S, step * S, aggregate, by=["host"])
+            expected = {
+                host: plain([(T + time, value) for time, value in samples if start * S <= time < end * S], step * S)
+                for host, samples in counters.items()
+            }
+            found = {
+                series.tags["host"]: dict(zip(series.times, series.values, strict=True))
+                for series in await store.range(query)
+            }
+            assert found == {
+                host: pytest.approx(values, rel=1e-9, abs=1e-9) for host, values in expected.items() if values
+            }
+            whole = await store.range(msgspec.structs.replace(query, by=[]))
+            moments = sorted({moment for values in expected.values() for moment in values})
+            assert points_of(whole) == [
+                (
+                    {},
+                    [
+                        (moment, pytest.approx(sum(values.get(moment, 0) for values in expected.values())))
+                        for moment in moments
+                    ],
+                )
+            ]
 
 
 async def test_a_rate_of_one_look_is_nothing(store):
@@ -374,3 +445,52 @@ async def test_writers_and_readers_do_not_disturb_each_other(store):
     await asyncio.gather(*(write(host) for host in range(5)), read(), read())
     total = await store.range(Range("cpu", "usage", T, T + MINUTE, MINUTE, Aggregate.COUNT))
     assert sum(value for series in total for value in series.values) == 100
+
+
+async def test_a_point_dated_years_ahead_hides_nothing_that_comes_after_it(store):
+    now = time_ns()
+    ahead = [cpu(99.0, now + 3650 * 24 * 3600 * S, host=host) for host in ("a", "b")]
+    await store.write([cpu(1.0, now - 60 * S, host="a"), *ahead])
+    # whether it is asked before or after the next write
+    assert await store.latest("cpu", ["usage"], since=now - MINUTE) == [
+        Latest({"host": "a"}, {"usage": 1.0}, now - 60 * S)
+    ]
+    await store.write([cpu(2.0, now, host="a"), cpu(3.0, now + 5 * 60 * S, host="b")])
+    assert await store.latest("cpu", ["usage"], since=now - MINUTE) == [
+        Latest({"host": "a"}, {"usage": 2.0}, now),
+        Latest({"host": "b"}, {"usage": 3.0}, now + 5 * 60 * S),  # within the tolerance
+    ]
+    # it is there all the same
+    counted = await store.range(
+        Range("cpu", "usage", now + 3600 * S, now + 4000 * 24 * 3600 * S, 3600 * S, Aggregate.COUNT)
+    )
+    assert [series.values for series in counted] == [[2.0]]
+
+
+async def test_it_deletes_points_of_some_series_and_a_stretch_and_nothing_else(store):
+    def rows(measurement, host):
+        return [Point(measurement, {"host": host, "odd": "it's"}, {"f": 1.0, "s": "x"}, T + n * S) for n in range(10)]
+
+    await store.write([*rows("m", "a"), *rows("m", "b"), *rows("other", "a")])
+    deletion = Deletion("m", {"host": "a", "odd": "it's"}, T + 2 * S, T + 9 * S)
+    tags = {"host": "a", "odd": "it's"}
+    assert await store.find(deletion) == Found(1, 14, T + 2 * S, T + 8 * S, [tags])
+    await store.delete(deletion)
+    assert await store.find(deletion) == Found(0, 0, 0, 0, [])
+
+    async def counted(measurement):
+        answer = await store.range(Range(measurement, "f", T, T + MINUTE, 3600 * S, Aggregate.COUNT, by=["host"]))
+        return {series.tags["host"]: series.values for series in answer}
+
+    assert [await counted("m"), await counted("other")] == [{"a": [3.0], "b": [10.0]}, {"a": [10.0]}]
+    # the newest go too, and those before them are the newest then
+    await store.delete(Deletion("m", {"host": "a"}, T + 9 * S))
+    assert await store.latest("m", ["f", "s"], since=T) == [
+        Latest(tags, {"f": 1.0, "s": "x"}, T + S), Latest({**tags, "host": "b"}, {"f": 1.0, "s": "x"}, T + 9 * S),
+    ]  # fmt: skip
+    await store.delete(Deletion("m"))
+    assert await store.latest("m", ["f"], since=0) == []
+    assert await store.find(Deletion("m")) == await store.find(Deletion("nosuch")) == Found(0, 0, 0, 0, [])
+    assert await counted("other") == {"a": [10.0]}
+    await store.write(rows("m", "a"))
+    assert await counted("m") == {"a": [10.0]}

@@ -430,7 +430,7 @@ async def open_town(
     database = await asyncio.to_thread(_settle, folder, now, register, devices, filled)
     if damaged:
         (folder / "points.duckdb").write_bytes(b"not a database")
-    store = Embedded(Options(), folder)
+    store = Embedded(Options(), folder, lambda: (clock() if clock else now) * 1_000_000)
     with contextlib.suppress(StoreUnavailable):
         await store.open()
     if points:

@@ -12,7 +12,7 @@ from tests.server.web.conftest import NOW
 @pytest.fixture
 async def visitor(visit, tmp_path):
     visitor = await visit("viewer")
-    lab = Embedded(Options(), tmp_path / "lab")
+    lab = Embedded(Options(), tmp_path / "lab", lambda: NOW * 1_000_000)
     await lab.open()
     times = [NOW * 1_000_000 - minute * 60 * 10**9 for minute in range(1, 30)]
     await visitor.parts.store.write([Point("cpu", {"host": "a"}, {"usage_user": 1.0}, times[0])])
