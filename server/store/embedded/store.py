@@ -333,10 +333,10 @@ class Embedded:
 
     def _salvaged(self) -> Tables:
         salvage(self._file, self._options.memory)
-        self._tables = self._read()
+        self._tables = self._from_file()
         return self._tables
 
-    def _read(self) -> Tables:
+    def _from_file(self) -> Tables:
         options = self._options
         return Tables(self._file, memory=options.memory, series=options.series, future=self._future)
 
@@ -347,7 +347,7 @@ class Embedded:
             broken.close()
         if self._tables is None:
             try:
-                self._tables = self._read()
+                self._tables = self._from_file()
             except StoreDamaged:
                 self._tables = self._salvaged()
             self._tables = self._sound(self._tables, thorough=False)
