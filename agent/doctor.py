@@ -91,16 +91,16 @@ def token(secret: Secret | None, file: Path) -> Iterator[Finding]:
         yield Finding("well", "token")
 
 
-def centre(found: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
+def centre(settings: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
     """Look at the way to the centre: name, connection, token, clock."""
-    url = found.output.url
+    url = settings.output.url
     host = urlsplit(url).hostname or ""
     known, why = _resolve(host)
     if not known:
         yield Finding("bad", "name_bad", {"host": host, "why": why}, (f"getent hosts {host}",))
         return
     yield Finding("well", "name", {"host": host, "address": known})
-    endpoint = Endpoint(found.output, fingerprint())
+    endpoint = Endpoint(settings.output, fingerprint())
     began = clock.monotonic()
     try:
         answer = endpoint.post(pack([]))
@@ -111,7 +111,7 @@ def centre(found: Settings, file: Path, clock: Clock) -> Iterator[Finding]:
         endpoint.close()
     if answer.date is not None:
         clock.compare(answer.date, clock.monotonic() - began)
-    yield _judged(answer, found, file)
+    yield _judged(answer, settings, file)
     if apart(VERSION, answer.version):
         yield Finding("note", "versions", {"ours": VERSION, "theirs": answer.version})
     if clock.offset_ms is not None:
@@ -177,9 +177,9 @@ def _start(file: Path) -> str:
     return f"setpriv --reuid={_USER} --regid={_USER} --clear-groups {agent} &"
 
 
-def spool(found: Settings, now: int) -> Iterator[Finding]:
+def spool(settings: Settings, now: int) -> Iterator[Finding]:
     """Look at the state folder and what waits in it; ``now`` is ms since epoch."""
-    folder, file = found.state_dir, found.state_dir / "spool.db"
+    folder, file = settings.state_dir, settings.state_dir / "spool.db"
     if not folder.is_dir():
         return
     owner = folder.stat().st_uid
@@ -189,7 +189,7 @@ def spool(found: Settings, now: int) -> Iterator[Finding]:
             yield Finding("bad", "folder_owner", {"file": str(one)}, (mend,))
             break
     free = shutil.disk_usage(folder).free
-    if free < found.spool.min_free:
+    if free < settings.spool.min_free:
         yield Finding("bad", "disk_full", {"folder": str(folder), "free": free // 1_000_000}, (f"df -h {folder}",))
     corrupt = file.with_name(file.name + ".corrupt")
     if corrupt.exists():
@@ -221,9 +221,9 @@ def _waiting(file: Path, now: int) -> Iterator[Finding]:
         yield Finding("note", "spool_refused", {"quarantined": quarantined, "rejected": rejected}, (mend,))
 
 
-def collectors(found: Settings, file: Path, become: Callable[[], None]) -> Iterator[Finding]:
+def collectors(settings: Settings, file: Path, become: Callable[[], None]) -> Iterator[Finding]:
     """Let every collector read once, those with a drop-in before ``become``; then those that the settings do not ask for."""
-    units = list(found.units)
+    units = list(settings.units)
     free = [unit for unit in units if _drop_in(unit.name).exists()]
     answers = _read(free)
     become()

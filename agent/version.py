@@ -5,9 +5,9 @@ from typing import Final
 VERSION: Final = "0.1.0"
 
 
-def apart(one: str, other: str) -> bool:
+def apart(version: str, other: str) -> bool:
     """Tell whether two versions are more than a patch apart; False where one is not known.
 
     Lines are InfluxDB's protocol, which every version speaks; what is new in a minor version may be missing on the older side.
     """
-    return bool(one and other) and one.split(".")[:2] != other.split(".")[:2]
+    return bool(version and other) and version.split(".")[:2] != other.split(".")[:2]

@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import Any
 
 
-def find(kind: str, name: str, known: Mapping[str, str]) -> tuple[Any, Any]:
-    """Return the class for ``name`` and its ``Options``: one of ``known`` (name -> ``module:Class``) or a dotted path.
+def find(kind: str, name: str, plugins: Mapping[str, str]) -> tuple[Any, Any]:
+    """Return the class for ``name`` and its ``Options``: one of ``plugins`` (name -> ``module:Class``) or a dotted path.
 
     A third party's plug-in is named ``package.module:Class``. Only the module of the class that was asked for is imported.
     Raises ValueError that lists what is known, or says which package is missing.
     """
-    path = known.get(name, name)
+    path = plugins.get(name, name)
     module, colon, attribute = path.partition(":")
     if not colon:
-        names = ", ".join(sorted(known))
+        names = ", ".join(sorted(plugins))
         raise ValueError(f"unknown {kind} {name!r}; known: {names}, or a class as 'package.module:Class'")
     try:
         plugin = getattr(import_module(module), attribute)

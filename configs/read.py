@@ -127,10 +127,10 @@ class Source:
             raise self.error((*at, key), f"{_entry(at)} needs {key!r}, a string")
         return value
 
-    def plugin(self, kind: str, name: object, known: Mapping[str, str], at: Place) -> tuple[Any, Any]:
+    def plugin(self, kind: str, name: object, plugins: Mapping[str, str], at: Place) -> tuple[Any, Any]:
         """Return the class of a plug-in and its ``Options``, as ``plugin.find`` does; SettingsError about the key at ``at``."""
         try:
-            return find(kind, str(name), known)
+            return find(kind, str(name), plugins)
         except ValueError as error:
             raise self.error(at, str(error)) from error
 

@@ -29,27 +29,27 @@ def clip(stretches: Sequence[Stretch], start: int, end: int) -> list[Stretch]:
     return [(max(low, start), min(high, end)) for low, high in stretches[first:last]]
 
 
-def common(one: Sequence[Stretch], other: Sequence[Stretch]) -> list[Stretch]:
+def common(first: Sequence[Stretch], second: Sequence[Stretch]) -> list[Stretch]:
     """Return what lies in both."""
     shared: list[Stretch] = []
     left = right = 0
-    while left < len(one) and right < len(other):
-        low, high = max(one[left][0], other[right][0]), min(one[left][1], other[right][1])
+    while left < len(first) and right < len(second):
+        low, high = max(first[left][0], second[right][0]), min(first[left][1], second[right][1])
         if low < high:
             shared.append((low, high))
-        if one[left][1] <= other[right][1]:
+        if first[left][1] <= second[right][1]:
             left += 1
         else:
             right += 1
     return shared
 
 
-def without(one: Sequence[Stretch], other: Sequence[Stretch]) -> list[Stretch]:
-    """Return what lies in ``one`` and not in ``other``."""
-    if not one or not other:
-        return list(one)
-    edges = [one[0][0], *(edge for pair in other for edge in pair), one[-1][1]]
-    return common(one, [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high])
+def without(stretches: Sequence[Stretch], removed: Sequence[Stretch]) -> list[Stretch]:
+    """Return what lies in ``stretches`` and not in ``removed``."""
+    if not stretches or not removed:
+        return list(stretches)
+    edges = [stretches[0][0], *(edge for pair in removed for edge in pair), stretches[-1][1]]
+    return common(stretches, [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high])
 
 
 def total(stretches: Iterable[Stretch]) -> int:

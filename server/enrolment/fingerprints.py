@@ -16,15 +16,15 @@ _HELD: Final = 10 * 60_000
 _SHOWN: Final = 5 * 60_000  # the agent that is refused tries again each minute
 
 
-def fingerprint(told: str) -> str:
+def fingerprint(text: str) -> str:
     """Return a fingerprint as it was told, or "" when it is none."""
-    return told if _SHAPE.fullmatch(told) else ""
+    return text if _SHAPE.fullmatch(text) else ""
 
 
-def same(one: str, other: str) -> bool:
+def same(first: str, second: str) -> bool:
     """Tell whether two fingerprints are of one machine."""
-    machine, *cards = one.split()
-    other_machine, *other_cards = other.split()
+    machine, *cards = first.split()
+    other_machine, *other_cards = second.split()
     return machine == other_machine and (not cards or not other_cards or not set(cards).isdisjoint(other_cards))
 
 

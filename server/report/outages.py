@@ -23,26 +23,26 @@ class Acknowledged(msgspec.Struct, frozen=True):
 
 
 def list_outages(
-    known: History, start: int, end: int, within: Parts, acknowledged: Sequence[Acknowledged]
+    history: History, start: int, end: int, within: Parts, acknowledged: Sequence[Acknowledged]
 ) -> list[Outage]:
-    """Return the outages that touch ``[start, end)``; ``known`` reaches far enough to hold them whole, ``within`` is the period."""
-    wide = known.timeline(*known.window)
+    """Return the outages that touch ``[start, end)``; ``history`` reaches far enough to hold them whole, ``within`` is the period."""
+    wide = history.timeline(*history.window)
     everywhere = standard.part(wide)
     touching = [each for each in standard.outages(wide) if each.start < end and each.end >= start]
-    failures = [span for span in known.spans if span.status is Status.DOWN]
-    return [_outage(known, each, (start, end), within, everywhere, failures, acknowledged) for each in touching]
+    failures = [span for span in history.spans if span.status is Status.DOWN]
+    return [_outage(history, each, (start, end), within, everywhere, failures, acknowledged) for each in touching]
 
 
-def cut_off(known: History, start: int, end: int, now: int) -> bool:
-    """Tell whether the window of ``known`` is too short to hold every outage of ``[start, end)`` whole."""
-    low, high = known.window
-    born = known.life[0]
-    for each in standard.outages(known.timeline(low, high)):
+def cut_off(history: History, start: int, end: int, now: int) -> bool:
+    """Tell whether the window of ``history`` is too short to hold every outage of ``[start, end)`` whole."""
+    low, high = history.window
+    born = history.life[0]
+    for each in standard.outages(history.timeline(low, high)):
         if each.start >= end or each.end < start:
             continue
         earlier = born is None or born < low
-        if (earlier and _working(known, low, each.start) < SETTLE) or (
-            high < now and _working(known, each.end, high) < SETTLE
+        if (earlier and _working(history, low, each.start) < SETTLE) or (
+            high < now and _working(history, each.end, high) < SETTLE
         ):
             return True
     return False

@@ -93,8 +93,8 @@ class Copy:
         self._roll_ups = roll_ups
         self._names: dict[int, Key] = {}
 
-    async def run(self, progress: Progress, told: Callable[[Progress, int], None]) -> Progress:
-        """Copy what ``progress`` does not have; ``told`` hears of it after each hour, and how many hours are left."""
+    async def run(self, progress: Progress, report_progress: Callable[[Progress, int], None]) -> Progress:
+        """Copy what ``progress`` does not have; ``report_progress`` hears of it after each hour, and how many hours are left."""
         self._names = await self._source.read(export.keys)
         hours = [hour for hour in await self._source.read(export.hours) if hour + HOUR > self._oldest]
         newest = hours[0] if hours else 0
@@ -109,7 +109,7 @@ class Copy:
             if at > late:
                 progress.oldest = hour
             await asyncio.to_thread(save, self._file, progress)
-            told(progress, len(left) - at)
+            report_progress(progress, len(left) - at)
         return progress
 
     async def _hour(self, hour: int, progress: Progress) -> None:

@@ -33,14 +33,14 @@ def store_job(buckets: Buckets, interval: float) -> Job:
 
 
 def clones_job(
-    clones: Clones, known: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
+    clones: Clones, states: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
 ) -> Job:
-    """Make the job that tells of two machines under one name; ``known`` gives the states of a check."""
+    """Make the job that tells of two machines under one name; ``states`` gives the states of a check."""
 
     async def look(at: int) -> Sequence[Result]:
         wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
         before = (
-            {state.subject for state in await known(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
+            {state.subject for state in await states(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
         )
         return [
             _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)

@@ -38,9 +38,9 @@ def read(folder: Path) -> dict[str, Asset]:
     return found
 
 
-def respond(request: web.Request, known: Mapping[str, Asset]) -> web.Response:
+def respond(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:
     """Answer ``/static/HASH/NAME``; a file that changed since the page was made is served fresh and not kept."""
-    asset = known.get(request.match_info["name"])
+    asset = assets.get(request.match_info["name"])
     if asset is None:
         raise web.HTTPNotFound
     packs = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")

@@ -23,9 +23,9 @@ def clusters(problems: Sequence[Problem]) -> list[list[Problem]]:
     return told
 
 
-def kind(one: Problem) -> str:
+def kind(problem: Problem) -> str:
     """Name the kind of a fault: which check finds it, how bad and why, and who handles it."""
-    it = one.incident
+    it = problem.incident
     # a rule looks at many subjects; each device has a check of its own, but all are polled alike
     check = it.check if not it.check.startswith("snmp/") else "snmp"
     return "-".join([check, it.status.value, it.severity, it.reason.value, it.acked_by or ""])

@@ -33,15 +33,15 @@ class Phase(msgspec.Struct, frozen=True):
     width: int
 
 
-def phases(known: Mapping[str, float]) -> list[Phase]:
+def phases(durations: Mapping[str, float]) -> list[Phase]:
     """Lay out the phases of a look, left to right; every phase that happened can be seen."""
-    total = sum(known.values())
+    total = sum(durations.values())
     laid: list[Phase] = []
     at = 0
     for key, label in PHASES.items():
-        if key in known and total > 0:
-            width = max(round(known[key] / total * _WIDTH), 2)
-            laid.append(Phase(key, label, known[key], at, width))
+        if key in durations and total > 0:
+            width = max(round(durations[key] / total * _WIDTH), 2)
+            laid.append(Phase(key, label, durations[key], at, width))
             at += width
     return laid
 
