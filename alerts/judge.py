@@ -6,11 +6,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from alerts import audit, incident, outbox, route, state
-from alerts.about import About
 from alerts.incident import Incident
 from alerts.message import gather
 from alerts.route import Routes
 from alerts.state import Flip, Policy, Seen, State
+from alerts.subject_info import SubjectInfo
 from alerts.tables import Database
 from collectors.result import Result, Status
 
@@ -34,7 +34,7 @@ class Judge:
         self,
         database: Database,
         policy: Callable[[str], Policy],
-        about: Callable[[str, str], About],
+        about: Callable[[str, str], SubjectInfo],
         routes: Routes,
         record: Callable[[Connection, Seen], None],
         *,

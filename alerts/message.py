@@ -9,13 +9,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from alerts.about import About
 from alerts.channels import Message
 from alerts.i18n.catalogue import LanguageCode, Texts
 from alerts.i18n.glossary import REASONS
 from alerts.i18n.language import Language
 from alerts.incident import CloseReason, Incident
 from alerts.state import Severity, State
+from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Status
 
 Kind = Literal["problem", "update", "recovery", "brief"]
@@ -39,7 +39,7 @@ class Facts(msgspec.Struct, frozen=True):
     close_reason: CloseReason | None
     last_up: int | None
     phases: Mapping[str, float]
-    about: About
+    about: SubjectInfo
     language: LanguageCode
 
 
@@ -50,7 +50,7 @@ class Look(msgspec.Struct, frozen=True):
     public_url: str = ""
 
 
-def gather(incident: Incident, state: State, about: About, language: LanguageCode) -> Facts:
+def gather(incident: Incident, state: State, about: SubjectInfo, language: LanguageCode) -> Facts:
     """Collect the facts of an incident as they stand in ``state`` after the latest look."""
     return Facts(
         incident=incident.id,

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from alerts.about import About
 from alerts.i18n.catalogue import LanguageCode
 from alerts.incident import rank
 from alerts.state import Severity
+from alerts.subject_info import SubjectInfo
 from collectors.result import Status
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
@@ -79,7 +79,9 @@ def connect(contacts: Iterable[Contact], routes: Iterable[Route], channels: Coll
     return Routes(known, routes)
 
 
-def plan(routes: Routes, *, check: str, subject: str, status: Status, severity: Severity, about: About) -> list[Owed]:
+def plan(
+    routes: Routes, *, check: str, subject: str, status: Status, severity: Severity, about: SubjectInfo
+) -> list[Owed]:
     """Return who is to be told of a problem: the contacts of all routes that match, each address once, in order."""
     if routes.routes:
         chosen = [
@@ -97,7 +99,7 @@ def plan(routes: Routes, *, check: str, subject: str, status: Status, severity: 
     return list(owed.values())
 
 
-def _matches(route: Route, check: str, subject: str, status: Status, severity: Severity, about: About) -> bool:
+def _matches(route: Route, check: str, subject: str, status: Status, severity: Severity, about: SubjectInfo) -> bool:
     kind, _, rest = subject.partition("/")
     service = rest.partition("/")[0] if kind == "service" else ""
     return (

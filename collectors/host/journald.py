@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import msgspec
 
 from collectors.host.sources import dial, kernelfile, program
-from collectors.host.sources.kept import Kept
+from collectors.host.sources.kept_file import Kept
 from collectors.point import Point, Value
 from configs.units import Size
 

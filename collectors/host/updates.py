@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from collectors.host.sources import kernelfile, program, support
+from collectors.host.sources import end_of_support, kernelfile, program
 from collectors.point import Point, Value
 
 if TYPE_CHECKING:
@@ -121,6 +121,6 @@ class Updates:
             fields["reboot_required"] = Path(self._roots.run, "reboot-required").exists()
         lines = (kernelfile.word(self._roots.etc, "os-release") or "").splitlines()
         release = {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in lines)}
-        if (end := support.end(release)) is not None:
+        if (end := end_of_support.end(release)) is not None:
             fields["support_left"] = end - now // _NS
         return release.get("PRETTY_NAME", "unknown")

@@ -17,7 +17,7 @@ import msgspec
 
 from collectors.host.sources import kernelfile, logformat
 from collectors.host.sources.follow import Follower, Place
-from collectors.host.sources.kept import Kept
+from collectors.host.sources.kept_file import Kept
 from collectors.host.sources.visitors import Sketch
 from collectors.point import Point, Value
 from configs.units import Size

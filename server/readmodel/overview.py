@@ -21,7 +21,7 @@ from server.inventory.known_hosts import KnownHost, known_hosts
 from server.inventory.register import Service
 from server.ledger import histories, maintenance
 from server.readmodel import subject_status
-from server.readmodel.recent_days import Kept, Quarter
+from server.readmodel.recent_days import Kept, RecentDays
 from server.readmodel.subject_rows import (
     Detail,
     DeviceRow,
@@ -37,7 +37,7 @@ from server.readmodel.subject_rows import (
     ServiceRow,
     Story,
 )
-from server.readmodel.subject_status import Condition
+from server.readmodel.subject_status import SubjectStatus
 from server.state import tables as own
 from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
@@ -58,7 +58,7 @@ class Overview:
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
-        self._quarter = Quarter(database, watched.register, zone, clock)
+        self._quarter = RecentDays(database, watched.register, zone, clock)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
 
     def name(self, subject: str) -> Name:
@@ -228,7 +228,7 @@ class Overview:
             row, named = seen.get(name), self.name(f"host/{name}")
             current = subject_status.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
             if not current.check and row and row.seen is not None and now - row.seen <= _ALIVE_FOR:
-                current = Condition(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
+                current = SubjectStatus(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
             rows.append(
                 HostRow(
                     name=name,
@@ -299,7 +299,7 @@ def _by_subject(states: Iterable[State]) -> dict[str, list[State]]:
     return found
 
 
-def _count(conditions: Iterable[Condition]) -> dict[Status, int]:
+def _count(conditions: Iterable[SubjectStatus]) -> dict[Status, int]:
     counts = dict.fromkeys(subject_status.ORDER, 0)
     for one in conditions:
         counts[one.status] += 1

@@ -37,7 +37,7 @@ class Kept(Generic[T]):
             return self._answer
 
 
-class Quarter:
+class RecentDays:
     """Answers with days, oldest first and today last; days are those of ``zone``."""
 
     def __init__(self, database: Database, register: Register, zone: str, clock: Callable[[], int]) -> None:

@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from alerts.about import About
 from alerts.incident import Incident, Notification
 from alerts.state import Flip, State
+from alerts.subject_info import SubjectInfo
 from collectors.result import Status
 from collectors.snmp import Options as Device
 from server.evaluation.days import Day
 from server.evaluation.standard import Figures
 from server.inventory.register import Agency, Service
 from server.ledger.maintenance import Work
-from server.readmodel.subject_status import Condition
+from server.readmodel.subject_status import SubjectStatus
 
 
 class Freshness(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     incident: Incident
     name: Name
-    about: About
+    about: SubjectInfo
     counts: bool = True
 
 
@@ -63,7 +63,7 @@ class ServiceRow(msgspec.Struct, frozen=True):
     """A service, its condition, its last days, oldest first, and whether planned work is running on it."""
 
     service: Service
-    now: Condition
+    now: SubjectStatus
     days: Sequence[Day]
     working: bool
 
@@ -81,7 +81,7 @@ class HostRow(msgspec.Struct, frozen=True):
     name: str
     title: str
     agency: str
-    now: Condition
+    now: SubjectStatus
     seen: int | None
     point: int | None
     address: str
@@ -93,7 +93,7 @@ class DeviceRow(msgspec.Struct, frozen=True):
 
     device: Device
     agency: str
-    now: Condition
+    now: SubjectStatus
 
 
 class Front(msgspec.Struct, frozen=True):
@@ -113,8 +113,8 @@ class Detail(msgspec.Struct, frozen=True):
     ``since`` is when it was first looked at, ms.
     """
 
-    now: Condition
-    states: Sequence[tuple[State, Condition]]
+    now: SubjectStatus
+    states: Sequence[tuple[State, SubjectStatus]]
     days: Sequence[Day]
     month: dt.date
     figures: Figures

@@ -15,7 +15,7 @@ _MISSED_LOOKS: Final = 3
 _GRACE: Final = 30_000
 
 
-class Condition(msgspec.Struct, frozen=True):
+class SubjectStatus(msgspec.Struct, frozen=True):
     """A subject as it looks now; times are ms since epoch, ``took`` is ms; ``at`` is the last look, None before the first."""
 
     status: Status = Status.UNKNOWN
@@ -28,7 +28,7 @@ class Condition(msgspec.Struct, frozen=True):
     check: str = ""
 
 
-def of_check(state: State, watch: PlannedCheck | None, now: int) -> Condition:
+def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatus:
     """Tell what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
     status, since = state.status, state.since
     if state.blind_since is not None:
@@ -36,7 +36,7 @@ def of_check(state: State, watch: PlannedCheck | None, now: int) -> Condition:
     elif watch and now - state.last_at > _MISSED_LOOKS * watch.interval * 1000 + _GRACE:
         status, since = Status.UNKNOWN, state.last_at
     blind = status is Status.UNKNOWN
-    return Condition(
+    return SubjectStatus(
         status=status,
         reason=state.last_reason if blind else state.reason,
         detail=state.last_detail if blind else state.detail,
@@ -48,13 +48,13 @@ def of_check(state: State, watch: PlannedCheck | None, now: int) -> Condition:
     )
 
 
-def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: int) -> Condition:
+def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: int) -> SubjectStatus:
     """Tell the worst of what the checks say that speak for the subject; of all checks when none of them does."""
     every = list(states)
     speaking = [state for state in every if _speaks(checks.get(state.check))] or every
     seen = [of_check(state, checks.get(state.check), now) for state in speaking]
     if not seen:
-        return Condition()
+        return SubjectStatus()
     worst = min(seen, key=lambda one: (ORDER.index(one.status), one.since or 0))
     took = worst.took if worst.took is not None else next((one.took for one in seen if one.took is not None), None)
     return msgspec.structs.replace(worst, took=took, pending=any(one.pending for one in seen))

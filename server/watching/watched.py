@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.about import About
 from alerts.rules.planned import PlannedRule
 from alerts.state import Policy
+from alerts.subject_info import SubjectInfo
 from collectors.snmp import Options as Device
 from server.inventory.register import Register
 from server.inventory.subject_info import subject_info
@@ -53,7 +53,7 @@ class Watched:
         """Return the seconds between looks of a check."""
         return self._policies[check].interval
 
-    def about(self, check: str, subject: str) -> About:
+    def about(self, check: str, subject: str) -> SubjectInfo:
         """Return what people call a subject, whose it is and what to do about such a fault."""
         return subject_info(self.register, self.devices, self._rules.get(check), subject)
 

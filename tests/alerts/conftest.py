@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 import pytest
 from parts import wait_until
 
-from alerts.about import About
 from alerts.courier import Courier
 from alerts.incident import messages, open_incidents, recent
 from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy
+from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Result, Status
 from server.state.database import Database
 from server.state.migrate import upgrade
@@ -63,7 +63,7 @@ class Centre:
         self.contacts = [Contact("piket", (Via("mail", "piket@kota.example"),))]
         self.routes = []
         self.policy = Policy(interval=60, confirm=2)
-        self.about = About(name="SIMPUS", agency="dinkes", agency_name="Dinas Kesehatan", criticality=5)
+        self.about = SubjectInfo(name="SIMPUS", agency="dinkes", agency_name="Dinas Kesehatan", criticality=5)
         self.seen = []
         self.at = clock.now
         self.couriers = 0

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 # The centre's alerting in a process of its own. It observes an outage of one service, sends from the outbox, and dies at DIE.
 CHILD = """
 import asyncio, os, signal, sys, time
-from alerts.about import About
+from alerts.subject_info import SubjectInfo
 from alerts.channels import webhook
 from alerts.courier import Courier
 from alerts.judge import Judge
@@ -54,7 +54,7 @@ async def main():
     judge = Judge(
         database,
         lambda _check: Policy(interval=1, confirm=1),
-        lambda _check, _subject: About(name="SIMPUS", criticality=5),
+        lambda _check, _subject: SubjectInfo(name="SIMPUS", criticality=5),
         connect([Contact("noc", (Via("hook", "noc"),))], [], channels),
         (lambda *_: crash()) if die == "before_commit" else (lambda *_: None),
         clock=clock,

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from alerts.about import About
 from alerts.message import Facts, Look, render
+from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Status
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
@@ -18,7 +18,7 @@ def at(text, zone=JAKARTA):
     return int(dt.datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
 
 
-SIMPUS = About(
+SIMPUS = SubjectInfo(
     name="SIMPUS",
     agency="dinkes",
     agency_name="Dinas Kesehatan",
@@ -79,7 +79,7 @@ def test_a_problem_in_english():
 
 
 def test_what_a_rule_says_of_itself_comes_first():
-    about = About(name="srv-1", meaning="Disk /var di srv-1 hampir penuh", todo="Hapus log lama.")
+    about = SubjectInfo(name="srv-1", meaning="Disk /var di srv-1 hampir penuh", todo="Hapus log lama.")
     lines = render("k", "problem", replace(FACTS, about=about), LOOK).text.splitlines()
     assert lines[:3] == [
         "Disk /var di srv-1 hampir penuh.",
@@ -92,7 +92,7 @@ def test_what_a_rule_says_of_itself_comes_first():
 @pytest.mark.parametrize("kind", ["problem", "update"])
 @pytest.mark.parametrize("reason", list(Reason))
 def test_three_lines_come_before_any_number_whatever_the_reason(kind, reason, language):
-    facts = replace(FACTS, reason=reason, language=language, about=About(name="SIMPUS"))
+    facts = replace(FACTS, reason=reason, language=language, about=SubjectInfo(name="SIMPUS"))
     lines = render("k", kind, facts, LOOK).text.splitlines()
     assert lines[3] == ""
     head = "\n".join(lines[:3]).replace("5xx", "")

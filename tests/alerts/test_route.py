@@ -2,8 +2,8 @@
 
 import pytest
 
-from alerts.about import About
 from alerts.route import Contact, Route, Via, connect, plan
+from alerts.subject_info import SubjectInfo
 from collectors.result import Status
 
 CONTACTS = [
@@ -16,7 +16,7 @@ CHANNELS = {"mail", "bot", "hook"}
 
 def told(routes, **over):
     """Return the addresses that hear of a DOWN, critical SIMPUS, changed by ``over``."""
-    about = About(name="x", agency=over.pop("agency", "dinkes"))
+    about = SubjectInfo(name="x", agency=over.pop("agency", "dinkes"))
     problem = {"check": "web", "subject": "service/simpus", "status": Status.DOWN, "severity": "critical"} | over
     return [(one.channel, one.recipient) for one in plan(connect(CONTACTS, routes, CHANNELS), about=about, **problem)]
 
@@ -70,7 +70,7 @@ def test_the_language_is_that_of_the_contact():
         subject="service/x",
         status=Status.DOWN,
         severity="low",
-        about=About(name="x"),
+        about=SubjectInfo(name="x"),
     )
     assert {one.language for one in owed} == {"en"}
 

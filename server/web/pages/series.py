@@ -43,7 +43,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     )
 
 
-class About(msgspec.Struct, frozen=True):
+class SeriesInfo(msgspec.Struct, frozen=True):
     """What the catalogue says of what was chosen, in the visitor's language; "" where it is not Pantau's own."""
 
     measurement: str = ""
@@ -51,13 +51,13 @@ class About(msgspec.Struct, frozen=True):
     unit: Unit = Unit()
 
 
-def _about(context: Web, asked: Asked, language: LanguageCode) -> About:
+def _about(context: Web, asked: Asked, language: LanguageCode) -> SeriesInfo:
     known = context.renderer.catalogue
     measurement, field = known.measurement(asked.measurement), known.field(asked.measurement, asked.field)
     if measurement is None:
-        return About()
+        return SeriesInfo()
     chart = charts.of_series(asked.measurement, asked.field, asked.where, (), asked.aggregate)
-    return About(
+    return SeriesInfo(
         measurement=getattr(measurement, language),
         field=getattr(field, language) if field else "",
         unit=unit_of(known, chart),

@@ -9,7 +9,7 @@ import pytest
 from parts import daemon, require
 
 from collectors.host import Roots
-from collectors.host.sources import support
+from collectors.host.sources import end_of_support
 from collectors.host.sources.program import Ended, run
 
 NS = 10**9
@@ -144,4 +144,4 @@ async def test_a_failing_apt_is_tried_again(collector, debian):
 )
 def test_the_end_of_support_is_what_the_system_says_or_its_makers_do(release, day):
     expected = None if day is None else int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp())
-    assert support.end(release) == expected
+    assert end_of_support.end(release) == expected

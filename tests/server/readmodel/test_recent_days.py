@@ -6,7 +6,7 @@ from sqlalchemy import insert, update
 
 from alerts import tables
 from server.inventory.register import Register
-from server.readmodel.recent_days import DAYS, Kept, Quarter
+from server.readmodel.recent_days import DAYS, Kept, RecentDays
 from server.state import tables as own
 from server.state.database import Database
 
@@ -30,7 +30,7 @@ async def town(tmp_path):
     await database.write(fill)
     clock = [NOON]
     empty = Register(agencies={}, services={}, hosts={}, hours={})
-    quarter = await asyncio.to_thread(Quarter, database, empty, "Asia/Jakarta", lambda: clock[0])
+    quarter = await asyncio.to_thread(RecentDays, database, empty, "Asia/Jakarta", lambda: clock[0])
     yield quarter, clock, database
     await asyncio.to_thread(database.close)
 

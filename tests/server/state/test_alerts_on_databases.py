@@ -6,13 +6,13 @@ from parts import wait_until
 from sqlalchemy import select
 
 from alerts import outbox, tables
-from alerts.about import About
 from alerts.channels import Unreachable
 from alerts.courier import Courier
 from alerts.incident import acknowledge, messages, open_incidents, recent
 from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy, all_states, of_subject
+from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Result, Status
 from server.ledger import record
 from server.state.migrate import upgrade
@@ -44,7 +44,7 @@ async def test_a_problem_and_its_recovery_are_told_once_each(database):
     judge = Judge(
         database,
         lambda _check: Policy(interval=60),
-        lambda _check, _subject: About(name="SIMPUS", criticality=5),
+        lambda _check, _subject: SubjectInfo(name="SIMPUS", criticality=5),
         connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], {"mail"}),
         record.record,
         clock=lambda: now,
@@ -74,7 +74,7 @@ async def test_two_leases_at_once_never_get_the_same_message(database):
     judge = Judge(
         database,
         lambda _check: Policy(interval=60, confirm=1),
-        lambda _check, _subject: About(name="SIMPUS"),
+        lambda _check, _subject: SubjectInfo(name="SIMPUS"),
         connect(contacts, [], {"mail"}),
         lambda _tx, _seen: None,
         clock=lambda: START,

@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from sqlalchemy import insert, select, update
 
 from alerts import tables
-from alerts.about import About
+from alerts.subject_info import SubjectInfo
 from collectors.point import Point
 from server.inventory.register import Agency, Host, Register, Service
 from server.ledger import maintenance
@@ -309,7 +309,9 @@ async def test_the_overview_of_a_whole_city_takes_tens_of_milliseconds(visit):
 
 async def test_what_settings_say_of_a_fault_outranks_the_general_words(visit):
     told = {"meaning": "disk hampir penuh", "todo": "Hapus berkas lama.", "impact": "21 puskesmas", "contact": "0811"}
-    visitor = await visit("viewer", about=lambda check, _: About(name="x", **(told if check == "rule/disk" else {})))
+    visitor = await visit(
+        "viewer", about=lambda check, _: SubjectInfo(name="x", **(told if check == "rule/disk" else {}))
+    )
     for path in ("/", "/incidents", "/hosts/srv-dinkes-1", "/incidents/44"):
         _, text = await visitor.get(path)
         assert "Disk hampir penuh" in text, path

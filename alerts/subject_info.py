@@ -1,9 +1,9 @@
-"""About: what the inventory and the settings say of one subject as seen by one check; messages and routes are made from it."""
+"""What the inventory and the settings say of one subject as seen by one check; messages and routes are made from it."""
 
 import msgspec
 
 
-class About(msgspec.Struct, frozen=True):
+class SubjectInfo(msgspec.Struct, frozen=True):
     """Who and what stands behind a subject; every text may be empty.
 
     ``name`` is what people call it, ``agency`` the id of its agency (OPD); ``criticality`` is 5, 3 or 1. ``meaning`` says what is
