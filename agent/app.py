@@ -146,7 +146,7 @@ class App:
         self._spool.put(lines, now, lost=lost, skew=skew)
 
     async def _watch(self) -> None:
-        """Tell the service manager that we live, as long as collectors have their turns and the sender goes round."""
+        """Notify the service manager that we live, as long as collectors have their turns and the sender goes round."""
         while True:
             await asyncio.sleep(self._systemd.watchdog or self._stall)
             now = self._clock.monotonic()

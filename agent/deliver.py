@@ -51,7 +51,7 @@ class Outcome(msgspec.Struct):
 
 
 def judge(answer: Answer) -> Verdict:
-    """Say what an answer means. Success is only what InfluxDB's write answers, not the page of a captive portal."""
+    """Return what an answer means. Success is only what InfluxDB's write answers, not the page of a captive portal."""
     match answer.status:
         case 200 | 201 | 202 | 204 | 206 | 207 | 208:
             return Verdict.LATER if answer.html or (answer.text and answer.text[0] != "{") else Verdict.DONE

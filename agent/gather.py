@@ -199,7 +199,7 @@ class Runner:
         return lines
 
     def _hangs(self) -> bool:
-        """Tell whether the reading that timed out earlier still goes on, in the loop or in a thread."""
+        """Return whether the reading that timed out earlier still goes on, in the loop or in a thread."""
         self.calls = [call for call in self.calls if not call.done()]
         return bool(self.calls) or (self._task is not None and not self._task.done())
 

@@ -21,7 +21,7 @@ class Pace:
         return (self.interval_ms - position) / 1000
 
     def missed(self, seconds: float) -> int:
-        """Tell how many turns were skipped when ``seconds`` passed between two."""
+        """Return how many turns were skipped when ``seconds`` passed between two."""
         return max(0, round(seconds * 1000 / self.interval_ms) - 1)
 
     def stamp(self, now: int) -> int:

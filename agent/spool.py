@@ -103,12 +103,12 @@ class Spool:
             self._commit(now)
 
     def newest(self, lines: int) -> Group | None:
-        """Take the last batches, together at most about ``lines``, to send them; None when nothing waits."""
+        """Return the last batches, together at most about ``lines``, to send them; None when nothing waits."""
         with self._lock:
             return self._take(self._waiting("DESC"), lines)
 
     def oldest(self, lines: int, *, before: int) -> Group | None:
-        """Take the first batches made ``before`` (ms since epoch), together at most about ``lines``; None when there are none."""
+        """Return the first batches made ``before`` (ms since epoch), together at most about ``lines``; None when there are none."""
         with self._lock:
             return self._take((batch for batch in self._waiting("ASC") if batch.made < before), lines)
 
@@ -317,7 +317,7 @@ class Spool:
             return
 
     def _adopt(self) -> None:
-        """Take back the file that an older agent set aside, after a downgrade, because it did not know this layout."""
+        """Restore the file that an older agent set aside, after a downgrade, because it did not know this layout."""
         aside = self._beside(f".layout{batchfile.LAYOUT}")
         if self._file is None or not aside.exists():
             return
@@ -346,7 +346,7 @@ class Spool:
         return self._path.with_name(self._path.name + tail)
 
     def _failed(self, error: Unusable | DiskRefuses) -> bool:
-        """Take note of an error; True when a corrupt file was set aside, so that trying again makes sense."""
+        """Record an error; True when a corrupt file was set aside, so that trying again makes sense."""
         if isinstance(error, DiskRefuses):
             self._tell(str(error))
             return False

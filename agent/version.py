@@ -6,7 +6,7 @@ VERSION: Final = "0.1.0"
 
 
 def apart(version: str, other: str) -> bool:
-    """Tell whether two versions are more than a patch apart; False where one is not known.
+    """Return whether two versions are more than a patch apart; False where one is not known.
 
     Lines are InfluxDB's protocol, which every version speaks; what is new in a minor version may be missing on the older side.
     """

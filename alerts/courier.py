@@ -92,7 +92,7 @@ class Courier:
             await self._drain(_DRAIN)
 
     async def stop(self, seconds: float) -> None:
-        """Take no more messages, and wait up to ``seconds`` for running sends, so that their answers are not lost."""
+        """Accept no more messages, and wait up to ``seconds`` for running sends, so that their answers are not lost."""
         self._stopping = True
         self.wake()
         if self._serving:

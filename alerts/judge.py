@@ -50,7 +50,7 @@ class Judge:
         self._planned = planned
 
     async def observe(self, result: Result) -> Observed:
-        """Take in one look: state, ledger, flip, incident, messages and audit in one transaction. Repeats change nothing."""
+        """Judge one look: state, ledger, flip, incident, messages and audit in one transaction. Repeats change nothing."""
         observed, planned = await self._database.write(lambda tx: self._observe(tx, result, self._clock()))
         if planned:
             self._planned()

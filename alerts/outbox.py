@@ -106,7 +106,7 @@ def adopt(tx: Connection, owner: str, channels: Collection[str], now: int) -> tu
 
 
 def lease(tx: Connection, channel: str, owner: str, now: int, *, busy: Collection[int] = ()) -> Leased | Idle:
-    """Take the next message of a channel for ``LEASE`` ms, or say until when there is none.
+    """Lease the next message of a channel for ``LEASE`` ms, or say until when there is none.
 
     A message waits for the earlier ones of its incident and recipient. Whether it is still worth sending is decided here.
     ``busy`` are the rows that the caller is sending: a clock that jumps ahead must not end their leases.
@@ -241,7 +241,7 @@ def _was_refused(tx: Connection, rows: Iterable[RowMapping]) -> bool:
 
 
 def _waits() -> ColumnElement[bool]:
-    """Say in SQL that an earlier message of the same incident to the same recipient is not settled."""
+    """Return the SQL condition that an earlier message of the same incident to the same recipient is not settled."""
     earlier = _table.alias()
     return exists(
         select(earlier.c.id).where(

@@ -39,7 +39,7 @@ class Database(Protocol):
 
 
 def within(column: ColumnElement[str], subject: str) -> ColumnElement[bool]:
-    """Say in SQL that ``column`` names a subject or one of its parts (``host/srv-1``, ``host/srv-1/path=/var``)."""
+    """Return the SQL condition that ``column`` names a subject or one of its parts (``host/srv-1``, ``host/srv-1/path=/var``)."""
     prefix = f"{subject}/"
     return or_(column == subject, func.substr(column, 1, len(prefix)) == prefix)
 

@@ -211,7 +211,7 @@ class Centre:
         )
 
     async def stop(self) -> None:
-        """Take no new looks; give what is on its way a few seconds."""
+        """Accept no new looks; give what is on its way a few seconds."""
         await self._schedule.stop()
         self._feed.close()
         await self._courier.stop(_DRAIN)
@@ -248,6 +248,6 @@ class Centre:
 
 
 async def _tell_version(known: str, request: web.Request, response: web.StreamResponse) -> None:
-    """Tell agents the centre's version with each answer to a write, so that they can say which side is the older one."""
+    """Send agents the centre's version with each answer to a write, so that they can say which side is the older one."""
     if request.path in _WRITES:
         response.headers["X-Pantau-Version"] = known

@@ -143,7 +143,7 @@ def _matches(wanted: re.Pattern[str], records: tuple[str, ...]) -> bool:
 
 
 def _why(rcode: str) -> Reason:
-    """Tell what an unexpected rcode says; NOERROR is unexpected where the name should be gone."""
+    """Return what an unexpected rcode says; NOERROR is unexpected where the name should be gone."""
     if rcode == "NXDOMAIN":
         return Reason.NAME_NOT_FOUND
     return Reason.DNS_ANSWER if rcode == "NOERROR" else Reason.RESOLVER_FAILED

@@ -240,7 +240,7 @@ def _check(options: Options) -> None:
 
 
 def _split(option: str, url: str) -> SplitResult:
-    """Take a URL apart; ValueError says what is wrong, without the password that may be in it."""
+    """Parse a URL; ValueError says what is wrong, without the password that may be in it."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -293,7 +293,7 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def _failure(error: aiohttp.ClientError, look: Look) -> Failure:
-    """Tell what aiohttp's error says of the target."""
+    """Return what aiohttp's error says of the target."""
     cause = error.__cause__
     if isinstance(error, OSError):
         # aiohttp wraps what the dialer raised into a kind of its own, which no longer says what it was.

@@ -118,7 +118,7 @@ class Disk:
     def _trouble(
         self, paths: list[str], answers: dict[str, os.statvfs_result | OSError]
     ) -> Iterator[tuple[str, dict[str, Value]]]:
-        """Tell of mounts that did not answer, and go on telling of them after they came back."""
+        """Return points of mounts that did not answer, and go on telling of them after they came back."""
         hanging = self._local.hanging() | self._network.hanging() | self._user_space.hanging()
         for path in paths:
             stuck = path in hanging

@@ -112,7 +112,7 @@ class GufoSession:
         return Walked(rows, whole=False)
 
     async def _hidden(self, column: str) -> bool:
-        """Tell whether a column that came back empty has a row after all: an agent that fails to answer in bulk may send nothing."""
+        """Return whether a column that came back empty has a row after all: an agent that fails to answer in bulk may send nothing."""
         if column in self._empty:
             return False
         try:

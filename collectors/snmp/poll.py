@@ -80,7 +80,7 @@ class Device:
         return Polled(self._points(look, now), result)
 
     def _incomplete(self, look: "_Look", trouble: Trouble, part: Reason) -> _Wrong:
-        """Say what it means that a poll ended early; ``part`` is the reason when some of it came."""
+        """Return what it means that a poll ended early; ``part`` is the reason when some of it came."""
         if trouble.status is Status.UNKNOWN or not look.answered:
             unsure = " (or to another community)" if self._open_to_doubt(trouble) else ""
             return trouble.status, trouble.reason, f"{self.options.address}: {trouble}{unsure}"
@@ -163,7 +163,7 @@ class Device:
         )
 
     def _rebooted(self, uptime: float, now: int) -> bool:
-        """Tell whether the device started anew since the last poll; that its counter of 497 days is full is no start."""
+        """Return whether the device started anew since the last poll; that its counter of 497 days is full is no start."""
         before, self._uptime = self._uptime, (uptime, now)
         if before is None or uptime >= before[0]:
             return False

@@ -52,6 +52,6 @@ class _Ear(asyncio.DatagramProtocol):
         self._told = told
 
     def error_received(self, exc: Exception) -> None:
-        """Take what ICMP, or the own kernel, says of the datagram."""
+        """Record what ICMP, or the own kernel, says of the datagram."""
         if isinstance(exc, OSError) and not self._told.done():
             self._told.set_result(exc)

@@ -139,7 +139,7 @@ async def take(buckets: Buckets, points: Points) -> Answer:
 
 
 def told(to: Path, made: backup.Manifest) -> str:
-    """Say in one line what was made."""
+    """Return in one line what was made."""
     size = sum(entry.size for entry in made.files.values()) / 1e6
     return "; ".join([f"{to}: {len(made.files)} files, {size:.1f} MB", *made.missing])
 

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _cannot(error: OSError) -> int:
-    """Tell that something outside failed; whoever closed our output early, as ``head`` does, wants no words about it."""
+    """Print that something outside failed; whoever closed our output early, as ``head`` does, wants no words about it."""
     if not isinstance(error, BrokenPipeError):
         print(f"pantau: {error}", file=sys.stderr)
     with suppress(OSError, ValueError):

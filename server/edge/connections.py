@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         return self._heard
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and note since when the head of a request is under way."""
+        """Accept what came, and note since when the head of a request is under way."""
         super().data_received(data)
         self._heard = self._loop.time()
         self._head_begun = self.waits
@@ -104,7 +104,7 @@ class Connection(web.RequestHandler):
         self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell the door."""
+        """Report to the door."""
         super().connection_lost(exc)
         self._ended(self)
 

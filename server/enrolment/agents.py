@@ -41,11 +41,11 @@ class Enrolled:
         return self._ended.get(token_hash(token))
 
     def changed(self) -> None:
-        """Say that the table is another one now."""
+        """Note that the table is another one now."""
         self._read_at = None
 
     async def claim(self, agent: Agent, machine: str, address: str) -> None:
-        """Take down, at most once a minute, that another machine was refused this agent's name."""
+        """Record, at most once a minute, that another machine was refused this agent's name."""
         at = self._clock()
         last, when = self._claims.get(agent.id, ("", 0))
         if last == machine and at - when < _CLAIM_EVERY:

@@ -22,7 +22,7 @@ def fingerprint(text: str) -> str:
 
 
 def same(first: str, second: str) -> bool:
-    """Tell whether two fingerprints are of one machine."""
+    """Return whether two fingerprints are of one machine."""
     machine, *cards = first.split()
     other_machine, *other_cards = second.split()
     return machine == other_machine and (not cards or not other_cards or not set(cards).isdisjoint(other_cards))
@@ -37,7 +37,7 @@ class Conflict(msgspec.Struct, frozen=True):
     at: int
 
     def words(self) -> str:
-        """Tell it in one technical line."""
+        """Return it as one technical line."""
         return f"{self.address} is refused the name {self.host}, which {self.holder or 'another machine'} has"
 
 
@@ -57,7 +57,7 @@ class Clones:
         self._conflicts: dict[str, Conflict] = {}
 
     def admit(self, host: str, machine: str, *, at: int, address: str, bound: str = "") -> bool:
-        """Tell whether a machine may write as ``host``.
+        """Return whether a machine may write as ``host``.
 
         With a token of its own the name belongs to the machine that it is ``bound`` to; otherwise to the one that came first,
         until nothing was heard of it for ten minutes.
@@ -84,5 +84,5 @@ class Clones:
         return list(self._conflicts.values())
 
     def settled(self, started: int, at: int) -> bool:
-        """Tell whether we have listened since ``started`` for long enough to say that a name is in nobody's dispute."""
+        """Return whether we have listened since ``started`` for long enough to say that a name is in nobody's dispute."""
         return at - started >= _SHOWN

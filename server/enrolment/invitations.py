@@ -143,7 +143,7 @@ def join(tx: Connection, token: str, *, host: str, machine: str, at: int, addres
 
 
 def claim(tx: Connection, agent: Agent, *, machine: str, address: str, at: int) -> None:
-    """Take down that a machine was refused this agent's name."""
+    """Record that a machine was refused this agent's name."""
     values = {"claimant": machine or None, "claimed_ms": at, "claimed_from": address}
     tx.execute(update(enrolled).where(enrolled.c.id == agent.id).values(values))
 

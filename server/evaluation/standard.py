@@ -109,7 +109,7 @@ def _bounded(stretches: Iterable[Open], period: Stretch) -> list[Stretch]:
 
 
 def part(timeline: Timeline) -> Parts:
-    """Take the period apart, in the order of the standard."""
+    """Divide the period, in the order of the standard."""
     period = timeline.period
     agreed = common(merge([period]), _bounded([timeline.life], period))
     if timeline.service is not None:

@@ -76,7 +76,7 @@ def unable(errors: Sequence[LineError]) -> str:
 
 
 def partial(rejected: Sequence[Rejected]) -> str:
-    """Say why fields or points were not written, each reason once, and how many."""
+    """Return why fields or points were not written, each reason once, and how many."""
     reasons = list(dict.fromkeys(found[1] if (found := _COUNTED.fullmatch(one.why)) else one.why for one in rejected))
     return f"partial write: {'; '.join(reasons[:_SHOWN_LINES])} dropped={dropped(rejected)}"
 

@@ -123,7 +123,7 @@ class Ingest:
                 failing = False
 
     async def write_v2(self, request: web.Request) -> None:
-        """Take a write as InfluxDB 2 does, ``?org=&bucket=&precision=``; raises Refused."""
+        """Handle a write as InfluxDB 2 does, ``?org=&bucket=&precision=``; raises Refused."""
         with self._bodies.memory.request() as hold:
             writer = await self._writers.find(request)
             bucket = self._bucket(request.query, writer)
@@ -136,7 +136,7 @@ class Ingest:
                 raise Refused(422, f"failure writing points to database: {partial(rejected)}")
 
     async def write_v1(self, request: web.Request) -> None:
-        """Take a write as InfluxDB 1 does, ``?db=&precision=``, ``u`` and ``p`` (the token) where there is no header."""
+        """Handle a write as InfluxDB 1 does, ``?db=&precision=``, ``u`` and ``p`` (the token) where there is no header."""
         with self._bodies.memory.request() as hold:
             writer = await self._find_v1(request)
             bucket = self._bucket_of_v1(request.query, writer)
@@ -223,7 +223,7 @@ class Ingest:
         return found
 
     def _may_write(self, writer: Writer, bucket: Bucket) -> bool:
-        """Tell whether a writer may write to a bucket: hosts that joined to the first, where they are looked for."""
+        """Return whether a writer may write to a bucket: hosts that joined to the first, where they are looked for."""
         only = self._options.bucket if writer.agent else writer.bucket
         return only in {"", bucket.name}
 

@@ -52,11 +52,11 @@ class Writers:
         self.clones = Clones()
 
     async def open(self) -> None:
-        """Say at once whose token cannot be read."""
+        """Log whose token cannot be read."""
         await self._tokens.owner("")
 
     async def find(self, request: web.Request) -> Writer:
-        """Tell who sends a request; Refused (401, 403) when nobody who may write."""
+        """Return who sends a request; Refused (401, 403) when nobody who may write."""
         secret = secret_of(request)
         address, machine = self._address(request), fingerprint(request.headers.get(HEADER, ""))
         if secret.startswith(AGENT_TOKEN):
@@ -78,7 +78,7 @@ class Writers:
             )
 
     async def _lost(self, secret: str, machine: str, address: str) -> None:
-        """Tell of a machine that still writes by a token that ended because another machine has its name now."""
+        """Report a machine that still writes by a token that ended because another machine has its name now."""
         holder = self.enrolled.successor(secret)
         if holder is not None:
             self.clones.refuse(holder.host, at=self._clock(), address=address)

@@ -83,7 +83,7 @@ class Overview:
         return await self._database.read(histories.known_since)
 
     async def freshness(self) -> Freshness:
-        """Tell how current everything is."""
+        """Return how current everything is."""
         return await self._database.read(_freshness)
 
     async def front(self) -> Front:

@@ -29,7 +29,7 @@ class SubjectStatus(msgspec.Struct, frozen=True):
 
 
 def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatus:
-    """Tell what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
+    """Return what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
     status, since = state.status, state.since
     if state.blind_since is not None:
         status, since = Status.UNKNOWN, state.blind_since
@@ -49,7 +49,7 @@ def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatu
 
 
 def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: int) -> SubjectStatus:
-    """Tell the worst of what the checks say that speak for the subject; of all checks when none of them does."""
+    """Return the worst of what the checks say that speak for the subject; of all checks when none of them does."""
     every = list(states)
     speaking = [state for state in every if _speaks(checks.get(state.check))] or every
     seen = [of_check(state, checks.get(state.check), now) for state in speaking]

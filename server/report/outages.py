@@ -34,7 +34,7 @@ def list_outages(
 
 
 def cut_off(history: History, start: int, end: int, now: int) -> bool:
-    """Tell whether the window of ``history`` is too short to hold every outage of ``[start, end)`` whole."""
+    """Return whether the window of ``history`` is too short to hold every outage of ``[start, end)`` whole."""
     low, high = history.window
     born = history.life[0]
     for each in standard.outages(history.timeline(low, high)):

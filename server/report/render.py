@@ -57,7 +57,7 @@ def csv(report: Report, lang: LanguageCode = "id") -> str:
 
 
 def _tells(each: ServiceReport, report: Report) -> bool:
-    """Tell whether a service needs a section of its own: always when it is alone, else when something happened."""
+    """Return whether a service needs a section of its own: always when it is alone, else when something happened."""
     return len(report.services) == 1 or bool(each.outages or each.work)
 
 

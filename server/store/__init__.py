@@ -171,7 +171,7 @@ class Store(Protocol):
         ...
 
     async def cardinality(self) -> list[Spender]:
-        """Tell which measurements have how many series; the greatest first."""
+        """Return which measurements have how many series; the greatest first."""
         ...
 
     async def drop_before(self, time: int) -> None:
@@ -195,7 +195,7 @@ class Store(Protocol):
         ...
 
     async def takes(self) -> bool:
-        """Tell whether a write would be kept now, if only on disk until the database is back."""
+        """Return whether a write would be kept now, if only on disk until the database is back."""
         ...
 
     async def damage(self) -> str:

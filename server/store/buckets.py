@@ -66,7 +66,7 @@ class Buckets:
     """All buckets by name; ``main`` is the store of the first. Their health is waited for ``patience`` seconds."""
 
     def __init__(self, buckets: Iterable[Bucket], patience: float = 9.0) -> None:
-        """Take at least one."""
+        """Hold the buckets, at least one."""
         self._patience = patience
         self._buckets = {bucket.name: bucket for bucket in buckets}
         self.main = next(iter(self)).store
@@ -154,7 +154,7 @@ class Buckets:
         return all([await bucket.store.backup(places[bucket.name]) for bucket in self])
 
     async def spending(self) -> list[Spending]:
-        """Tell who spends the series of each bucket."""
+        """Return who spends the series of each bucket."""
         return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
 
 

@@ -62,7 +62,7 @@ class Progress(msgspec.Struct):
     examples: list[Fewer] = []
 
     def did(self, hour: int) -> bool:
-        """Tell whether an hour is done."""
+        """Return whether an hour is done."""
         return self.oldest is not None and self.newest is not None and self.oldest <= hour <= self.newest
 
 

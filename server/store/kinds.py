@@ -43,7 +43,7 @@ def require_suited(query: Range, kind: str) -> None:
 
 
 def spent(series: Iterable[tuple[str, Mapping[str, str]]]) -> list[Spender]:
-    """Tell how many series each measurement has, and which tag makes them many; the greatest first."""
+    """Return how many series each measurement has, and which tag makes them many; the greatest first."""
     counts: dict[str, int] = {}
     values: dict[str, dict[str, set[str]]] = {}
     for measurement, tags in series:

@@ -25,7 +25,7 @@ class Recorder:
         self.dropped = 0
 
     def add(self, points: Iterable[Point]) -> None:
-        """Take points to be written at the next flush."""
+        """Keep points to be written at the next flush."""
         self._held.extend(points)
         while len(self._held) > self._limit:
             self._held.popleft()

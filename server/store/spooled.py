@@ -214,7 +214,7 @@ class Spooled:
         await self._store.delete(deletion)
 
     async def cardinality(self) -> list[Spender]:
-        """Tell which measurements have how many series."""
+        """Return which measurements have how many series."""
         return await self._store.cardinality()
 
     async def drop_before(self, time: int) -> None:
@@ -239,7 +239,7 @@ class Spooled:
         return ""
 
     async def takes(self) -> bool:
-        """Tell whether a write would be kept now, on disk while the database is away."""
+        """Return whether a write would be kept now, on disk while the database is away."""
         if await self._store.takes():
             return True
         try:

@@ -59,7 +59,7 @@ class Waiting:
         self._database: sqlite3.Connection | None = None
 
     def summary(self) -> Summary:
-        """Tell how much waits."""
+        """Return how much waits."""
         if self._database is None and not self._file.exists():
             return Summary()
         question = "SELECT count(*), total(points), total(length(body)), coalesce(min(at), 0), coalesce(min(oldest), 0) FROM batch"

@@ -48,7 +48,7 @@ class Feed:
         self._closed = False
 
     def publish(self, event: str, data: Mapping[str, Scalar]) -> None:
-        """Tell every listener; ``data`` is small and holds nothing secret (``subject``, ``check``, ``status``, ``incident``)."""
+        """Publish to every listener; ``data`` is small and holds nothing secret (``subject``, ``check``, ``status``, ``incident``)."""
         for listener in self._listeners:
             listener.put(Event(event, data))
 
@@ -70,7 +70,7 @@ class Feed:
         return len(self._listeners)
 
     def close(self) -> None:
-        """Tell every listener, now and later, that this is the end."""
+        """Publish to every listener, now and later, that this is the end."""
         self._closed = True
         for listener in self._listeners:
             listener.put(None)

@@ -64,7 +64,7 @@ def schedule_job(
 
 
 def _own(check: str, subject: str, at: int, wrong: str, reason: Reason, bad: Status = Status.DEGRADED) -> Result:
-    """Tell what the centre sees of itself: all is well when nothing is ``wrong``."""
+    """Return what the centre sees of itself: all is well when nothing is ``wrong``."""
     return Result(
         check=check,
         subject=subject,

@@ -64,7 +64,7 @@ class Punctuality:
         self._next.pop(job, None)
 
     def handed(self, job: str, due: int) -> int:
-        """Take down that the due time ``due`` has come; return the first one that was not served.
+        """Record that the due time ``due`` has come; return the first one that was not served.
 
         Those between that one and ``due`` passed without a look and are skipped.
         """
@@ -75,17 +75,17 @@ class Punctuality:
         return first
 
     def skip(self, job: str, times: int = 1) -> None:
-        """Take down due times without a look."""
+        """Record due times without a look."""
         known = self.jobs[job]
         known.skipped += times
         self._tallies[known.kind].skipped += times
 
     def ask(self, job: str, due: int, at: int) -> None:
-        """Take down that a look asks for a slot."""
+        """Record that a look asks for a slot."""
         self._waiting[job] = due, at
 
     def start(self, job: str, at: int) -> None:
-        """Take down that a look has its slot; up to here nothing of it is response time."""
+        """Record that a look has its slot; up to here nothing of it is response time."""
         due, asked = self._waiting.pop(job)
         known = self.jobs[job]
         known.runs += 1
@@ -98,14 +98,14 @@ class Punctuality:
         tally.waited_ms = max(tally.waited_ms, known.waited_ms)
 
     def end(self, job: str, at: int) -> None:
-        """Take down that a look is over."""
+        """Record that a look is over."""
         known = self.jobs[job]
         known.took_ms = max(0, at - known.started)
         tally = self._tallies[known.kind]
         tally.took_ms = max(tally.took_ms, known.took_ms)
 
     def give_up(self, job: str) -> None:
-        """Take down that a look ended before it had a slot."""
+        """Record that a look ended before it had a slot."""
         self._waiting.pop(job, None)
 
     def take(self, at: int) -> dict[str, Tally]:
@@ -120,7 +120,7 @@ class Punctuality:
         return taken
 
     def trouble(self, taken: dict[str, Tally], late: float) -> str:
-        """Tell in one line what is wrong with what was taken, given the seconds a look may be late; "" when nothing is.
+        """Return in one line what is wrong with what was taken, given the seconds a look may be late; "" when nothing is.
 
         Skipped due times are those since the last time this was asked.
         """

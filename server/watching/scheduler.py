@@ -119,7 +119,7 @@ class Schedule:
             _log.warning("the clock was set back: %d checks were planned anew", moved)
 
     async def stop(self) -> None:
-        """Take no new work, end the looks that run, and let what they showed be told."""
+        """Accept no new work, end the looks that run, and let what they showed be told."""
         self._stopping = True
         if self._scheduler.running:
             self._scheduler.pause()
@@ -217,7 +217,7 @@ class Schedule:
             self.punctuality.give_up(job.id)
 
     def _handed(self, event: JobSubmissionEvent) -> None:
-        """Take down each due time; called before the look begins, or instead of it when the one before still runs."""
+        """Record each due time; called before the look begins, or instead of it when the one before still runs."""
         due = round(event.scheduled_run_times[-1].timestamp() * 1000)
         if event.job_id in self._jobs:
             first = self.punctuality.handed(event.job_id, due)

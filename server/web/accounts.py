@@ -43,7 +43,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def allows(role: str, needed: Role) -> bool:
-    """Tell whether a user of ``role`` may do what ``needed`` may do."""
+    """Return whether a user of ``role`` may do what ``needed`` may do."""
     return role in _MAY[needed]
 
 
@@ -69,7 +69,7 @@ class Passwords:
         return self._hasher.hash(password)
 
     def fits(self, account: Account | None, password: str) -> bool:
-        """Tell whether the password is the account's; takes as long when there is no such account."""
+        """Return whether the password is the account's; takes as long when there is no such account."""
         if self._decoy is None:
             self._decoy = self._hasher.hash("nobody has this password")
         known = account is not None and not account.disabled

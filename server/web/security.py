@@ -28,7 +28,7 @@ HEADERS: Final = {
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell errors in the visitor's language."""
+    """Answer errors in the visitor's language."""
     if request.path.startswith(MACHINES):
         return await handler(request)
     try:

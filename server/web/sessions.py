@@ -62,7 +62,7 @@ def current(tx: Connection, token: str, now: int) -> Session | None:
 
 
 def wants_renewal(stay: Session, now: int) -> bool:
-    """Tell whether the last sign of life is old enough to be written again."""
+    """Return whether the last sign of life is old enough to be written again."""
     return now - stay.seen >= _RENEW_AFTER
 
 

@@ -19,7 +19,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
     @property
     def self_issued(self) -> bool:
-        """Tell whether it names itself as its issuer: a root, or self-signed."""
+        """Return whether it names itself as its issuer: a root, or self-signed."""
         return self.subject == self.issuer
 
     def days_left(self, at: int) -> int:

@@ -107,7 +107,7 @@ async def _connect(address: str, port: int) -> socket.socket:
 
 
 def _all_failed(errors: list[tuple[str, OSError]]) -> Failure:
-    """Tell of all addresses; a refusal says most (the host lives), a missing route for one family says least."""
+    """Return the error that stands for all addresses; a refusal says most (the host lives), a missing route for one family says least."""
     detail = ", ".join(f"{address}: {words(error)}" for address, error in errors)
     failures = [from_error(error, "connect", 0.0) for _, error in errors]
     telling = (Reason.BUG, Reason.REFUSED, Reason.CONNECTION_LOST, Reason.UNREACHABLE)

@@ -38,7 +38,7 @@ class Failure(Exception):
 
 
 def from_error(error: BaseException, phase: str, timeout: float) -> Failure:
-    """Tell which layer failed, from the error and the phase in which it came (dns, connect, tls, first_byte, transfer)."""
+    """Return which layer failed, from the error and the phase in which it came (dns, connect, tls, first_byte, transfer)."""
     if isinstance(error, ssl.SSLError):
         return from_tls_error(error)
     # ETIMEDOUT of the kernel is a TimeoutError too, and means the same: nobody replied.
@@ -55,7 +55,7 @@ def from_error(error: BaseException, phase: str, timeout: float) -> Failure:
 
 
 def from_tls_error(error: ssl.SSLError) -> Failure:
-    """Tell a certificate that expired, names another host or is not trusted from a handshake that failed otherwise."""
+    """Distinguish a certificate that expired, names another host or is not trusted from a handshake that failed otherwise."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         return Failure(Reason.TLS_FAILED, f"TLS handshake failed: {getattr(error, 'reason', None) or words(error)}")
     detail = f"certificate: {error.verify_message}"

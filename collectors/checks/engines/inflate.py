@@ -34,7 +34,7 @@ class Body:
         return bytes(self._content)
 
     def feed(self, chunk: bytes) -> bool:
-        """Take the next bytes off the wire; False when the limit is reached and reading should stop. Raises NotCompressed."""
+        """Add the next bytes off the wire; False when the limit is reached and reading should stop. Raises NotCompressed."""
         if self.received + len(chunk) > self.limit:
             chunk = chunk[: self.limit - self.received]
             self.cut = True

@@ -165,7 +165,7 @@ class Nameservers:
         return [record.address for record in answer] if answer.rrset else []
 
     async def _alive(self, within: float) -> bool:
-        """Tell whether any nameserver answers a question that needs no other server: any reply will do."""
+        """Return whether any nameserver answers a question that needs no other server: any reply will do."""
 
         async def replies(server: str) -> bool:
             try:
@@ -181,7 +181,7 @@ class Nameservers:
 
 
 def _refusal(name: str, error: dns.resolver.NoNameservers) -> Failure:
-    """Tell a zone that fails (SERVFAIL) from nameservers that do not serve this machine at all."""
+    """Distinguish a zone that fails (SERVFAIL) from nameservers that do not serve this machine at all."""
     tries = error.kwargs.get("errors", ())
     said = ", ".join(f"{server}: {what}" for server, _, _, what, _ in tries) or str(error)
     replies = [reply for *_, reply in tries if reply is not None]

@@ -169,7 +169,7 @@ def _marked(file: _Open) -> Place:
 
 
 def _lines(file: _Open, most: int) -> tuple[int, list[bytes]] | None:
-    """Take the next complete lines; None when there is none. A line without end is taken in pieces."""
+    """Return the next complete lines; None when there is none. A line without end is taken in pieces."""
     chunk = os.pread(file.fd, max(most, _LONGEST), file.place.offset)
     end = chunk.rfind(b"\n") + 1
     if not end:

@@ -56,7 +56,7 @@ def counts(root: str, name: str) -> dict[str, int]:
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Tell whether ``name`` fits one of the shell patterns (``eth*``, ``sd[a-c]``)."""
+    """Return whether ``name`` fits one of the shell patterns (``eth*``, ``sd[a-c]``)."""
     return _any_of(tuple(patterns)).match(name) is not None
 
 

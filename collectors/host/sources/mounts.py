@@ -67,14 +67,14 @@ def _unescape(word: str) -> str:
 
 
 def _mode(mount: list[str], superblock: list[str]) -> str:
-    """Tell whether one can write."""
+    """Return whether one can write."""
     if not _READ_ONLY.isdisjoint(mount) or not _READ_ONLY.isdisjoint(superblock):
         return "ro"
     return "rw" if "rw" in mount else "unknown"
 
 
 def _failed(mount: list[str], superblock: list[str]) -> bool:
-    """Tell whether an error stopped writing: the file system itself turns read-only while its mount still says rw."""
+    """Return whether an error stopped writing: the file system itself turns read-only while its mount still says rw."""
     return not _STOPPED.isdisjoint(superblock) or ("rw" in mount and "ro" in superblock)
 
 

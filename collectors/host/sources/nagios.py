@@ -35,7 +35,7 @@ class Perfdata(msgspec.Struct, frozen=True):
 
 
 def split(out: str) -> Output:
-    """Take a plug-in's output apart: what follows the first ``|`` of the first line, or of the others, is performance data."""
+    """Parse a plug-in's output: what follows the first ``|`` of the first line, or of the others, is performance data."""
     first, _, rest = out.partition("\n")
     text, _, perfdata = first.partition("|")
     more, _, further = rest.partition("|")

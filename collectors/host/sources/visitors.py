@@ -22,7 +22,7 @@ class Sketch:
         self._registers = told if len(told) == _REGISTERS else bytearray(_REGISTERS)
 
     def add(self, who: str, salt: bytes) -> None:
-        """Take note of a visitor."""
+        """Record a visitor."""
         digest = hashlib.blake2b(who.encode("utf-8", "surrogateescape"), digest_size=8, key=salt).digest()
         number = int.from_bytes(digest, "big")
         register, rest = number >> _REST, number & ((1 << _REST) - 1)

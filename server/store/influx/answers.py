@@ -133,7 +133,7 @@ def spenders(answer: Iterable[Rows]) -> list[Spender]:
 
 
 def reason(body: Any) -> str:
-    """Take the reason out of an error's body; InfluxDB 1 calls it ``error``, 2 ``message``."""
+    """Return the reason in an error's body; InfluxDB 1 calls it ``error``, 2 ``message``."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
     try:
         found = json.loads(text)

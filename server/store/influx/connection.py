@@ -193,7 +193,7 @@ class Connection:
 
 
 def _dialect(version: str) -> Dialect:
-    """Tell the dialect of a version as ``/ping`` gives it, e.g. ``1.6.7~rc0`` or ``v2.7.12``; none is given by VictoriaMetrics."""
+    """Return the dialect of a version as ``/ping`` gives it, e.g. ``1.6.7~rc0`` or ``v2.7.12``; none is given by VictoriaMetrics."""
     one = re.match(r"v?1\.(\d+)", version)
     if one is None:
         return TWO

@@ -167,7 +167,7 @@ class Setup:
     # --- examining ---------------------------------------------------------------------------------------------------
 
     async def check(self, host: str) -> AsyncIterator[Step]:
-        """Say what works, one thing after the other; the first one that must is that the server answers."""
+        """Return what works, one thing after the other; the first one that must is that the server answers."""
         before = self._clock()
         try:
             version, there = await self._server.greet()
@@ -278,7 +278,7 @@ class Setup:
         return next(iter(found.get("tasks", [])), None)
 
     async def _loses_nothing(self, policy: str, seconds: int, present: int) -> bool:
-        """Tell whether no value is older than the retention that is wanted."""
+        """Return whether no value is older than the retention that is wanted."""
         if present and present <= seconds:
             return True
         before = self._clock() - seconds * 10**9
@@ -304,5 +304,5 @@ def _lasting(seconds: int) -> str:
 
 
 def _plain(statement: str) -> str:
-    """Take out quotes, which the server puts where it needs them."""
+    """Return the text without quotes, which the server puts where it needs them."""
     return "".join(statement.split()).replace('"', "").lower()

@@ -61,7 +61,7 @@ class Influx:
         return ""
 
     async def takes(self) -> bool:
-        """Tell whether a write would be kept now."""
+        """Return whether a write would be kept now."""
         return not await self.health()
 
     def newest(self) -> None:
@@ -211,7 +211,7 @@ class Influx:
         return msgspec.structs.replace(query, start=start, end=end)
 
     async def has_roll_ups(self) -> bool:
-        """Tell whether ``pantau store init`` made a place for roll-ups."""
+        """Return whether ``pantau store init`` made a place for roll-ups."""
         if not self._roll_ups:
             (answer,) = await self._server.ask([ql.policies(self._options.bucket)])
             self._roll_ups = any(row[0] == ql.ROLLED for rows in answer for row in rows.values)
@@ -233,7 +233,7 @@ class Influx:
         return sorted({row[1] for rows in answer for row in rows.values})
 
     async def cardinality(self) -> list[Spender]:
-        """Tell which measurements have how many series; the greatest first. The server names every series for it."""
+        """Return which measurements have how many series; the greatest first. The server names every series for it."""
         (answer,) = await self._server.ask(["SHOW SERIES"])
         return await asyncio.to_thread(answers.spenders, answer)
 
