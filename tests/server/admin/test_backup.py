@@ -199,8 +199,13 @@ async def test_an_archive_that_is_cut_off_is_refused_at_any_length(made, tmp_pat
 async def test_modes_and_leftovers_of_a_former_try_are_not_taken_over(made, tmp_path):
     (tmp_path / "new.restoring" / "store").mkdir(parents=True)
     (tmp_path / "new.restoring" / "manifest.json").symlink_to(tmp_path / "state.db")
+
+    def open_to_all(info):
+        info.mode = 0o6777
+        return info
+
     with tarfile.open(tmp_path / "copy.tar", "w") as archive:
-        archive.add(made, arcname=".", filter=lambda info: info.replace(mode=0o6777, deep=False))
+        archive.add(made, arcname=".", filter=open_to_all)
     await asyncio.to_thread(backup.restore, tmp_path / "copy.tar", tmp_path / "new")
     modes = {path.stat().st_mode & 0o7022 for path in (tmp_path / "new").rglob("*")}
     assert modes == {0}
