@@ -87,16 +87,20 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     told = "exchange a one-time token for a token of this host's own"
     join = commands.add_parser("join", help=told, description=told.capitalize() + ".", formatter_class=_Help)
     join.add_argument("url", nargs="?", default="", metavar="URL", help="the centre; left out: as in the settings")
+    # a command line can be read by every user of the machine, and stays in the shell's history
     join.add_argument(
-        "token", nargs="?", default="", metavar="TOKEN", help="left out: asked for, or read from standard input"
+        "token",
+        nargs="?",
+        default="",
+        metavar="TOKEN",
+        help="better left out: it is then read from --token-file, $PANTAU_JOIN_TOKEN or standard input, or asked for",
     )
+    join.add_argument("--token-file", type=Path, metavar="FILE", help="a file that holds the one-time token")
     join.add_argument("--host", default="", metavar="NAME", help="the name of this host (default: the machine's own)")
     join.add_argument(
         "--ca", default="", metavar="FILE", help="certificates to trust, for a centre with its own authority"
     )
-    join.add_argument(
-        "--renew", action="store_true", help="join afresh, and take the name over if another machine has it"
-    )
+    join.add_argument("--renew", action="store_true", help="join afresh, though this host has a token already")
     told = "say what is not collected or sent, why, and the command that mends it"
     doctor = commands.add_parser("doctor", help=told, description=told.capitalize() + ".", formatter_class=_Help)
     doctor.add_argument("--lang", choices=["id", "en"], default="id", help="Indonesian (default) or English")
@@ -106,17 +110,24 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
 
 def _join(chosen: argparse.Namespace) -> int:
     from agent.join import NotJoined, Wanted, join  # noqa: PLC0415 - of use only here
+    from agent.one_time_token import TokenUnreadable, one_time_token  # noqa: PLC0415 - the same
 
-    url, token = chosen.url, chosen.token
-    if url and not token and "://" not in url:
-        url, token = "", url
-    token = token or _asked("One-time token: ")
+    url, shown = chosen.url, chosen.token
+    if url and not shown and "://" not in url:
+        url, shown = "", url
+    try:
+        token = one_time_token(shown, chosen.token_file, os.environ)
+    except TokenUnreadable as error:
+        print(f"pantau-agent: {error}", file=sys.stderr)
+        return _BAD
     try:
         told = join(chosen.settings, Wanted(url, token, chosen.host, chosen.ca, chosen.renew))
     except NotJoined as error:
         print(f"pantau-agent: {error}", file=sys.stderr)
         return _FAILED
     print("\n".join(told))
+    if shown:
+        print("the one-time token stood on the command line, where other users can read it; next time leave it out")
     return 0
 
 
@@ -130,14 +141,6 @@ def _doctor(chosen: argparse.Namespace) -> int:
         if finding.level == "bad":
             worst = _BAD if finding.what.startswith("settings") else max(worst, _FAILED)
     return worst
-
-
-def _asked(prompt: str) -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().strip()
-    from getpass import getpass  # noqa: PLC0415 - of use only here
-
-    return getpass(prompt).strip()
 
 
 def _try_out(found: "Settings", *, send: bool) -> int:

@@ -61,7 +61,7 @@ def examine(file: Path, become: Callable[[], None] = lambda: None) -> Iterator[F
         found = settings.read(file)
     except SettingsError as error:
         if not file.exists():
-            yield Finding("bad", "settings_missing", {"file": str(file)}, ("pantau-agent join URL TOKEN",))
+            yield Finding("bad", "settings_missing", {"file": str(file)}, ("pantau-agent join URL",))
         else:
             yield Finding("bad", "settings_bad", {"why": str(error)}, (f"pantau-agent --settings {file} --check",))
         return

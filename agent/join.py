@@ -25,7 +25,8 @@ _SYSTEMD: Final = Path("/run/systemd/system")
 _WORDS: Final = {
     401: "the one-time token is unknown, used up or too old; a new one: `pantau enrol new` at the centre",
     404: "this address is no centre of Pantau",
-    409: "another machine has joined as {host}; another name: --host NAME, or take the name over: --renew",
+    409: "another machine has joined as {host}; another name: --host NAME, or, at the centre, for its successor: "
+    "`pantau enrol accept {host}` and then this once more, or a token of `pantau enrol new --host {host}`",
     429: "too many failures from this address; try again in a minute",
 }
 
@@ -51,6 +52,12 @@ class Given(msgspec.Struct, frozen=True):
     host: str
     org: str
     bucket: str
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    """What the centre answers when it refuses."""
+
+    message: str
 
 
 class _Place(NamedTuple):
@@ -165,8 +172,15 @@ def _ask(place: _Place, wanted: Wanted) -> Given:
         if "" in (words := msgspec.structs.astuple(given)) or any(one_line(word) != word for word in words):
             raise NotJoined(f"{place.output.url} does not answer as a centre of Pantau")
         return given
-    why = _WORDS.get(answer.status, f"HTTP {answer.status}: {answer.text}").format(host=place.host)
-    raise NotJoined(f"{place.output.url}: {why}")
+    raise NotJoined(f"{place.output.url}: {_why(answer.status, answer.text, place.host)}")
+
+
+def _why(status: int, text: str, host: str) -> str:
+    if status in _WORDS:
+        return _WORDS[status].format(host=host)
+    with contextlib.suppress(msgspec.MsgspecError):
+        text = one_line(msgspec.json.decode(text, type=_Refusal).message)
+    return f"HTTP {status}: {text}"
 
 
 def _settings(place: _Place, wanted: Wanted, given: Given) -> str:

@@ -32,8 +32,11 @@ from server.ledger import record
 from server.ledger.running_time import RunningTime
 from server.settings import Settings
 from server.state.alone import Occupied, alone
+from server.state.damage import remedy, require_sound
 from server.state.database import Database
+from server.state.folder import private_folder
 from server.state.migrate import upgrade
+from server.store import StoreDamaged
 from server.store.recorder import Recorder
 from server.watching import punctuality
 from server.watching.feed import Feed
@@ -74,8 +77,11 @@ async def serve(settings: Settings) -> int:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[web.Application]:
-    """Run the centre until the block ends; SettingsError when its address or its folder cannot be had."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Run the centre until the block ends.
+
+    Raises SettingsError when its address or its folder cannot be had, StateDamaged and StoreDamaged when a file cannot be used.
+    """
+    private_folder(settings.data)
     async with contextlib.AsyncExitStack() as stack:
         try:
             stack.enter_context(alone(settings.data))
@@ -83,10 +89,14 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
             raise SettingsError(str(error)) from error
         database = await asyncio.to_thread(Database, settings.state_url)
         stack.callback(database.close)
+        await asyncio.to_thread(require_sound, database.engine, settings.data)
         await asyncio.to_thread(upgrade, database.engine)
         centre = Centre(settings, database)
         stack.push_async_callback(centre.close)
-        await centre.open()
+        try:
+            await centre.open()
+        except StoreDamaged as error:
+            raise StoreDamaged(f"{error}; {remedy(settings.data)}") from error
         await _listen(stack, centre.web, settings)
         stack.push_async_callback(centre.stop)
         await centre.start()

@@ -124,6 +124,7 @@ def daemon(
     log: Path,
     env: dict[str, str] | None = None,
     seconds: float = 20,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen]:
     """Run a program until the block ends (SIGTERM, then SIGKILL to its whole group); wait until it listens on ``port``."""
     with log.open("ab") as out:
@@ -133,6 +134,7 @@ def daemon(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             start_new_session=True,
         )
     try:

@@ -19,6 +19,7 @@ from typing import IO, Final, cast
 
 import msgspec
 
+from server.state.folder import private_folder
 from server.store.buckets import STORE, Buckets
 
 STATE: Final = "state.db"
@@ -83,7 +84,7 @@ def restore(source: Path, data: Path) -> Manifest:
         if manifest.format != _FORMAT:
             raise BackupFailed(f"{source} has format {manifest.format}, this version of Pantau reads {_FORMAT}")
         _compare(folder, manifest)
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(data)
         for name in manifest.files:
             target = data / name
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

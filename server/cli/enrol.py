@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from server.enrolment import invitations
 from server.enrolment.invitations import Agent, EnrolmentError, Invitation
 from server.settings import Settings
 from server.state.database import Database
+from server.state.folder import private_folder
 from server.state.migrate import upgrade
 
 Work = Callable[[Connection, int], list[str]]
@@ -30,6 +32,9 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     new = _verb(verbs, "new", _new, "make a one-time token and print the command for the host; it is shown this once")
     new.add_argument("--hosts", type=int, default=1, metavar="N", help="how many hosts may join with it (default: 1)")
     new.add_argument(
+        "--host", metavar="NAME", help="the only host that may join with it, also in the place of another machine"
+    )
+    new.add_argument(
         "--ttl", type=_duration, default=Duration(3600), metavar="TIME", help="how long it is good (default: 1h)"
     )
     _verb(verbs, "list", _list, "list one-time tokens that are good, and hosts that joined")
@@ -39,6 +44,9 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
         verbs, "accept", _accept, "give a host's name to the other machine that was refused it (new hardware)"
     )
     taken.add_argument("host", metavar="HOST")
+    taken.add_argument(
+        "--from", dest="address", metavar="ADDRESS", help="only if the machine that was refused is at this address"
+    )
 
 
 def _verb(
@@ -52,7 +60,7 @@ def _verb(
 
 def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(known.data)
     work = plan(arguments, known)
     try:
         with closing(Database(known.state_url)) as database:
@@ -72,12 +80,18 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
 
     def work(tx: Connection, now: int) -> list[str]:
         until = now + arguments.ttl.ms
-        token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now)
-        hosts = "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
+        only: str | None = arguments.host
+        token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now, host=only)
+        hosts = f"host {only}" if only else "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
+        named = f" --host {shlex.quote(only)}" if only else ""
         return [
             f"Good for {hosts} until {Language('en', known.site.zone).moment(until)}:",
             "",
-            f"  pantau-agent join {url} {token}",
+            f"  pantau-agent join {url}{named}",
+            "",
+            "It asks for this one-time token, which stays out of command lines, where every user of a machine can read it:",
+            "",
+            f"  {token}",
         ]
 
     return work
@@ -107,15 +121,19 @@ def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
 
 def _accept(arguments: argparse.Namespace, _known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        agent = invitations.accept(tx, arguments.host, by=_operator(), at=now)
-        return [f"{agent.host} is now the machine at {agent.claimed_from}; the former one is refused"]
+        agent = invitations.accept(tx, arguments.host, by=_operator(), at=now, address=arguments.address)
+        return [
+            f"{agent.host} is now the machine at {agent.claimed_from}; the former one is refused",
+            "where it has no token yet: pantau-agent join, there, with a one-time token",
+        ]
 
     return work
 
 
 def _invitation(one: Invitation, language: Language) -> str:
     until = language.moment(one.expires_ms)
-    return f"#{one.id:<23} one-time token, {one.hosts_left} left, until {until} (by {one.author})"
+    left = f"for {one.host}" if one.host else f"{one.hosts_left} left"
+    return f"#{one.id:<23} one-time token, {left}, until {until} (by {one.author})"
 
 
 def _agent(one: Agent, language: Language) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 
 from configs.read import SettingsError
 from configs.secret import SecretUnreadable
+from server.state.damage import StateDamaged
+from server.store import StoreDamaged
 
 # Each has `add(commands)`; imported in this order for --help, which is the order in which a newcomer needs them.
 _COMMANDS: Final = (
@@ -44,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, SecretUnreadable) as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 2
+    except (StateDamaged, StoreDamaged) as error:
+        print(f"pantau: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except OSError as error:

@@ -17,6 +17,7 @@ from server.ledger import maintenance
 from server.ledger.maintenance import Work
 from server.settings import Settings
 from server.state.database import Database
+from server.state.folder import private_folder
 from server.state.migrate import upgrade
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def _line(work: Work, known: Settings) -> str:
 
 
 def _run(known: Settings, work: Callable[[Connection], T]) -> T:
-    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(known.data)
     with closing(Database(known.state_url)) as database:
         upgrade(database.engine)
         with database.engine.begin() as tx:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from server import settings
 from server.state.database import Database
+from server.state.folder import private_folder
 from server.state.migrate import upgrade
 from server.web import accounts
 from server.web.accounts import ROLES, AccountError, Passwords
@@ -57,7 +58,7 @@ def _password(parser: argparse.ArgumentParser) -> None:
 
 def _run(plan: Callable[[argparse.Namespace], Work], arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(known.data)
     try:
         work = plan(arguments)  # asks before the transaction: a running centre must not wait for somebody who types
         with closing(Database(known.state_url)) as database:

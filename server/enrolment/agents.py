@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sqlalchemy import Connection
+
 from alerts.tables import Database
 from server.enrolment import invitations
 from server.enrolment.invitations import Agent
@@ -21,6 +23,7 @@ class Enrolled:
         self._database = database
         self._clock = clock
         self._agents: Mapping[str, Agent] = {}
+        self._ended: Mapping[str, Agent] = {}
         self._read_at: int | None = None
         self._reading = asyncio.Lock()
         self._claims: dict[int, tuple[str, int]] = {}
@@ -32,6 +35,10 @@ class Enrolled:
         if key not in self._agents:
             await self._refresh(_PATIENT)
         return self._agents.get(key)
+
+    def successor(self, token: str) -> Agent | None:
+        """Return the host that has the name of a token now, where another machine took it over; as ``find`` read it last."""
+        return self._ended.get(token_hash(token))
 
     def changed(self) -> None:
         """Say that the table is another one now."""
@@ -49,5 +56,9 @@ class Enrolled:
     async def _refresh(self, age: int) -> None:
         async with self._reading:
             if self._read_at is None or not 0 <= self._clock() - self._read_at < age:
-                self._agents = await self._database.read(invitations.hashes)
+                self._agents, self._ended = await self._database.read(_tokens)
                 self._read_at = self._clock()
+
+
+def _tokens(tx: Connection) -> tuple[Mapping[str, Agent], Mapping[str, Agent]]:
+    return invitations.hashes(tx), invitations.ended(tx)

@@ -70,8 +70,13 @@ class Clones:
         if mine:
             self._holders[host] = Holder(machine, address, at)
         else:
-            self._conflicts[host] = Conflict(host, address, holder.address if holder else "", at)
+            self.refuse(host, at=at, address=address)
         return mine
+
+    def refuse(self, host: str, *, at: int, address: str) -> None:
+        """Note that a machine was refused a name."""
+        holder = self._holders.get(host)
+        self._conflicts[host] = Conflict(host, address, holder.address if holder else "", at)
 
     def conflicts(self, at: int) -> Sequence[Conflict]:
         """Return who was refused a name within the last five minutes."""

@@ -1,8 +1,6 @@
 """``POST /api/pantau/join``: a host hands in its one-time token and gets a token of its own."""
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
@@ -13,42 +11,23 @@ from alerts.tables import Database
 from server.enrolment import invitations
 from server.enrolment.agents import Enrolled
 from server.enrolment.fingerprints import fingerprint
-from server.enrolment.invitations import NameTaken, NotInvited
+from server.enrolment.guesses import WINDOW, Guesses
+from server.enrolment.invitations import HOST_SHAPE, NameTaken, NotInvited, OtherHost
 
 _BODY: Final = 4096
 _PATIENCE: Final = 10.0
-_WINDOW: Final = 60.0
-_FAILURES: Final = 10  # of one address
-_ALL_FAILURES: Final = 200
-_HOST_SHAPE: Final = r"^[^\x00-\x20\x7f]{1,255}$"
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What the agent sends (JSON): ``machine`` is its fingerprint; ``renew`` takes the name over from another machine."""
+    """What the agent sends (JSON): ``machine`` is its fingerprint.
+
+    Agents also send ``renew``, which once took a name over from another machine and now says nothing: the machine that has the
+    name may always join afresh, and to give it to another one is for the centre's administrator.
+    """
 
     token: str
-    host: Annotated[str, msgspec.Meta(pattern=_HOST_SHAPE)]
+    host: Annotated[str, msgspec.Meta(pattern=HOST_SHAPE)]
     machine: str
-    renew: bool = False
-
-
-class Guesses:
-    """Counts failures of a minute, of each address and of all; ``elapsed`` is a monotonic clock (s)."""
-
-    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._elapsed = elapsed
-        self._failures: deque[tuple[float, str]] = deque()
-
-    def too_many(self, address: str) -> bool:
-        """Tell whether this address has to wait."""
-        while self._failures and self._elapsed() - self._failures[0][0] > _WINDOW:
-            self._failures.popleft()
-        of_it = sum(who == address for _, who in self._failures)
-        return of_it >= _FAILURES or len(self._failures) >= _ALL_FAILURES
-
-    def failed(self, address: str) -> None:
-        """Take down a failure."""
-        self._failures.append((self._elapsed(), address))
 
 
 class Join:
@@ -74,10 +53,10 @@ class Join:
         self._guesses = Guesses()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer 201 with the token, or 400, 401 (not invited), 409 (name taken), 413, 429."""
+        """Answer 201 with the token, or 400, 401 (not invited), 403 (for another host), 409 (name taken), 413, 429."""
         address = self._address(request)
         if self._guesses.too_many(address):
-            return _refuse(429, "too many failures, try again in a minute", {"Retry-After": str(round(_WINDOW))})
+            return _refuse(429, "too many failures, try again in a minute", {"Retry-After": str(round(WINDOW))})
         try:
             asked = msgspec.json.decode(await _body(request), type=Request)
         except TimeoutError:
@@ -90,14 +69,15 @@ class Join:
         at = self._clock()
         try:
             token = await self._database.write(
-                lambda tx: invitations.join(
-                    tx, asked.token, host=asked.host, machine=machine, renew=asked.renew, at=at, address=address
-                )
+                lambda tx: invitations.join(tx, asked.token, host=asked.host, machine=machine, at=at, address=address)
             )
         except NotInvited as error:
             self._guesses.failed(address)
             return _refuse(401, str(error))
+        except OtherHost as error:
+            return _refuse(403, str(error))
         except NameTaken as error:
+            await self._enrolled.claim(error.holder, machine, address)
             return _refuse(409, str(error))
         self._enrolled.changed()
         found = {"token": token, "host": asked.host, **self._place}

@@ -176,6 +176,8 @@ class Ingest:
         if wrong:
             trouble = self._trouble.get(main.name, "is away")
             message = "the database is away, writes wait on disk" if takes else f"the store {trouble}"
+        elif await main.store.damage():
+            message += ", but some stored points are damaged"
         body: dict[str, object] = {
             "name": "pantau",
             "message": message,

@@ -64,6 +64,7 @@ class Writers:
             if agent is not None:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
+            await self._lost(secret, machine, address)
         elif secret and (owner := await self._tokens.owner(secret)) is not None:
             return Writer(address, machine, bucket=self._only[owner], owner=owner)
         raise Refused(401, STRANGER)
@@ -74,6 +75,16 @@ class Writers:
             await self.enrolled.claim(agent, machine, address)
             raise Refused(
                 403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
+            )
+
+    async def _lost(self, secret: str, machine: str, address: str) -> None:
+        """Tell of a machine that still writes by a token that ended because another machine has its name now."""
+        holder = self.enrolled.successor(secret)
+        if holder is not None:
+            self.clones.refuse(holder.host, at=self._clock(), address=address)
+            await self.enrolled.claim(holder, machine, address)
+            raise Refused(
+                401, f"this token ended: another machine has joined as {holder.host}; see pantau-agent doctor"
             )
 
     def allowed(

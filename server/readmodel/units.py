@@ -6,7 +6,7 @@ import msgspec
 
 from collectors.catalogue import Catalogue
 from server.readmodel.charts import Chart, Line
-from server.store import Aggregate
+from server.store import RATES, Aggregate
 
 # units that are shown in another one, with its factor: prefixes and words of time are chosen by the size of a number
 _SHOWN_AS: Final = {
@@ -20,7 +20,6 @@ _SHOWN_AS: Final = {
     "h": ("s", 3600.0),
 }
 _PLAIN: Final = frozenset({"count", "number", "code", "text"})
-_RATES: Final = frozenset({"rate", "irate"})
 _BITS: Final = 8.0
 
 
@@ -42,7 +41,7 @@ def unit_of_line(catalogue: Catalogue, line: Line) -> Unit:
     if field is None or line.aggregate is Aggregate.COUNT:
         return Unit()
     name, factor = ("", 1.0) if field.unit in _PLAIN else _SHOWN_AS.get(field.unit, (field.unit, 1.0))
-    if line.aggregate.value not in _RATES:
+    if line.aggregate not in RATES:
         return Unit(name, factor)
     if name == "B" and line.scale == _BITS:
         return Unit("bit/s", factor)

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
+
+from server.state.damage import tell_damage
 
 T = TypeVar("T")
 
@@ -23,6 +27,7 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+            event.listen(self.engine, "handle_error", partial(tell_damage, Path(self.engine.url.database or "")))
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="state-write")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="state-read")
 

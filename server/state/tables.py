@@ -89,6 +89,7 @@ invitation: Final = Table(
     Column("hosts_left", Integer, nullable=False),  # how many may still join with it
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("host", String(255)),  # the only host that may join with it, also from another machine than before
 )
 
 # Hosts that joined, each with a token of its own that writes nothing but that host's points.

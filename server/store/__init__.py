@@ -25,6 +25,10 @@ class StoreFull(StoreUnavailable):
     """The disk that takes writes is full; what was acknowledged is there and can be read."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """Files of the database are damaged, and waiting does not mend them; the message says which, and what does."""
+
+
 class Aggregate(StrEnum):
     """What becomes of the values of one step.
 
@@ -192,6 +196,10 @@ class Store(Protocol):
 
     async def takes(self) -> bool:
         """Tell whether a write would be kept now, if only on disk until the database is back."""
+        ...
+
+    async def damage(self) -> str:
+        """Return "" unless stored points are missing because files were damaged; else one line that says what becomes of it."""
         ...
 
     def newest(self) -> int | None:

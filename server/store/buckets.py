@@ -17,7 +17,7 @@ from collectors.point import Point
 from collectors.points import Points
 from configs.read import SettingsError
 from configs.units import Duration
-from server.store import FUTURE_TOLERANCE, Rejected, Spender, Store, StoreUnavailable
+from server.store import FUTURE_TOLERANCE, Rejected, Spender, Store, StoreDamaged, StoreUnavailable
 
 STORE: Final = "store"  # the folder of the first store in the data folder
 _FOLDER: Final = "buckets"  # in it, those of the others
@@ -89,11 +89,13 @@ class Buckets:
         return [found]
 
     async def open(self) -> None:
-        """Open all; one that is away is logged, and opened when it is first needed."""
+        """Open all; one that is away is logged, and opened when it is first needed. StoreDamaged when that is the first one's end."""
         for bucket in self:
             try:
                 await bucket.store.open()
             except StoreUnavailable as error:
+                if isinstance(error, StoreDamaged) and bucket.store is self.main:
+                    raise
                 _log.warning("the store of bucket %s is away: %s", bucket.name, error)
 
     async def close(self) -> None:
@@ -141,6 +143,10 @@ class Buckets:
         """Return what is wrong with each bucket's store, "" where nothing is; by name, the first one first."""
         found = await asyncio.gather(*(_health(bucket.store, self._patience) for bucket in self))
         return dict(zip(self._buckets, found, strict=True))
+
+    async def damage(self) -> dict[str, str]:
+        """Return what each bucket has lost by damaged files, "" where nothing; by name, the first one first."""
+        return {bucket.name: await bucket.store.damage() for bucket in self}
 
     async def backup(self, folder: Path) -> bool:
         """Copy all into a folder that has the shape of theirs; False when a database must do that itself."""

@@ -234,6 +234,10 @@ class Spooled:
             return "; ".join(filter(None, [away, str(error)]))
         return "; ".join(filter(None, [away, _told(summary) if summary.batches else ""]))
 
+    async def damage(self) -> str:
+        """Return "": whether its own files are sound is for the database to say."""
+        return ""
+
     async def takes(self) -> bool:
         """Tell whether a write would be kept now, on disk while the database is away."""
         if await self._store.takes():

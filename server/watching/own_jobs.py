@@ -25,6 +25,7 @@ def store_job(buckets: Buckets, interval: float) -> Job:
         found = await buckets.health()
         main, *others = found
         wrong = [found[main]] + [f"bucket {name}: {found[name]}" for name in others if found[name]]
+        wrong += [f"bucket {name}: {lost}" for name, lost in (await buckets.damage()).items() if lost]
         bad = Status.DOWN if found[main] else Status.DEGRADED
         return [_own(STORE_CHECK, STORE_CHECK, at, "; ".join(filter(None, wrong)), Reason.STORE_UNREADABLE, bad)]
 

@@ -72,6 +72,7 @@ class Schedule:
         self._jobs: dict[str, Job] = {}
         self._running: set[str] = set()
         self._broken: set[str] = set()
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._due_at: dict[str, int] = {}
@@ -119,24 +120,31 @@ class Schedule:
 
     async def stop(self) -> None:
         """Take no new work, end the looks that run, and let what they showed be told."""
+        self._stopping = True
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+            self._scheduler.pause()
+            await asyncio.sleep(0)  # what it has just handed over begins, and ends at once
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._patience)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
         if self._telling:
             await asyncio.wait(self._telling, timeout=self._patience)
         for telling in self._telling:
             telling.cancel()
 
     async def _due(self, job_id: str) -> None:
+        if self._stopping:
+            return
         if job_id in self._running:  # a re-check is under way
             self.punctuality.skip(job_id)
         else:
             await self._guarded(self._jobs[job_id], self._due_at[job_id])
 
     async def _again(self, job_id: str) -> None:
-        if job_id not in self._running:
+        if job_id not in self._running and not self._stopping:
             await self._guarded(self._jobs[job_id], self._due_at[_again_id(job_id)])
 
     async def _guarded(self, job: Job, due: int) -> None:
@@ -147,6 +155,10 @@ class Schedule:
         self._running.add(job.id)
         try:
             results = await self._look(job, due)
+        except asyncio.CancelledError:
+            if self._stopping:
+                return  # a job that ends as cancelled is an error to APScheduler, which it logs with a traceback
+            raise
         finally:
             self._running.discard(job.id)
         # on its own: while it waits for the disk or a lock, the next look is due all the same

@@ -88,7 +88,7 @@ def test_missing_and_wrong_settings_end_it_at_once(host):
     host.file.write_text("[agent]\nintervall = 1\n")
     assert list(host.found()) == ["settings_bad"]
     host.file.unlink()
-    assert host.found()["settings_missing"].mend == ("pantau-agent join URL TOKEN",)
+    assert host.found()["settings_missing"].mend == ("pantau-agent join URL",)
 
 
 def test_the_token(host):

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from parts import free_port
+from parts import free_port, require
 
 from agent import settings
 from agent.join import _hand_over
@@ -79,6 +79,74 @@ def test_the_one_time_token_need_not_stand_on_the_command_line(run, hall):
     assert hall.asked[0][2]["token"] == "pantau_join_2"
 
 
+def test_the_one_time_token_is_read_from_a_file_the_environment_or_standard_input(run, hall, tmp_path, monkeypatch):
+    file = tmp_path / "invited"
+    file.write_text("pantau_join_3\n")
+    code, told, complaint = run(hall.url, "--token-file", file)
+    assert (code, complaint, "command line" in told) == (0, "", False)
+    monkeypatch.setenv("PANTAU_JOIN_TOKEN", "pantau_join_4")
+    assert run("--renew")[0] == 0
+    monkeypatch.delenv("PANTAU_JOIN_TOKEN")
+    assert run("--renew", typed="pantau_join_5\n")[0] == 0
+    assert [asked["token"] for _, _, asked in hall.asked] == ["pantau_join_3", "pantau_join_4", "pantau_join_5"]
+
+
+def test_at_a_keyboard_it_asks_and_shows_nothing_of_what_is_typed(run, hall):
+    keyboard, screen = os.openpty()
+    # the prompt goes to the terminal that the process has as its own
+    own_terminal = [require("setsid", "util-linux"), "--ctty"]
+    command = [*own_terminal, sys.executable, "-m", "agent.cli", "join", hall.url, "--settings", run.file]
+    with subprocess.Popen(command, stdin=screen, stdout=screen, stderr=screen) as process:
+        os.close(screen)
+        shown = _read_until(keyboard, b"One-time token: ")
+        os.write(keyboard, b"pantau_join_6\n")
+        shown += _read_until(keyboard, b"joined as srv-1")
+        assert process.wait(60) == 0
+    os.close(keyboard)
+    assert hall.asked[0][2]["token"] == "pantau_join_6"
+    assert b"pantau_join_6" not in shown
+
+
+def test_a_token_on_the_command_line_still_works_and_is_advised_against(run, hall):
+    code, told, complaint = run(hall.url, "pantau_join_7")
+    assert (code, complaint, hall.asked[0][2]["token"]) == (0, "", "pantau_join_7")
+    assert "the one-time token stood on the command line, where other users can read it" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"two words", "holds something else"),
+        (b"pantau_join_1\npantau_join_2\n", "holds something else"),
+        (b"\xff\x00", "holds something else"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_where_no_token_is_it_says_so_in_one_line_and_asks_nobody(run, hall, tmp_path, content, words):
+    file = tmp_path / "invited"
+    if content is not None:
+        file.write_bytes(content)
+    code, told, complaint = run(hall.url, "--token-file", file)
+    assert (code, told, complaint.count("\n"), hall.asked) == (2, "", 1, [])
+    assert words in complaint
+    assert str(file) in complaint
+
+
+def test_a_token_that_is_given_twice_or_not_at_all_is_refused(run, hall, tmp_path):
+    assert "is given twice" in run(hall.url, "pantau_join_1", "--token-file", tmp_path / "x")[2]
+    assert run(hall.url, typed="")[::2] == (2, "pantau-agent: no one-time token: standard input is empty\n")
+    assert hall.asked == []
+
+
+def _read_until(terminal, words):
+    shown = b""
+    while words not in shown:
+        shown += os.read(terminal, 1000)
+    return shown
+
+
 def test_a_host_that_has_a_token_joins_afresh_only_on_request_and_without_the_address(run, hall):
     run(hall.url, "pantau_join_1")
     code, _, complaint = run(hall.url, "pantau_join_2")
@@ -102,7 +170,11 @@ def test_a_host_that_has_a_token_joins_afresh_only_on_request_and_without_the_ad
     [
         ((401, {}), "unknown, used up or too old"),
         ((404, {}), "no centre of Pantau"),
-        ((409, {}), "another machine has joined as srv-1; another name: --host NAME, or take the name over: --renew"),
+        (
+            (409, {}),
+            "another machine has joined as srv-1; another name: --host NAME, or, at the centre, for its successor",
+        ),
+        ((403, {"message": "it is for the host srv-2"}), "it is for the host srv-2"),
         ((429, {}), "try again in a minute"),
         ((500, b"oops"), "HTTP 500: oops"),
         ((500, "a\x1b]0;title\x07b\u202ec\x9b2J\r\nd\x00".encode()), "HTTP 500: a?]0;title?b?c?2J d?"),

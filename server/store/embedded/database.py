@@ -7,8 +7,8 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Final
 
-from server.store import StoreFull, StoreUnavailable
-from server.store.embedded.file import AWAY, BROKEN, Connection, Error, Fatal, connect, words
+from server.store import StoreDamaged, StoreFull, StoreUnavailable
+from server.store.embedded.file import AWAY, BROKEN, Connection, Error, Fatal, connect, is_damage, words
 
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 
@@ -67,9 +67,13 @@ class Database:
         """Turn what the world does to a database into StoreUnavailable."""
         try:
             yield
-        except AWAY as error:
+        except Error as error:
             self.broken |= isinstance(error, BROKEN)
             told = words(error)
+            if is_damage(error):
+                raise StoreDamaged(f"{self.file} is damaged: {told}") from error
+            if not isinstance(error, AWAY):
+                raise
             raise (StoreFull if any(full in told for full in _FULL) else StoreUnavailable)(told) from error
         except OSError as error:
             told = f"{self.file}: {error.strerror}"

@@ -2,6 +2,7 @@
 
 import os
 import re
+from errno import EACCES, EDQUOT, EFBIG, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,13 @@ Connection = duckdb.DuckDBPyConnection
 Error = duckdb.Error
 Fatal = duckdb.FatalException
 
+# what DuckDB says when bytes are not those that it wrote: it has no kind of error for that
+_DAMAGE: Final = re.compile(
+    "[Cc]orrupt|not a valid DuckDB database|Could not read enough bytes|replaying WAL|too small to be a Parquet|No magic bytes"
+    "|Failed to read file|TProtocol|Serialization Error|Input/output error"
+)
+# what the system lacks or forbids is no damage, whichever file it was about
+_LACKS: Final = (ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE, ENOMEM, EACCES, EPERM, EROFS)
 _LOG_MAX: Final = "16MB"  # what a start after a crash has to read again: 0.1 s
 _PREFIX: Final = re.compile(r"^(?:\w+ )?Error: ")
 _SLACK: Final = 2_000_000  # bytes of free blocks that are worth a copy
@@ -24,7 +32,7 @@ _MOSTLY: Final = 0.7
 
 def connect(file: Path, memory: int) -> Connection:
     """Open or create a file, made smaller when most of it is free; ``memory`` is what DuckDB may take, in bytes."""
-    connection = _connect(file, memory)
+    connection = open_file(file, memory)
     try:
         row = connection.execute("SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()").fetchone()
         block, total, free = row or (0, 0, 0)
@@ -48,7 +56,7 @@ def _copied(connection: Connection, file: Path, memory: int) -> Connection:
     sync(copy)
     copy.rename(file)
     sync(file.parent)
-    return _connect(file, memory)
+    return open_file(file, memory)
 
 
 def sync(path: Path) -> None:
@@ -60,7 +68,8 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _connect(file: Path, memory: int) -> Connection:
+def open_file(file: Path, memory: int) -> Connection:
+    """Open or create a file as it is; ``memory`` is what DuckDB may take, in bytes."""
     return duckdb.connect(
         file,
         config={
@@ -77,3 +86,17 @@ def words(error: duckdb.Error) -> str:
     """Say in one line what the database says, e.g. without "IO Error: " and advice."""
     told = _PREFIX.sub("", str(error).partition("\n")[0]).partition(" See also ")[0]
     return f"the store is in use by another process: {told}" if "Conflicting lock" in told else told
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Tell whether an error says that a file is damaged."""
+    told = str(error).partition("\n")[0]
+    if any(os.strerror(number) in told for number in _LACKS):
+        return False
+    # an error of no particular kind is what a damaged footer or block gives
+    return type(error) in {duckdb.Error, duckdb.InternalException} or _DAMAGE.search(told) is not None
+
+
+def scratch() -> Connection:
+    """Return a database in memory, to try files in that may be damaged: an internal error spoils the one that it happens in."""
+    return duckdb.connect()

@@ -4,6 +4,7 @@ Writes that come together are one transaction of one thread; readers have thread
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +17,25 @@ import msgspec
 
 from collectors.point import Point
 from configs.units import Duration, Size
-from server.store import FUTURE_TOLERANCE, Deletion, Found, Latest, Range, Series, Spender, StoreUnavailable, Written
+from server.store import (
+    FUTURE_TOLERANCE,
+    Deletion,
+    Found,
+    Latest,
+    Range,
+    Series,
+    Spender,
+    StoreDamaged,
+    StoreUnavailable,
+    Written,
+)
 from server.store.embedded.columns import Chunk, last_writes
 from server.store.embedded.deleting import Deleting, found
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.forgetting import silent
 from server.store.embedded.gathering import Gathering
 from server.store.embedded.levels import RAW
+from server.store.embedded.mending import damage, mend, salvage
 from server.store.embedded.questions import Questions
 from server.store.embedded.settling import Limits as SettlingLimits
 from server.store.embedded.settling import Settler, retention
@@ -256,6 +269,10 @@ class Embedded:
         """Tell whether a write would be kept now."""
         return not await self.health()
 
+    async def damage(self) -> str:
+        """Return what damaged files are set aside, "" when there are none."""
+        return await self._in(self._readers, damage, self._file)
+
     def newest(self) -> int:
         """Return the time (ns) of the newest point; 0 without any, or before the file is open."""
         return (self._tables.newest_time or 0) if self._tables else 0
@@ -290,7 +307,38 @@ class Embedded:
         tables = self._tables
         if tables is None or tables.broken:
             tables = await self._in(self._writer, self._opened)
-        return await self._in(threads or self._readers, work, tables)
+        threads = threads or self._readers
+        try:
+            return await self._in(threads, work, tables)
+        except StoreDamaged as error:
+            _log.error("%s", error)
+            # what is left answers
+            return await self._in(threads, work, await self._in(self._writer, self._mended, tables))
+
+    def _mended(self, damaged: Tables) -> Tables:
+        """Set aside what cannot be read; in the writing thread, in which nobody else does so meanwhile."""
+        tables = self._opened()
+        return self._sound(tables, thorough=True) if tables is damaged or damaged.broken else tables
+
+    def _sound(self, tables: Tables, *, thorough: bool) -> Tables:
+        try:
+            with tables.database.plain_errors():
+                mend(tables, thorough=thorough)
+        except StoreDamaged:
+            self._tables = None
+            with contextlib.suppress(StoreUnavailable):
+                tables.close()
+            return self._salvaged()
+        return tables
+
+    def _salvaged(self) -> Tables:
+        salvage(self._file, self._options.memory)
+        self._tables = self._from_file()
+        return self._tables
+
+    def _from_file(self) -> Tables:
+        options = self._options
+        return Tables(self._file, memory=options.memory, series=options.series, future=self._future)
 
     def _opened(self) -> Tables:
         """Open the file unless it is open and sound; in the writing thread."""
@@ -298,8 +346,11 @@ class Embedded:
             broken, self._tables = self._tables, None
             broken.close()
         if self._tables is None:
-            options = self._options
-            self._tables = Tables(self._file, memory=options.memory, series=options.series, future=self._future)
+            try:
+                self._tables = self._from_file()
+            except StoreDamaged:
+                self._tables = self._salvaged()
+            self._tables = self._sound(self._tables, thorough=False)
         return self._tables
 
     def _future(self) -> int:

@@ -148,6 +148,10 @@ class Tables:
         self._swap(gone=gone, raw_from=raw_from)
         self.dropped = True
 
+    def let_go(self, files: Sequence[File]) -> None:
+        """Count files no more and delete them; what they held is missing, unless a roll-up or raw file has it too."""
+        self._swap(gone=files)
+
     def forget(self, silent: Sequence[Known]) -> None:
         """Forget series that have no value in files, unless the tables have one."""
         if any(self.dictionary.fresh):

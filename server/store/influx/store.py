@@ -56,6 +56,10 @@ class Influx:
             raise StoreUnavailable(f"{self._server.url}: {refused}")
         await self.measurements()
 
+    async def damage(self) -> str:
+        """Return "": whether its own files are sound is for the database to say."""
+        return ""
+
     async def takes(self) -> bool:
         """Tell whether a write would be kept now."""
         return not await self.health()

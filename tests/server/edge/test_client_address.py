@@ -43,6 +43,7 @@ def test_nobody_else_is_believed():
         ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("no address", "no address"),
+        ("unix:", "unix:"),
         ("", ""),
     ],
 )

@@ -50,6 +50,9 @@ class MemoryStore:
     async def health(self):
         return str(self.away or "")
 
+    async def damage(self):
+        return ""
+
     async def takes(self):
         return not self.away
 

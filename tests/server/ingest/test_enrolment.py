@@ -52,10 +52,10 @@ class Client:
         self.base, self.session, self.ingest, self.store = base, session, ingest, store
         self.database, self.clock = database, clock
 
-    async def invite(self, hosts=1, hours=1):
+    async def invite(self, hosts=1, hours=1, host=None):
         at = self.clock()
         return await self.database.write(
-            lambda tx: invitations.invite(tx, hosts=hosts, until=at + hours * HOUR, by="sari", at=at)
+            lambda tx: invitations.invite(tx, hosts=hosts, until=at + hours * HOUR, by="sari", at=at, host=host)
         )
 
     async def join(self, token, host="srv-1", machine=ONE, **more):
@@ -153,11 +153,65 @@ async def test_a_card_that_comes_or_goes_changes_nothing(client):
         assert await client.write(token, machine=machine) == (204, "")
 
 
-async def test_a_name_that_another_machine_has_is_given_only_to_who_asks_to_renew(client):
-    first = await client.joined()
-    assert (await client.join(await client.invite(), machine=COPY))[0] == 409
-    status, told = await client.join(await client.invite(), machine=COPY, renew=True)
+@pytest.mark.parametrize("renew", [{}, {"renew": False}, {"renew": True}])
+async def test_no_invitation_for_any_host_takes_a_name_over_from_another_machine(client, renew):
+    first, invited = await client.joined(), await client.invite()
+    assert (await client.join(invited, machine=COPY, **renew))[0] == 409
+    assert await client.write(first) == (204, "")
+    assert (await client.join(invited, host="srv-2", machine=COPY))[0] == 201  # the refusal has not cost it
+
+
+async def test_an_invitation_that_names_the_host_is_good_for_that_host_on_any_machine_and_for_no_other(client):
+    first, invited = await client.joined(), await client.invite(host="srv-1")
+    status, why = await client.join(invited, host="srv-2", machine=COPY)
+    assert (status, why["message"]) == (403, "the one-time token is for the host srv-1, not for srv-2")
+    status, told = await client.join(invited, machine=COPY)
     assert status == 201
+    assert await client.write(told["token"], machine=COPY) == (204, "")
+    assert (await client.write(first))[0] == 401
+    assert (await client.join(invited, machine=COPY))[0] == 401  # it was for once
+
+
+async def test_the_machine_that_loses_its_name_is_told_why_and_is_an_incident_as_long_as_it_writes(client):
+    async def none(check):
+        return []
+
+    first = await client.joined()
+    job = clones_job(client.ingest.clones, none, 15.0, listening_since=0)
+    _, told = await client.join(await client.invite(host="srv-1"), machine=COPY)
+    await client.write(told["token"], machine=COPY)
+    assert await job.look(client.clock()) == []  # hardware that was replaced and is silent is nobody's loss
+    client.clock.ms += 5000
+    assert await client.write(first) == (
+        401,
+        "this token ended: another machine has joined as srv-1; see pantau-agent doctor",
+    )
+    assert (await client.write(first, path="/write?db=pantau"))[0] == 401
+    (result,) = await job.look(client.clock())
+    assert (result.subject, result.status, result.reason) == ("host/srv-1", Status.DEGRADED, Reason.CLONE)
+    assert len(client.store.points) == 1
+    client.clock.ms += 5 * 60_000
+    assert await job.look(client.clock()) == []
+    await client.change(invitations.accept, "srv-1")  # the administrator gives the name back
+    assert (await client.join(await client.invite()))[0] == 201
+
+
+async def test_a_machine_that_joined_afresh_is_no_loser_of_its_own_name(client):
+    former, _ = await client.joined(), await client.joined()
+    client.clock.ms += 5000
+    assert await client.write(former) == (401, "unauthorized access")
+    assert client.ingest.clones.conflicts(client.clock()) == []
+
+
+async def test_a_machine_that_was_refused_a_name_at_joining_is_accepted_and_then_joins(client):
+    first, invited = await client.joined(), await client.invite()
+    assert (await client.join(invited, machine=COPY))[0] == 409
+    with pytest.raises(EnrolmentError, match=r"is at 127\.0\.0\.1"):
+        await client.change(invitations.accept, "srv-1", address="10.0.0.9")
+    await client.change(invitations.accept, "srv-1", address="127.0.0.1")
+    status, told = await client.join(invited, machine=COPY)
+    assert status == 201
+    client.clock.ms += 5000
     assert await client.write(told["token"], machine=COPY) == (204, "")
     assert (await client.write(first))[0] == 401
 

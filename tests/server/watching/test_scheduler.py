@@ -268,3 +268,21 @@ async def test_after_a_clock_was_set_back_looks_go_on_within_one_interval(schedu
     schedule.realign()
     await wait_until(lambda: schedule.told)
     assert schedule.punctuality.jobs["a"].skipped < 100  # not the 18,000 of that hour; a busy machine skips one or two
+
+
+async def test_a_stop_ends_looks_that_run_and_those_that_are_due_at_that_moment_without_a_complaint(schedule, caplog):
+    begun = []
+
+    async def look(at):
+        begun.append(at)
+        await asyncio.sleep(3600)
+        return []
+
+    for number in range(50):
+        schedule.add(job(look, name=f"check-{number}", interval=0.02))
+    schedule.start(now=True)
+    await wait_until(lambda: len(begun) >= 5)
+    await schedule.stop()
+    await asyncio.sleep(0.05)
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+    assert schedule.told == []

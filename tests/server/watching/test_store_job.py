@@ -8,8 +8,12 @@ from server.watching.jobs import store_job
 
 
 class Fake:
-    def __init__(self, wrong=""):
+    def __init__(self, wrong="", lost=""):
         self.wrong = wrong
+        self.lost = lost
+
+    async def damage(self):
+        return self.lost
 
     async def health(self):
         return self.wrong
@@ -18,6 +22,9 @@ class Fake:
 class Hanging:
     async def health(self):
         await asyncio.sleep(60)
+
+    async def damage(self):
+        return ""
 
 
 async def look(*stores, **more):
@@ -41,3 +48,9 @@ async def test_trouble_of_another_bucket_is_told_by_its_name():
     assert told == (Status.DEGRADED, Reason.STORE_UNREADABLE, "bucket lab: the disk is gone")
     told = await look(Fake("away"), Fake(), Fake("full"))
     assert told == (Status.DOWN, Reason.STORE_UNREADABLE, "away; bucket old: full")
+
+
+async def test_damage_of_any_bucket_is_told_and_is_no_absence():
+    told = await look(Fake(lost="1 damaged file is set aside"), Fake())
+    assert told == (Status.DEGRADED, Reason.STORE_UNREADABLE, "bucket pantau: 1 damaged file is set aside")
+    assert (await look(Fake("gone", "1 damaged file is set aside")))[0] is Status.DOWN

@@ -1,0 +1,48 @@
+"""A state file that is damaged: found at the start, and told in one line with the command that restores."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, ExceptionContext
+
+# result codes of SQLite; others (busy, full, read-only) say nothing of what the file holds
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
+_PRIMARY: Final = 0xFF  # the part of a code that names the kind of error
+
+
+class StateDamaged(Exception):
+    """The file of state cannot be read, and waiting does not mend it; the message says what does."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"{file} is damaged ({why}); {remedy(file.parent)}")
+
+
+def remedy(folder: Path) -> str:
+    """Return the command that brings a data folder back."""
+    return f"to restore: mv {folder} {folder}.damaged && pantau restore --from BACKUP"
+
+
+def tell_damage(file: Path, context: ExceptionContext) -> None:
+    """Raise StateDamaged for an error of SQLite that says so, whoever asked what; SQLAlchemy's ``handle_error``."""
+    error = context.original_exception
+    if isinstance(error, sqlite3.DatabaseError) and _kind(error) in _DAMAGE:
+        raise StateDamaged(file, str(error)) from error
+
+
+def require_sound(engine: Engine, data: Path) -> None:
+    """Read all of a SQLite file of state; StateDamaged when it is not sound, or empty though points lie in ``data`` beside it."""
+    if engine.dialect.name != "sqlite":
+        return
+    file = Path(engine.url.database or "")
+    if file.exists() and not file.stat().st_size and (data / "store").exists():
+        raise StateDamaged(file, "it is empty, and what is stored beside it is not")
+    with engine.connect() as connection:
+        answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if answer != "ok":
+        raise StateDamaged(file, " ".join(str(answer).split()))
+
+
+def _kind(error: sqlite3.DatabaseError) -> int:
+    # an error of the driver itself has no code
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY
