@@ -258,7 +258,7 @@ async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
             await control_socket.ask(tmp_path, Ask(str(tmp_path / "d")))
         ).error == f"{tmp_path / 'd'} exists already"
         assert (await control_socket.ask(tmp_path, Ask(forget="x", by="sari"))).error == "no host 'x' is known to sari"
-        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup' or 'forget'"
+        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup', 'forget' or 'points'"
     finally:
         await centre.close()
     assert await control_socket.ask(tmp_path, Ask("/nowhere")) is None
