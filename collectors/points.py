@@ -99,7 +99,8 @@ class Points(Sequence[Point]):
 
     def times(self) -> tuple[int, int]:
         """Return the oldest and the newest time (ns); ValueError when there is no point."""
-        ends = [end for block in self.blocks for end in (min(block.times), max(block.times))]
+        # of a shape whose every line was malformed a block without rows is left
+        ends = [end for block in self.blocks if block.times for end in (min(block.times), max(block.times))]
         ends += [point.time for _, point in self.others]
         return min(ends), max(ends)
 
