@@ -4,23 +4,28 @@ import pytest
 
 from collectors import catalogue
 from server.readmodel import charts
-from server.readmodel.units import Unit, unit_of
+from server.readmodel.units import Unit, unit_of, unit_of_line
 from server.store import Aggregate
 
 BOOK = catalogue.read()
 
 
-@pytest.mark.parametrize(
-    ("chart", "unit"),
-    [
-        *((chart, unit) for chart, unit in zip(charts.of_host("a"), ["%", "%", "%", "bit/s", "", "B/s"], strict=True)),
-        *((chart, unit) for chart, unit in zip(charts.of_device("sw-1"), ["bit/s", "/s"], strict=True)),
-        (charts.of_service("portal")[0], "s"),
-    ],
-    ids=lambda value: value.id if isinstance(value, charts.Chart) else value,
-)
-def test_the_charts_of_a_page_are_in_the_units_of_their_fields(chart, unit):
-    assert unit_of(BOOK, chart) == Unit(unit)
+def test_the_charts_of_a_page_are_in_the_units_of_their_fields():
+    every = [*charts.of_host("a"), *charts.of_device("sw-1"), *charts.of_service("portal")]
+    assert {chart.id: unit_of(BOOK, chart) for chart in every} == {
+        **dict.fromkeys(("cpu", "mem", "disk"), Unit("%")),
+        **dict.fromkeys(("net", "traffic"), Unit("bit/s")),
+        "load": Unit(),
+        "diskio": Unit("B/s"),
+        "errors": Unit("/s"),
+        "took": Unit("s"),
+    }
+
+
+@pytest.mark.parametrize("chart", [*charts.of_host("a"), *charts.of_device("sw-1"), *charts.of_service("portal")])
+def test_all_lines_of_a_chart_are_in_one_unit_that_the_catalogue_knows(chart):
+    assert {unit_of_line(BOOK, line) for line in chart.lines} == {unit_of(BOOK, chart)}
+    assert all(BOOK.field(line.measurement, line.field) for line in chart.lines)
 
 
 @pytest.mark.parametrize(
