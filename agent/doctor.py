@@ -147,9 +147,12 @@ def _resolve(host: str) -> tuple[str, str]:
         return "", error.strerror or str(error)
 
 
-def service(folder: Path, file: Path) -> Iterator[Finding]:
-    """Look whether the agent runs: whether somebody holds the lock of its state folder."""
-    start = _start(file)
+def service(folder: Path, file: Path, *, user: str = _USER, systemd: Path = _SYSTEMD) -> Iterator[Finding]:
+    """Look whether the agent runs: whether somebody holds the lock of its state folder.
+
+    ``user`` is whom the service belongs to, ``systemd`` the folder that is there where systemd runs.
+    """
+    start = _start(file, user, systemd)
     try:
         with (folder / "lock").open(encoding="ascii") as lock:
             try:
@@ -165,16 +168,16 @@ def service(folder: Path, file: Path) -> Iterator[Finding]:
     yield Finding("bad", "running_not", mend=(start,))
 
 
-def _start(file: Path) -> str:
+def _start(file: Path, user: str, systemd: Path) -> str:
     """Return the command that starts the agent with these settings: as the service where it is one."""
-    if _SYSTEMD.exists() and file == _FILE:
+    if systemd.exists() and file == _FILE:
         return f"systemctl enable --now {_UNIT}"
     agent = "pantau-agent" if file == _FILE else f"pantau-agent --settings {shlex.quote(str(file))}"
     try:
-        pwd.getpwnam(_USER)
+        pwd.getpwnam(user)
     except KeyError:
         return f"{agent} &"
-    return f"setpriv --reuid={_USER} --regid={_USER} --clear-groups {agent} &"
+    return f"setpriv --reuid={user} --regid={user} --clear-groups {agent} &"
 
 
 def spool(settings: Settings, now: int) -> Iterator[Finding]:

@@ -37,17 +37,17 @@ _AUTH: Final = {
 _PRIV: Final = {"DES": DesKey, "AES": Aes128Key, "AES192": Aes192Key, "AES256": Aes256Key}
 _REPETITIONS: Final = 24  # rows asked for at once; more does not fit into one packet of 1,500 bytes
 _LESS: Final = 4  # a device that chokes on 24 rows is asked for 6, then for 1
-_MOST_ROWS: Final = 20_000
 
 
 class GufoSession:
     """Implements ``session.Session``. gufo closes its socket when the session is forgotten.
 
     gufo 0.13 ignores the error status of an answer, does not look whether a walk moves on, and reads at most 4 KiB of a packet;
-    ``walk`` makes up for it.
+    ``walk`` makes up for it, and ends after ``most_rows``.
     """
 
-    def __init__(self, options: Options, address: str, credentials: Credentials) -> None:
+    def __init__(self, options: Options, address: str, credentials: Credentials, *, most_rows: int = 20_000) -> None:
+        self._most_rows = most_rows
         self._tries = options.retries + 1
         self._encrypted = options.priv is not None
         self._repetitions = _REPETITIONS
@@ -98,7 +98,7 @@ class GufoSession:
         rows: dict[str, Value] = {}
         last: tuple[int, ...] = ()
         answers: AsyncIterator[tuple[str, Any]] = self._session.getbulk(column, self._repetitions)
-        while len(rows) < _MOST_ROWS:
+        while len(rows) < self._most_rows:
             try:
                 index, value = await self._following(answers, column)
             except StopAsyncIteration:

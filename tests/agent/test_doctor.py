@@ -165,15 +165,11 @@ def test_an_agent_that_does_not_run(host):
     ],
 )
 def test_the_command_that_starts_the_agent_is_for_these_settings_and_this_machine(
-    tmp_path, monkeypatch, file, systemd, user, command
+    tmp_path, file, systemd, user, command
 ):
-    monkeypatch.setattr(doctor, "_SYSTEMD", tmp_path if systemd else tmp_path / "none")
-    if user:
-        monkeypatch.setattr(doctor, "_USER", pwd.getpwuid(0).pw_name)
-    else:
-        monkeypatch.setattr(doctor, "_USER", "nobody-of-that-name")
-    (found,) = doctor.service(tmp_path, Path(file))
-    assert found.mend == (command.format(doctor._USER),)
+    name = pwd.getpwuid(0).pw_name if user else "nobody-of-that-name"
+    (found,) = doctor.service(tmp_path, Path(file), user=name, systemd=tmp_path if systemd else tmp_path / "none")
+    assert found.mend == (command.format(name),)
 
 
 def test_the_spool(host):

@@ -1,11 +1,13 @@
 """Agents that answer oddly: too much, too little, in circles, with errors, with what is no SNMP."""
 
+from functools import partial
 from itertools import cycle
 
 import pytest
 
 from collectors.result import Reason, Status
-from collectors.snmp import Device, gufo
+from collectors.snmp import Device
+from collectors.snmp.gufo import GufoSession
 from collectors.snmp.interfaces import COLUMNS
 from configs.units import Duration
 
@@ -118,8 +120,7 @@ async def test_a_walk_that_does_not_move_on_ends(agent, options, rows):
     assert len([oids for _, oids, _ in device.asked if within("ifMtu", oids)]) <= 3
 
 
-async def test_a_table_without_an_end_is_cut_off(agent, options, monkeypatch):
-    monkeypatch.setattr(gufo, "_MOST_ROWS", 100)
+async def test_a_table_without_an_end_is_cut_off(agent, options):
     device = await agent(switch())
     end = device.objects[(*column("ifName"), 1)]
 
@@ -130,7 +131,7 @@ async def test_a_table_without_an_end_is_cut_off(agent, options, monkeypatch):
         return [((*column("ifMtu"), start + step), end) for step in range(1, repetitions + 1)]
 
     device.fate = more
-    polled = await Device(options(port=device.port)).poll(NOW)
+    polled = await Device(options(port=device.port), partial(GufoSession, most_rows=100)).poll(NOW)
     assert polled.result.facts["walk_incomplete"] is True
     assert polled.result.facts["interfaces"] == 100
 
