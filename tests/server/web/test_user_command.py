@@ -85,4 +85,5 @@ def test_a_user_can_be_given_another_role(run, capsys):
     assert told[1:] == ["Note: nobody can log in as admin any more."]
     with pytest.raises(SystemExit):
         run("role", "sari", "raja")
-    assert "invalid choice: 'raja' (choose from 'viewer', 'operator', 'evaluator', 'admin')" in capsys.readouterr().err
+    told = capsys.readouterr().err.replace("'", "")  # argparse of 3.11 quotes the choices, of 3.13 not
+    assert "invalid choice: raja (choose from viewer, operator, evaluator, admin)" in told
