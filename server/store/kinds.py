@@ -1,6 +1,7 @@
 """The five types of a field value, by InfluxDB's names and rules."""
 
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Final
 
 from collectors.point import UInt, Value
@@ -8,6 +9,7 @@ from server.store import Aggregate, Range, Rejected, Spender
 
 KINDS: Final[dict[type, str]] = {float: "float", int: "integer", UInt: "unsigned", bool: "boolean", str: "string"}
 
+_INT_MIN, _INT_MAX, _UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 _AGGREGATES: Final = {
     "boolean": frozenset({Aggregate.COUNT, Aggregate.LAST, Aggregate.MIN, Aggregate.MAX}),
     "string": frozenset({Aggregate.COUNT}),
@@ -21,6 +23,15 @@ def kind_of(field: str, value: Value) -> str:
         if isinstance(value, kind):
             return KINDS[kind]
     raise TypeError(f"field {field!r} holds a {type(value).__name__}, not a float, int, bool or str")
+
+
+def is_sayable(value: Value) -> bool:
+    """Return whether line protocol can say a value: finite, and within the 64 bits of its type. What it cannot is left out."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, UInt):
+        return 0 <= value <= _UINT_MAX
+    return not isinstance(value, int) or _INT_MIN <= value <= _INT_MAX
 
 
 def conflict(measurement: str, field: str, kind: str, fixed: str) -> Rejected:

@@ -38,21 +38,23 @@ class Chunk(NamedTuple):
 
 
 def chunk(kind: str, column: Column) -> Chunk:
-    """Turn lists into arrays. As line protocol does: no value that is not finite, integers cut to 64 bits, strings UTF-8."""
+    """Turn lists into arrays. As line protocol does: no value that is not finite or beyond its 64 bits, strings UTF-8."""
     values = column.values
     if kind == "string":
         values = [text.encode("utf-8", "backslashreplace").decode() for text in values]
     dtype = DTYPES[kind]
+    good: NDArray[np.bool_] | None = None
     try:
         array = np.array(values, dtype=dtype)
     except OverflowError:
         limits = np.iinfo(dtype)
-        array = np.array([min(max(value, limits.min), limits.max) for value in values], dtype=dtype)
+        good = np.array([limits.min <= value <= limits.max for value in values])
+        array = np.array([value if fits else 0 for value, fits in zip(values, good, strict=True)], dtype=dtype)
     times = np.repeat(np.array(column.stamps, dtype=np.int64), column.counts)
     rows = Chunk(np.array(column.keys, dtype=np.uint32), times, array)
-    if kind == "float" and not np.isfinite(array).all():
-        rows = rows.only(np.isfinite(array))
-    return rows
+    if kind == "float":
+        good = np.isfinite(array)
+    return rows if good is None or good.all() else rows.only(good)
 
 
 def last_writes(chunks: Sequence[Chunk]) -> Chunk:

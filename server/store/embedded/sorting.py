@@ -1,7 +1,6 @@
 """Points, sorted into columns by type, with the numbers of a dictionary that learns what is new. Belongs to the writing thread."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from math import isfinite
 from operator import itemgetter, methodcaller
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +8,7 @@ from collectors.point import Point, Value
 from server.store import Rejected, Written
 from server.store.embedded.naming import FieldNames, cleaned
 from server.store.embedded.series import Dictionary, Series
-from server.store.kinds import KINDS, conflict, kind_of
+from server.store.kinds import KINDS, conflict, is_sayable, kind_of
 
 _ALIASES_MAX: Final = 2_000_000
 
@@ -156,7 +155,7 @@ class Sorter:
             name = self._names.clean(raw)
             if not name:
                 continue
-            if isinstance(value, float) and not isfinite(value):
+            if not is_sayable(value):
                 # line protocol leaves such a value out, so it must not fix a type
                 lasting = False
                 continue

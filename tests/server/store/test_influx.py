@@ -137,7 +137,7 @@ async def test_influxdb_1_takes_unsigned_numbers_as_integers(make, influx1_url, 
     await store.open()
     await store.write([Point("m", {}, {"n": 1}, T)])
     assert await store.write([Point("m", {}, {"n": UInt(2**64 - 1), "x": UInt(7), "y": 1}, T + 1)]) == Written(1)
-    assert (await store.latest("m", ["n", "x"], since=T))[0].fields == {"n": 2**63 - 1, "x": 7}
+    assert (await store.latest("m", ["n", "x"], since=T))[0].fields == {"n": 1, "x": 7}  # what does not fit is left out
     # a second conflict in the same point is found too, though unsigned and integer are one type here
     written = await store.write([Point("m", {}, {"n": UInt(5), "x": 1.5, "y": "z"}, T + 2)])
     assert (written.points, {one.field for one in written.rejected}) == (1, {"x", "y"})

@@ -136,11 +136,17 @@ async def test_odd_characters_go_through_names_and_tags(store, odd):
 
 
 async def test_what_line_protocol_cannot_say_is_changed_alike(store):
-    await store.write(
-        [Point("m", {"a": "end\\", "b": "line\nend", "c": "", "d": "odd\udce9"}, {"f": 2**70, "nan": float("nan")}, T)]
-    )
-    expected = Latest({"a": "end/", "b": "line\\nend", "d": "odd\\udce9"}, {"f": 2**63 - 1}, T)
-    assert await store.latest("m", ["f", "nan"], since=T) == [expected]
+    tags = {"a": "end\\", "b": "line\nend", "c": "", "d": "odd\udce9", "e": "C:\\a b\\, c\\=d"}
+    await store.write([Point("m", tags, {"f": 1, "big": 2**70, "nan": float("nan")}, T)])
+    expected = {"a": "end/", "b": "line\\nend", "d": "odd\\udce9", "e": "C:\\a b\\, c\\=d"}
+    assert await store.latest("m", ["f", "big", "nan"], since=T) == [Latest(expected, {"f": 1}, T)]
+
+
+async def test_integers_beyond_64_bits_are_left_out_and_fix_no_type(store):
+    await store.write([Point("m", {}, {"f": 2**63, "g": 1}, T)])
+    await store.write([Point("m", {}, {"f": 2.5, "g": -(2**63) - 1}, T + 1), Point("m", {}, {"g": 5}, T + 2)])
+    assert (await store.latest("m", ["f", "g"], since=T))[0].fields == {"f": 2.5, "g": 5}
+    assert points_of(await store.range(Range("m", "g", T, T + 3, 1))) == [({}, [(T, 1.0), (T + 2, 5.0)])]
 
 
 async def test_an_empty_store_answers_with_nothing(store):
