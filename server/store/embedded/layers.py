@@ -1,7 +1,7 @@
 """The layers of the embedded store: one for each type, and one more for what comes when its raw values are gone already.
 
 Raw values of a type go after a time and leave roll-ups. A point that comes later than that lies in the late layer of its type, whose
-raw values stay; an answer takes both together, each value once. See decision 016.
+raw values stay; an answer takes both together, each value once. See decision 017.
 """
 
 from typing import Final
