@@ -88,7 +88,8 @@ class Range(msgspec.Struct, frozen=True):
     """A question for one field over time.
 
     ``where`` keeps series with exactly these tag values; ``by`` groups by tags (several series of a group are merged);
-    ``step`` is nanoseconds, its windows start at whole multiples of it since the epoch.
+    ``step`` is nanoseconds, its windows start at whole multiples of it since the epoch. Where a store has only roll-ups left, bounds move
+    outward to theirs, and windows are as wide as the least multiple of ``step`` that roll-ups make up.
     """
 
     measurement: str

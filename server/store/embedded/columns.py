@@ -25,8 +25,8 @@ class Chunk(NamedTuple):
     time: NDArray[np.int64]
     value: NDArray[Any]
 
-    def only(self, mask: NDArray[Any]) -> "Chunk":
-        """Return the rows that a mask or an index names."""
+    def only(self, mask: NDArray[Any] | slice) -> "Chunk":
+        """Return the rows that a mask, an index or a slice names."""
         return Chunk(self.key[mask], self.time[mask], self.value[mask])
 
     def until(self, time: int) -> "Chunk":

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from server.store import StoreDamaged, StoreFull, StoreUnavailable
 from server.store.embedded.file import AWAY, BROKEN, Connection, Error, Fatal, connect, is_damage, words
+from server.store.sql import Sql, identifier, joined, sql
 
 _FULL: Final = tuple(os.strerror(number) for number in (ENOSPC, EDQUOT, EFBIG))
 
@@ -25,11 +26,11 @@ class Database:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._writer = connect(file, memory)
 
-    def execute(self, statement: str, values: list[Any] | None = None) -> None:
+    def execute(self, statement: Sql | LiteralString, values: list[Any] | None = None) -> None:
         """Run a statement of the writer."""
         self._writer.execute(statement, values)
 
-    def all(self, statement: str) -> list[tuple[Any, ...]]:
+    def all(self, statement: Sql | LiteralString) -> list[tuple[Any, ...]]:
         """Return the rows that the writer sees."""
         return self._writer.execute(statement).fetchall()
 
@@ -37,10 +38,11 @@ class Database:
         """Let statements of the writer read arrays as a table."""
         self._writer.register(name, columns)
 
-    def insert(self, table: str, names: str, columns: dict[str, Any]) -> None:
+    def insert(self, table: Sql, columns: dict[str, Any]) -> None:
         """Write arrays as rows of a table."""
         self.register("batch", columns)
-        self.execute(f"INSERT INTO {table} SELECT {names} FROM batch")  # noqa: S608 - our own names
+        names = joined(", ", map(identifier, columns))
+        self.execute(sql("INSERT INTO {table} ({names}) SELECT {names} FROM batch", table=table, names=names))
 
     def cursor(self) -> Connection:
         """Return a connection of its own to the file."""

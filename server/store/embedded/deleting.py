@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from server.store import Deletion, Found
 from server.store.embedded.file import sync
+from server.store.embedded.layers import KIND_OF
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, floor, plan
 from server.store.embedded.reading import files_list, place, text, within
 from server.store.embedded.series import Series
 from server.store.embedded.settling import file_form
 from server.store.embedded.tables import Tables
 from server.store.kinds import KINDS
+from server.store.sql import Sql, sql
 
 Keys = NDArray[np.uint32]
 
-_OF_RAW: Final = "count(*) AS n, min(time) AS oldest, max(time) AS newest"
-_OF_ROLLED: Final = "sum(n)::BIGINT AS n, min(time) AS oldest, max(last_time) AS newest"
+_OF_RAW: Final = Sql("count(*) AS n, min(time) AS oldest, max(time) AS newest")
+_OF_ROLLED: Final = Sql("sum(n)::BIGINT AS n, min(time) AS oldest, max(last_time) AS newest")
 
 
 def found(tables: Tables, deletion: Deletion) -> Found:
@@ -31,15 +33,17 @@ def found(tables: Tables, deletion: Deletion) -> Found:
     values: dict[int, int] = {}
     oldest, newest = [], []
     with tables.views.lasting() as seen:
-        for kind, keys in _keys(tables, deletion).items():
+        for layer, keys in _keys(tables, deletion).items():
             seen.cursor.register("gone", {"id": keys})
-            for part in plan(seen.shelves[kind], deletion.start, deletion.end, 0):
-                columns = _OF_RAW if part.level == RAW else _OF_ROLLED
-                where = f"{within(part.stretches)} AND {_inside(part, deletion)}"
-                rows = seen.cursor.execute(
-                    f"SELECT key, {columns} FROM {place(kind, part, tables.folder)} JOIN gone ON key = id WHERE {where} GROUP BY key"  # noqa: S608 - our own names
-                ).fetchall()
-                for key, count, first, last in rows:
+            for part in plan([seen.shelves[layer]], deletion.start, deletion.end, 0):
+                question = sql(
+                    "SELECT key, {columns} FROM {place} JOIN gone ON key = id WHERE {within} AND {inside} GROUP BY key",
+                    columns=_OF_RAW if part.level == RAW else _OF_ROLLED,
+                    place=place(part, tables.folder),
+                    within=within(part.stretches),
+                    inside=_inside(part, deletion),
+                )
+                for key, count, first, last in seen.cursor.execute(question).fetchall():
                     values[key] = values.get(key, 0) + count
                     oldest.append(first)
                     newest.append(last)
@@ -64,8 +68,8 @@ class Deleting:
             return True
         if not self._emptied:
             self._emptied = True
-            for kind, keys in self._keys.items():
-                self._empty_table(kind, keys)
+            for layer, keys in self._keys.items():
+                self._empty_table(layer, keys)
             return True
         if self._file_cleaned(raw=False):
             return True
@@ -76,8 +80,8 @@ class Deleting:
 
     def _file_cleaned(self, *, raw: bool) -> bool:
         """Clean the next file that has something of the deletion; tell whether there was one."""
-        for kind, keys in self._keys.items():
-            for file in self._tables.shelves[kind].files():
+        for layer, keys in self._keys.items():
+            for file in self._tables.shelves[layer].files():
                 if (file.level == RAW) is not raw or file.name in self._clean:
                     continue
                 self._clean.add(file.name)
@@ -89,68 +93,82 @@ class Deleting:
         """Put a file without the deleted rows in the place of one; tell whether there were any."""
         tables = self._tables
         source = files_list([tables.folder / file.name])
-        matches = f"key IN (SELECT id FROM gone) AND {self._matches(file)}"  # noqa: S608 - our own names
+        matches = sql("key IN (SELECT id FROM gone) AND {matches}", matches=self._matches(file))
         with tables.views.lasting() as seen:
             seen.cursor.register("gone", {"id": keys})
-            rows, going = seen.cursor.execute(
-                f"SELECT count(*), count(*) FILTER ({matches}) FROM {source} WHERE time >= {file.cut}"  # noqa: S608 - our own names
-            ).fetchall()[0]
+            question = sql(
+                "SELECT count(*), count(*) FILTER ({matches}) FROM {source} WHERE time >= {cut}",
+                matches=matches,
+                source=source,
+                cut=file.cut,
+            )
+            rows, going = seen.cursor.execute(question).fetchall()[0]
             if not going:
                 return False
             path = tables.folder / f"{file.name.removesuffix('.parquet').rpartition('-')[0]}-{uuid4().hex[:8]}.parquet"
             new = [file._replace(name=path.name)] if rows > going else []
             if new:
                 # rows keep their order, by which they are found
-                left = f"SELECT * FROM {source} WHERE time >= {file.cut} AND NOT ({matches})"  # noqa: S608 - our own names
-                seen.cursor.execute(f"COPY ({left}) TO {text(path, wild=False)} {file_form(file.level)}")
+                copy = sql(
+                    "COPY (SELECT * FROM {source} WHERE time >= {cut} AND NOT ({matches})) TO {path} {form}",
+                    source=source,
+                    cut=file.cut,
+                    matches=matches,
+                    path=text(path, wild=False),
+                    form=file_form(file.level),
+                )
+                seen.cursor.execute(copy)
                 sync(path)
                 sync(tables.folder)
         tables.cleaned(file, new)
         self._clean.add(path.name)
         return True
 
-    def _matches(self, file: File) -> str:
+    def _matches(self, file: File) -> Sql:
         start, end = self._deletion.start, self._deletion.end
         if file.level == RAW:
-            return f"(time >= {start} AND time < {end})"
-        whole = f"(time >= {start} AND time <= {end - ROLLED[file.level]})"
-        bare = [f"(time >= {hour} AND time < {hour + HOUR})" for hour in self._edges() if self._bare(file.kind, hour)]
-        return f"({' OR '.join([whole, *bare])})"
+            return within([(start, end)])
+        bare = [(hour, hour + HOUR) for hour in self._edges() if self._bare(file.kind, hour)]
+        return within([(start, end - ROLLED[file.level] + 1), *bare])
 
     def _edges(self) -> list[int]:
         """Return the hours of which the deletion takes only a part."""
         start, end = self._deletion.start, self._deletion.end
         return sorted({floor(time, HOUR) for time in (start, end) if time % HOUR})
 
-    def _bare(self, kind: str, hour: int) -> bool:
+    def _bare(self, layer: str, hour: int) -> bool:
         """Tell whether an hour whose values are not rolled up yet, or still there, has none left."""
-        known = self._tables.shelves[kind]
+        known = self._tables.shelves[layer]
         return hour >= known.raw_from and not any(
-            self._left(kind, part) for part in plan(known, hour, hour + HOUR, 0) if part.level == RAW
+            self._left(part) for part in plan([known], hour, hour + HOUR, 0) if part.level == RAW
         )
 
-    def _left(self, kind: str, part: Part) -> bool:
-        rows = f"SELECT 1 FROM {place(kind, part, self._tables.folder)} WHERE {within(part.stretches)} LIMIT 1"  # noqa: S608 - our own names
-        return bool(self._tables.database.all(rows))
+    def _left(self, part: Part) -> bool:
+        question = sql(
+            "SELECT 1 FROM {place} WHERE {within} LIMIT 1",
+            place=place(part, self._tables.folder),
+            within=within(part.stretches),
+        )
+        return bool(self._tables.database.all(question))
 
-    def _empty_table(self, kind: str, keys: Keys) -> None:
+    def _empty_table(self, layer: str, keys: Keys) -> None:
         """Delete rows of a table; an hour that was taken in part is opened by one of its values, so that it is rolled up again."""
         start, end = self._deletion.start, self._deletion.end
+        known = self._tables.shelves[layer]
         opening = {
-            hour: source
-            for hour in self._edges()
-            if hour >= self._tables.shelves[kind].raw_from
-            and (file := self._tables.shelves[kind].day_of(hour).raw(hour))
-            and (
-                source
-                := f"{files_list([self._tables.folder / file.name])} WHERE time >= {max(hour, file.cut)} AND time < {hour + HOUR}"
+            hour: sql(
+                "{file} WHERE {within}",
+                file=files_list([self._tables.folder / file.name]),
+                within=within([(max(hour, file.cut), hour + HOUR)]),
             )
+            for hour in self._edges()
+            if hour >= known.raw_from and (file := known.day_of(hour).raw(hour))
         }
-        self._tables.emptied(kind, keys, (start, end), opening)
+        self._tables.emptied(layer, keys, (start, end), opening)
 
 
-def _inside(part: Part, deletion: Deletion) -> str:
-    return f"time >= {deletion.start} AND time <= {deletion.end - ROLLED.get(part.level, 1)}"
+def _inside(part: Part, deletion: Deletion) -> Sql:
+    return within([(deletion.start, deletion.end - ROLLED.get(part.level, 1) + 1)])
 
 
 def _series(tables: Tables, deletion: Deletion) -> Sequence[Series]:
@@ -158,10 +176,10 @@ def _series(tables: Tables, deletion: Deletion) -> Sequence[Series]:
 
 
 def _keys(tables: Tables, deletion: Deletion) -> dict[str, Keys]:
-    """Return the keys of the series of a deletion by type; types without any are not there."""
+    """Return the keys of the series of a deletion by layer; layers of types without any are not there."""
     kinds = tables.lookup.fields(deletion.measurement)
     keys: dict[str, list[int]] = {kind: [] for kind in KINDS.values()}
     for series in _series(tables, deletion):
         for field, key in series.keys.items():
             keys[kinds[field]].append(key)
-    return {kind: np.array(numbers, dtype=np.uint32) for kind, numbers in keys.items() if numbers}
+    return {layer: np.array(keys[kind], dtype=np.uint32) for layer, kind in KIND_OF.items() if keys[kind]}

@@ -81,9 +81,7 @@ class Encoder:
         for block in points.blocks:
             known = self._known.get((block.names, block.whole))
             times = np.array(block.times, dtype=np.int64)
-            # what may be refused is not taken from here
-            good = times >= self._dictionary.oldest
-            good &= np.array([head in known.rows for head in block.heads] if known else False)
+            good = np.array([known is not None and head in known.rows for head in block.heads])
             if not good.all():
                 unknown = block.only(np.flatnonzero(~good).tolist())
                 new.append(unknown)

@@ -9,18 +9,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from collectors.point import Point, UInt, Value
+from server.store.embedded.layers import late
 from server.store.embedded.levels import DAY, HOUR, RAW, Shelf, plan
-from server.store.embedded.reading import ROLL_UP, place, within
+from server.store.embedded.reading import ONE, ROLL_UP, place, within
 from server.store.embedded.tables import Tables
 from server.store.embedded.views import View
 from server.store.kinds import KINDS
+from server.store.sql import Sql, joined, sql
 
 Counts = dict[tuple[str, str], int]
 
-_ONE: Final = "1 AS n, value AS low, value AS high, {total} AS total, value AS last, time AS last_time"
 _ROLLED: Final = """
     SELECT key, sum(n)::BIGINT AS n, min(low) AS low, max(high) AS high, sum(total) AS total, arg_max(last, last_time) AS last
     FROM ({rows}) GROUP BY key"""
+_NO_NUMBER: Final = Sql("1 AS n, NULL AS low, NULL AS high, 0 AS total, value AS last, time AS last_time")
 _NUMBERS: Final = frozenset({"float", "integer", "unsigned"})
 
 
@@ -61,8 +63,8 @@ def counts(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> Co
     found: Counts = {}
     with tables.views.lasting() as seen:
         for kind in KINDS.values():
-            for rows in _raw(kind, seen.shelves[kind], start, end, tables):
-                answer = _ask(seen, f"SELECT key, count(*) AS n FROM ({rows}) GROUP BY key")  # noqa: S608 - our own names
+            for rows in _raw(kind, seen, start, end, tables):
+                answer = _ask(seen, sql("SELECT key, count(*) AS n FROM ({rows}) GROUP BY key", rows=rows))
                 for number, count in zip(answer["key"].tolist(), answer["n"].tolist(), strict=True):
                     name = names[number]
                     field = (name.measurement, name.field)
@@ -76,7 +78,7 @@ def points(tables: Tables, start: int, end: int, names: Mapping[int, Key]) -> li
     with tables.views.lasting() as seen:
         for kind in KINDS.values():
             convert = UInt if kind == "unsigned" else None
-            for rows in _raw(kind, seen.shelves[kind], start, end, tables):
+            for rows in _raw(kind, seen, start, end, tables):
                 answer = _ask(seen, rows)
                 columns = (answer["key"].tolist(), answer["time"].tolist(), answer["value"].tolist())
                 for number, time, value in zip(*columns, strict=True):
@@ -92,8 +94,8 @@ def rolled(tables: Tables, hour: int, names: Mapping[int, Key]) -> list[Point]:
     found: dict[int, tuple[Key, dict[str, Value]]] = {}
     with tables.views.lasting() as seen:
         for kind in KINDS.values():
-            if rows := _all(kind, seen.shelves[kind], hour, tables):
-                answer = _ask(seen, _ROLLED.format(rows=rows))
+            if rows := _all(kind, seen, hour, tables):
+                answer = _ask(seen, sql(_ROLLED, rows=rows))
                 for row in _rows(answer):
                     name = names[row["key"]]
                     _, fields = found.setdefault(id(name.tags), (name, {}))
@@ -101,26 +103,39 @@ def rolled(tables: Tables, hour: int, names: Mapping[int, Key]) -> list[Point]:
     return [Point(name.measurement, name.tags, fields, hour) for name, fields in found.values()]
 
 
-def _raw(kind: str, shelf: Shelf, start: int, end: int, tables: Tables) -> Iterator[str]:
-    for part in plan(shelf, start, end, 0):
+def _raw(kind: str, seen: View, start: int, end: int, tables: Tables) -> Iterator[Sql]:
+    for part in plan(_shelves(kind, seen), start, end, 0):
         if part.level == RAW:
+            # what is picked may begin earlier, where roll-ups stand for values
             stretches = [(max(start, first), min(end, last)) for first, last in part.stretches]
-            yield f"SELECT key, time, value FROM {place(kind, part, tables.folder)} WHERE {within(stretches)}"  # noqa: S608 - our own names
+            yield sql(
+                "SELECT key, time, value FROM {place} WHERE {within}",
+                place=place(part, tables.folder),
+                within=within(stretches),
+            )
 
 
-def _all(kind: str, shelf: Shelf, hour: int, tables: Tables) -> str:
-    if kind == "string":
-        one = "1 AS n, NULL AS low, NULL AS high, 0 AS total, value AS last, time AS last_time"
-    else:
-        one = _ONE.format(total="CAST(value AS DOUBLE)")
-    return " UNION ALL ".join(
-        f"SELECT key, time, {one if part.level == RAW else ROLL_UP} FROM {place(kind, part, tables.folder)}"  # noqa: S608 - our own names
-        f" WHERE {within(part.stretches)}"
-        for part in plan(shelf, hour, hour + HOUR, 0)
+def _all(kind: str, seen: View, hour: int, tables: Tables) -> Sql:
+    one = _NO_NUMBER if kind == "string" else ONE
+    return joined(
+        " UNION ALL ",
+        (
+            sql(
+                "SELECT key, time, {columns} FROM {place} WHERE {within}",
+                columns=one if part.level == RAW else ROLL_UP,
+                place=place(part, tables.folder),
+                within=within(part.stretches),
+            )
+            for part in plan(_shelves(kind, seen), hour, hour + HOUR, 0)
+        ),
     )
 
 
-def _ask(seen: View, statement: str) -> dict[str, Any]:
+def _shelves(kind: str, seen: View) -> list[Shelf]:
+    return [seen.shelves[kind], seen.shelves[late(kind)]]
+
+
+def _ask(seen: View, statement: Sql) -> dict[str, Any]:
     return seen.cursor.execute(statement).fetchnumpy()
 
 

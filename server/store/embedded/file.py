@@ -9,6 +9,7 @@ from typing import Final
 import duckdb
 
 from server.store.embedded.reading import text
+from server.store.sql import identifier, sql
 
 # what the world does to a database; all other errors are our bugs
 AWAY: Final = (duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException)
@@ -48,8 +49,8 @@ def connect(file: Path, memory: int) -> Connection:
 def _copied(connection: Connection, file: Path, memory: int) -> Connection:
     copy = file.with_suffix(".copy")
     copy.unlink(missing_ok=True)
-    connection.execute(f"ATTACH {text(copy, wild=False)} AS copied")
-    connection.execute(f'COPY FROM DATABASE "{file.stem}" TO copied')
+    connection.execute(sql("ATTACH {path} AS copied", path=text(copy, wild=False)))
+    connection.execute(sql("COPY FROM DATABASE {own} TO copied", own=identifier(file.stem)))
     connection.execute("DETACH copied")
     # closing writes out the log: nothing of the file is beside it when the copy takes its name
     connection.close()

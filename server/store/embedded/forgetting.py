@@ -8,6 +8,7 @@ from server.store.embedded.levels import HOUR, plan
 from server.store.embedded.reading import place, within
 from server.store.embedded.series import Series
 from server.store.embedded.tables import Tables
+from server.store.sql import sql
 
 _EVER: Final = 2**62
 
@@ -18,10 +19,13 @@ def silent(tables: Tables) -> list[Series]:
     series = [(one, list(one.keys.values())) for one in tables.lookup.all() if one.id not in fresh]
     alive = np.zeros(tables.dictionary.key_count, dtype=np.bool_)
     with tables.views.lasting() as seen:
-        for kind, known in seen.shelves.items():
-            for part in plan(known, -_EVER, _EVER, HOUR):
-                there = place(kind, part, tables.folder)
-                question = f"SELECT DISTINCT key FROM {there} WHERE {within(part.stretches)}"  # noqa: S608 - our own names
+        for known in seen.shelves.values():
+            for part in plan([known], -_EVER, _EVER, HOUR):
+                question = sql(
+                    "SELECT DISTINCT key FROM {place} WHERE {within}",
+                    place=place(part, tables.folder),
+                    within=within(part.stretches),
+                )
                 keys = seen.cursor.execute(question).fetchnumpy()["key"]
                 alive[keys[keys < len(alive)]] = True
     return [one for one, keys in series if not alive[keys].any()]

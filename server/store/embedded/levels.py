@@ -3,12 +3,16 @@
 New rows lie in tables. Hours that are settled lie in sorted files of one hour or one day: their raw values, and roll-ups of them.
 Roll-ups of several days may be merged in one file; those of a day that has a file of its own do not count there.
 An hour with a row in a table is open: its roll-ups do not count, and its rows overrule those of files.
+Where raw values are gone their roll-ups stand for them, and what came later lies on a shelf of its own (see ``layers``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import lcm
 from typing import Final, NamedTuple
 
 import msgspec
+
+from server.store.sql import Sql
 
 S: Final = 10**9
 HOUR: Final = 3600 * S
@@ -58,6 +62,11 @@ class Day(msgspec.Struct, frozen=True):
         """Return the file that has an hour's rows, if any."""
         return self.hourly.get(RAW, {}).get(hour) or self.whole.get(RAW)
 
+    @property
+    def has_raw(self) -> bool:
+        """Tell whether any value of it is left as it came."""
+        return bool(self.fresh) or RAW in self.whole or RAW in self.hourly
+
     def files(self) -> list[File]:
         """Return every file."""
         return [*self.whole.values(), *(file for hours in self.hourly.values() for file in hours.values())]
@@ -68,8 +77,9 @@ class Day(msgspec.Struct, frozen=True):
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """All days of one type; what is older than ``raw_from`` has no raw values any more."""
+    """All days of one layer, whose new rows are in ``table``; what is older than ``raw_from`` has no raw values any more."""
 
+    table: Sql
     days: Mapping[int, Day] = {}
     raw_from: int = -(2**63)
     merged: Sequence[File] = ()  # files of more than a day, also of days that all have newer ones
@@ -92,7 +102,7 @@ class Shelf(msgspec.Struct, frozen=True):
         return [*self.merged, *(file for day in self.days.values() for file in day.files() if file.width <= DAY)]
 
 
-def shelf(fresh: Iterable[int], files: Iterable[File], raw_from: int) -> Shelf:
+def shelf(table: Sql, fresh: Iterable[int], files: Iterable[File], raw_from: int) -> Shelf:
     """Build a shelf from open hours and files."""
     whole: dict[int, dict[str, File]] = {}
     hourly: dict[int, dict[str, dict[int, File]]] = {}
@@ -107,96 +117,146 @@ def shelf(fresh: Iterable[int], files: Iterable[File], raw_from: int) -> Shelf:
         if file.width > DAY:
             merged.append(file)
     days = {day: Day(frozenset(), whole.get(day, {}), hourly.get(day, {})) for day in {*whole, *hourly}}
-    return Shelf(days, raw_from, merged).opened(fresh)
+    return Shelf(table, days, raw_from, merged).opened(fresh)
 
 
 class Part(NamedTuple):
-    """One place to look: stretches of time in the tables (no files), in raw files or in roll-ups.
+    """One place to look: stretches of time in a table (no files), in raw files or in roll-ups.
 
-    ``overruled`` says that rows of the tables take the place of rows in the files.
+    ``overruled`` says that rows of the table take the place of rows in the files. ``window`` is how wide the windows of an answer
+    are here, 0 where none are asked for; ``unit`` is the width of roll-ups that stand for values in these hours, 0 where none do.
     """
 
+    table: Sql
     level: str
     files: tuple[File, ...]
     overruled: bool
     stretches: Sequence[Stretch]
+    window: int
+    unit: int
+
+
+class _Place(NamedTuple):
+    """What tells parts apart. A roll-up in a wide file may be overruled by that in a narrow one, so each ``width`` is a place."""
+
+    table: Sql
+    level: str
+    width: int
+    overruled: bool
+    by_field: bool
+    window: int
+    unit: int
+
+
+class _Asked(NamedTuple):
+    """What is asked of an hour; see ``Part``. ``rolled`` tells whether roll-ups will do where values are left."""
+
+    bounds: Stretch
+    window: int
+    rolled: bool
+    unit: int = 0
 
 
 class _Picks:
     """Stretches by place; stretches that touch become one."""
 
     def __init__(self) -> None:
-        self.stretches: dict[tuple[str, int, bool, bool], list[Stretch]] = {}
-        self.files: dict[tuple[str, int, bool, bool], dict[File, None]] = {}
+        self._stretches: dict[_Place, list[Stretch]] = {}
+        self._files: dict[_Place, dict[File, None]] = {}
 
-    def add(self, level: str, start: int, end: int, file: File | None = None, *, overruled: bool = False) -> None:
-        """Add a stretch; a roll-up in a wide file may be overruled by that in a narrow one, so each width is a place."""
+    def add(self, shelf: Shelf, level: str, asked: _Asked, file: File | None = None) -> None:
+        """Add a stretch of a file, or of the table of a shelf."""
+        start, end = asked.bounds
+        if file is not None and level == RAW:
+            start = max(start, file.cut)
         if start >= end:
             return
-        place = 0 if file is None else 1 if level == RAW else file.width
-        where = (level, place, overruled, file is not None and file.by_field)
-        known = self.stretches.setdefault(where, [])
+        overruled = file is not None and level == RAW and shelf.day_of(start).mixed(file)
+        width = 0 if file is None else 1 if level == RAW else file.width
+        by_field = file is not None and file.by_field
+        place = _Place(shelf.table, level, width, overruled, by_field, asked.window, asked.unit)
+        known = self._stretches.setdefault(place, [])
         if known and known[-1][1] == start:
             known[-1] = (known[-1][0], end)
         else:
             known.append((start, end))
         if file:
-            self.files.setdefault(where, {})[file] = None
+            self._files.setdefault(place, {})[file] = None
 
     def parts(self) -> list[Part]:
         return [
-            Part(where[0], tuple(self.files.get(where, ())), where[2], stretches)
-            for where, stretches in self.stretches.items()
+            Part(
+                place.table,
+                place.level,
+                tuple(self._files.get(place, ())),
+                place.overruled,
+                stretches,
+                place.window,
+                place.unit,
+            )
+            for place, stretches in self._stretches.items()
         ]
 
 
-def plan(known: Shelf, start: int, end: int, step: int) -> list[Part]:
-    """Choose for each hour the coarsest roll-up whose windows make up those of ``step`` (0: raw values only).
+def plan(shelves: Sequence[Shelf], start: int, end: int, step: int, *, rolled: bool = True) -> list[Part]:
+    """Choose for each hour the coarsest roll-up whose windows make up those of ``step``, values for a step of 0 or if not ``rolled``.
 
-    Where raw values are gone the finest roll-up that is left stands for them, and bounds are moved down to its windows.
+    Where raw values of the first shelf are gone the finest roll-up that is left stands for them: bounds are moved outward to its
+    windows, and the windows of the answer are the least multiple of ``step`` that is made of them, on the other shelves too.
     """
     picks = _Picks()
-    for moment in sorted(known.days):
-        if moment + DAY <= start or moment >= end:
-            continue
-        day = known.days[moment]
-        level = _level_of_day(day, moment, (start, end), step)
-        if level:
-            picks.add(level, moment, moment + DAY, day.whole[level])
-            continue
-        for hour in range(moment, moment + DAY, HOUR):
+    for moment in sorted({day for shelf in shelves for day in shelf.days if start - DAY < day < end}):
+        # what is picked on one shelf may widen the windows on those after it
+        asked = _Asked((start, end), step, rolled)
+        whole = 0
+        while whole < len(shelves) and _pick_day(picks, shelves[whole], moment, asked):
+            whole += 1
+        for hour in range(moment, moment + DAY, HOUR) if whole < len(shelves) else ():
             if hour < end and hour + HOUR > start:
-                _pick(picks, known, hour, (max(start, hour), min(end, hour + HOUR)), step)
+                of_hour = asked._replace(bounds=(max(start, hour), min(end, hour + HOUR)))
+                for shelf in shelves[whole:]:
+                    of_hour = _pick_hour(picks, shelf, hour, of_hour)
     return picks.parts()
 
 
-def _level_of_day(day: Day, moment: int, bounds: Stretch, step: int) -> str:
-    """Return the level whose one file answers for the whole day, "" when it takes a closer look."""
-    if day.fresh or not step or bounds[0] > moment or bounds[1] < moment + DAY:
-        return ""
+def _pick_day(picks: _Picks, shelf: Shelf, moment: int, asked: _Asked) -> bool:
+    """Pick the one file that answers for a whole day; False when it takes a closer look."""
+    day = shelf.days.get(moment)
+    if day is None:
+        return True
+    (start, end), step = asked.bounds, asked.window
+    if day.fresh or not step or not asked.rolled or start > moment or end < moment + DAY:
+        return False
     level = next((name for name in reversed(ROLLED) if step % ROLLED[name] == 0), "")
     file = day.whole.get(level)
-    return level if file and file.cut <= moment and not day.hourly.get(level) else ""
+    if file is None or file.cut > moment or day.hourly.get(level):
+        return False
+    picks.add(shelf, level, asked._replace(bounds=(moment, moment + DAY)), file)
+    return True
 
 
-def _pick(picks: _Picks, known: Shelf, hour: int, bounds: Stretch, step: int) -> None:
-    day = known.day_of(hour)
-    start, end = bounds
+def _pick_hour(picks: _Picks, shelf: Shelf, hour: int, asked: _Asked) -> _Asked:
+    """Pick what answers for an hour; return what is asked of the next shelf, in wider windows where roll-ups stand for values."""
+    day = shelf.day_of(hour)
+    (start, end), step = asked.bounds, asked.window
 
     def fits(level: str) -> bool:
         width = ROLLED[level]
-        return bool(step) and not (step % width or start % width or end % width)
+        return bool(step) and asked.rolled and not (step % width or start % width or end % width)
 
     there = {level: file for level in ROLLED if (file := day.rolled(level, hour))}
-    raw_left = hour >= known.raw_from or hour in day.fresh or not there
-    level = next((level for level in reversed(there) if fits(level)), "" if raw_left else next(iter(there)))
-    if level:
-        picks.add(level, floor(start, ROLLED[level]), end, there[level])
-        return
-    if hour in day.fresh:
-        picks.add(RAW, start, end)
-    if raw := day.raw(hour):
-        picks.add(RAW, max(start, raw.cut), end, raw, overruled=day.mixed(raw))
+    if level := next((level for level in reversed(there) if fits(level)), ""):
+        picks.add(shelf, level, asked, there[level])
+    elif there and not day.has_raw:
+        level, width = next((level, ROLLED[level]) for level in there)
+        asked = _Asked((floor(start, width), ceil(end, width)), lcm(step, width), asked.rolled, width)
+        picks.add(shelf, level, asked, there[level])
+    else:
+        if hour in day.fresh:
+            picks.add(shelf, RAW, asked)
+        if raw := day.raw(hour):
+            picks.add(shelf, RAW, asked, raw)
+    return asked
 
 
 def floor(time: int, width: int) -> int:

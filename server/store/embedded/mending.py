@@ -14,9 +14,11 @@ from typing import Final
 
 from server.store import StoreDamaged
 from server.store.embedded.file import Connection, Error, is_damage, open_file, scratch, sync, words
+from server.store.embedded.layers import TABLES
 from server.store.embedded.levels import File
-from server.store.embedded.reading import TABLES, files_list, text
+from server.store.embedded.reading import files_list, text
 from server.store.embedded.tables import Tables
+from server.store.sql import Sql, identifier, sql
 
 _log: Final = logging.getLogger("pantau.store")
 _MAGIC: Final = b"PAR1"  # how a Parquet file begins and ends
@@ -50,7 +52,7 @@ def mend(tables: Tables, *, thorough: bool) -> None:
     with contextlib.closing(tables.database.cursor()) as cursor:
         try:
             for table in TABLES.values():
-                cursor.execute(f"SELECT max(hash({table})) FROM {table}").fetchall()  # noqa: S608 - our own names
+                cursor.execute(sql("SELECT max(hash({table})) FROM {table}", table=table)).fetchall()
         except Error as error:
             if not is_damage(error):
                 raise
@@ -101,7 +103,7 @@ def _sound(path: Path, tried: Connection | None) -> bool:
             if file.read() != _MAGIC:
                 return False
         if tried is not None:
-            tried.execute(f"SELECT max(hash(rows)) FROM {files_list([path])} AS rows").fetchall()  # noqa: S608 - our own names
+            tried.execute(sql("SELECT max(hash(rows)) FROM {file} AS rows", file=files_list([path]))).fetchall()
     except Error as error:
         if not is_damage(error):
             raise
@@ -143,27 +145,36 @@ def _connected(file: Path, memory: int) -> Iterator[Connection]:
 
 def _copied(connection: Connection, name: str, fresh: Path) -> int:
     """Copy all that can be read into a fresh file; return how many rows of values were lost."""
-    connection.execute(f"ATTACH {text(fresh, wild=False)} AS salvaged")
-    connection.execute(f'COPY FROM DATABASE "{name}" TO salvaged (SCHEMA)')
+    connection.execute(sql("ATTACH {path} AS salvaged", path=text(fresh, wild=False)))
+    connection.execute(sql("COPY FROM DATABASE {name} TO salvaged (SCHEMA)", name=identifier(name)))
     found = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [name]).fetchall()
     lost = 0
     for (table,) in found:
+        old, new = (
+            sql("{base}.{table}", base=identifier(base), table=identifier(table)) for base in (name, "salvaged")
+        )
         if table in TABLES.values():
-            lost += _copied_rows(connection, f'"{name}".{table}', f"salvaged.{table}")
+            lost += _copied_rows(connection, old, new)
         else:
-            connection.execute(f'INSERT INTO salvaged.{table} SELECT * FROM "{name}".{table}')  # noqa: S608 - our own names
+            connection.execute(sql("INSERT INTO {new} SELECT * FROM {old}", new=new, old=old))
     connection.execute("DETACH salvaged")
     return lost
 
 
-def _copied_rows(connection: Connection, table: str, to: str) -> int:
+def _copied_rows(connection: Connection, table: Sql, to: Sql) -> int:
     """Copy rows some at a time, so that a damaged place costs those around it only; return how many were lost."""
-    rows = connection.execute(f"SELECT count(*), coalesce(max(rowid), -1) FROM {table}").fetchone()  # noqa: S608 - our own names
+    rows = connection.execute(sql("SELECT count(*), coalesce(max(rowid), -1) FROM {table}", table=table)).fetchone()
     count, last = rows or (0, -1)
     for first in range(0, last + 1, _ROWS):
-        some = f"SELECT * FROM {table} WHERE rowid BETWEEN {first} AND {first + _ROWS - 1}"  # noqa: S608 - our own names
+        some = sql(
+            "INSERT INTO {to} SELECT * FROM {table} WHERE rowid BETWEEN {first} AND {last}",
+            to=to,
+            table=table,
+            first=first,
+            last=first + _ROWS - 1,
+        )
         # what is damaged is lost
         with contextlib.suppress(Error):
-            connection.execute(f"INSERT INTO {to} {some}")
-    saved = connection.execute(f"SELECT count(*) FROM {to}").fetchone()  # noqa: S608 - our own names
+            connection.execute(some)
+    saved = connection.execute(sql("SELECT count(*) FROM {to}", to=to)).fetchone()
     return int(count) - int(saved[0] if saved else 0)

@@ -9,6 +9,7 @@ from server.store import Latest, Range, Series
 from server.store.embedded.reading import Columns, newest, over_time
 from server.store.embedded.tables import Tables
 from server.store.embedded.views import View
+from server.store.sql import Sql
 
 _FIELDS_MAX: Final = 10_000
 _FIELD_OF: Final = "SELECT field FROM keys WHERE id = ?"
@@ -47,7 +48,7 @@ class Questions:
         if unknown:
             bounds = since, self.tables.future() + 1
             found = self.tables.views.answer(
-                lambda seen: newest(kind, unknown, bounds, seen.shelves[kind], _asker(seen), self.tables.folder)
+                lambda seen: newest(kind, unknown, bounds, seen.shelves, _asker(seen), self.tables.folder)
             )
             self.tables.newest.found(kind, found, unknown, since)
 
@@ -81,8 +82,8 @@ class Questions:
         return sorted({one.tags[tag] for one in self.tables.lookup.series(measurement, where) if tag in one.tags})
 
 
-def _asker(seen: View) -> Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:
-    def ask(statement: str, parameters: Mapping[str, int], wanted: Mapping[str, NDArray[Any]]) -> Columns:
+def _asker(seen: View) -> Callable[[Sql, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]:
+    def ask(statement: Sql, parameters: Mapping[str, int], wanted: Mapping[str, NDArray[Any]]) -> Columns:
         if " wanted " in statement:
             seen.cursor.register("wanted", dict(wanted))
         return seen.cursor.execute(statement, dict(parameters)).fetchnumpy()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise, starmap
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,41 +13,42 @@ from server.store import RATES, Aggregate, Range, Series
 from server.store.embedded import rates
 from server.store.embedded.columns import Chunk
 from server.store.embedded.held import Block, Held, Name, cut, form
+from server.store.embedded.layers import late
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
 from server.store.embedded.lookup import Lookup
 from server.store.embedded.windows import NEEDED, windows
-from server.store.kinds import KINDS, require_suited
+from server.store.kinds import require_suited
+from server.store.sql import Sql, joined, literal, sql
 
-TABLES: Final = {kind: f"{kind}_points" for kind in KINDS.values()}
 Column = NDArray[Any]
 Columns = dict[str, Column]
 # runs a statement over a table "wanted" with these columns
-Ask = Callable[[str, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
+Ask = Callable[[Sql, Mapping[str, int], Mapping[str, NDArray[Any]]], Columns]
 
+_TIME: Final = Sql("time")
 _FEW: Final = 64  # hours of one series: some ten thousand rows
 _OFTEN: Final = 10 * S  # how often a series may have a value, for guessing what it takes
-# a window starts at a whole multiple of the step, also before 1970
-_WINDOW: Final = "time - ((time % $step) + $step) % $step"
 # every place gives the same columns, a raw value as a roll-up of one
-ROLL_UP: Final = "n, low, high, total, last, last_time"
-_ONE: Final = "1 AS n, value AS low, value AS high, {total} AS total, value AS last, time AS last_time"  # as in ROLL_UP
+ROLL_UP: Final = Sql("n, low, high, total, last, last_time")
+ONE: Final = Sql(
+    "1 AS n, value AS low, value AS high, CAST(value AS DOUBLE) AS total, value AS last, time AS last_time"
+)
+_ONE_TEXT: Final = Sql("1 AS n, value AS low, value AS high, 0 AS total, value AS last, time AS last_time")
+_ONE_COUNT: Final = Sql("1 AS n, NULL AS low, NULL AS high, 0 AS total, NULL AS last, time AS last_time")
 _JOINED: Final = {
-    "n": "CAST(sum(n) AS DOUBLE) AS n",
-    "low": "CAST(min(low) AS DOUBLE) AS low",
-    "high": "CAST(max(high) AS DOUBLE) AS high",
-    "total": "sum(total) AS total",
+    "n": Sql("CAST(sum(n) AS DOUBLE) AS n"),
+    "low": Sql("CAST(min(low) AS DOUBLE) AS low"),
+    "high": Sql("CAST(max(high) AS DOUBLE) AS high"),
+    "total": Sql("sum(total) AS total"),
     # of several series that are equally new the greatest counts, as in InfluxDB
-    "last": "arg_max(last, (last_time, last)) AS last",
-    "last_time": "max(last_time) AS last_time",
+    "last": Sql("arg_max(last, (last_time, last)) AS last"),
+    "last_time": Sql("max(last_time) AS last_time"),
 }
-_LAST_ALONE: Final = "arg_max(last, last_time) AS last"  # three times as fast
-_RANGE: Final = f"""
-    SELECT grp, {_WINDOW} AS moment, {{columns}}
-    FROM ({{rows}}) GROUP BY grp, moment"""  # noqa: S608 - our own names
-_PLAIN: Final = {name: f"CAST({name} AS DOUBLE) AS {name}" for name in ("n", "low", "high")}
-_LATEST: Final = """
-    SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value
-    FROM ({rows}) GROUP BY key HAVING max(last_time) >= $since"""
+_LAST_ALONE: Final = Sql("arg_max(last, last_time) AS last")  # three times as fast
+_PLAIN: Final = {
+    **{name: sql("CAST({name} AS DOUBLE) AS {name}", name=Sql(name)) for name in ("n", "low", "high")},
+    **{name: Sql(name) for name in ("time", "total", "last", "last_time")},
+}
 
 
 class _Question(NamedTuple):
@@ -57,7 +58,6 @@ class _Question(NamedTuple):
     keys: Column
     groups: Column
     aggregate: Aggregate
-    step: int
     field: int | None
 
 
@@ -80,9 +80,9 @@ def over_time(
     groups = np.repeat(np.arange(len(labels), dtype=np.uint32), [len(members) for members in labels.values()])
     # one key is found as quickly without its field
     field = field_of(int(keys[0])) if len(keys) > 1 else None
-    question = _Question(kind, keys, groups, query.aggregate, query.step, field)
+    question = _Question(kind, keys, groups, query.aggregate, field)
     # a roll-up does not tell how often a counter began again
-    parts = plan(shelves[kind], query.start, query.end, 0 if query.aggregate in RATES else query.step)
+    parts = plan(_both(shelves, kind), query.start, query.end, query.step, rolled=query.aggregate not in RATES)
     rows = _found(question, parts, ask, folder, held)
     if not rows:
         return []
@@ -99,9 +99,13 @@ def over_time(
     ]
 
 
+def _both(shelves: Mapping[str, Shelf], kind: str) -> list[Shelf]:
+    return [shelves[kind], shelves[late(kind)]]
+
+
 def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> Columns:
     """Return rows of all parts: those of files from memory, into which they are read first; else what SQL joins."""
-    kind, keys, groups, aggregate, step, field = question
+    kind, keys, groups, aggregate, field = question
     lasting = [part for part in parts if _lasting(question, part)]
     count = len(keys) * sum(file.width // ROLLED.get(part.level, _OFTEN) for part in lasting for file in part.files)
     found = []
@@ -113,11 +117,11 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
         rows = _rows(kind, parts, aggregate, folder, keys.tolist(), field)
         alone, few = len(keys) == groups[-1] + 1, hours * len(keys) <= _FEW
         statement = (
-            rates.statement(aggregate, kind, rows, _WINDOW)
+            rates.statement(aggregate, kind, rows, merged=len({part.table for part in parts if part.unit}) > 1)
             if aggregate in RATES
             else _statement(aggregate, rows, alone=alone, few=few)
         )
-        found.append(ask(statement, {"step": step}, {"key": keys, "grp": groups}))
+        found.append(ask(statement, {}, {"key": keys, "grp": groups}))
     return {name: np.concatenate([rows[name] for rows in found]) for name in found[0]} if found else {}
 
 
@@ -134,7 +138,7 @@ def _lasting(question: _Question, part: Part) -> bool:
 
 def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, held: Held) -> list[Columns]:
     """Return the rows of each part from memory."""
-    _, keys, groups, aggregate, step, _ = question
+    _, keys, groups, aggregate, _ = question
     needed = NEEDED[aggregate]
     names = [(file.name, key, needed) for part in parts for file in part.files for key in keys.tolist()]
     blocks = held.blocks(names, lambda missing: _read(question, parts, missing, ask, folder))
@@ -147,7 +151,7 @@ def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Pa
         for start, end in part.stretches:
             there |= (rows["time"] >= start) & (rows["time"] < end)
         answer = {name: rows[name][there] for name in needed}
-        answer["moment"] = rows["time"][there] // step * step
+        answer["moment"] = rows["time"][there] // part.window * part.window
         answer["grp"] = np.repeat(np.tile(groups, len(part.files)), lengths)[there]
         answers.append(answer)
     return answers
@@ -156,19 +160,25 @@ def _remembered(question: _Question, parts: Sequence[Part], ask: Ask, folder: Pa
 def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask: Ask, folder: Path) -> list[Block]:
     """Read blocks from files in one statement."""
     needed = NEEDED[question.aggregate]
-    columns = ", ".join(_PLAIN.get(name, name) for name in ("time", *needed))
+    columns = joined(", ", (_PLAIN[name] for name in ("time", *needed)))
     keys = np.array(sorted({key for _, key, _ in names}), dtype=np.uint32)
-    among = f"WHERE key = {keys[0]}" if len(keys) == 1 else "JOIN wanted USING (key)"
+    among = sql("WHERE key = {key}", key=int(keys[0])) if len(keys) == 1 else Sql("JOIN wanted USING (key)")
     wanted = {name for name, _, _ in names}
     files = [
         sorted((file for file in part.files if file.name in wanted), key=lambda file: file.start) for part in parts
     ]
     selects = [
-        f"SELECT {number} AS part, key, {columns} FROM {_rolled(question, part, some, folder)} {among}"  # noqa: S608 - our own names
+        sql(
+            "SELECT {number} AS part, key, {columns} FROM {rows} {among}",
+            number=number,
+            columns=columns,
+            rows=_rolled(question, part, some, folder),
+            among=among,
+        )
         for number, (part, some) in enumerate(zip(parts, files, strict=True))
         if some
     ]
-    answer = ask(" UNION ALL ".join(selects), {}, {"key": keys})
+    answer = ask(joined(" UNION ALL ", selects), {}, {"key": keys})
     rows = np.empty(len(answer["key"]), dtype=form(question.kind, needed))
     for name in ("time", *needed):
         rows[name] = answer[name]
@@ -182,47 +192,61 @@ def _read(question: _Question, parts: Sequence[Part], names: Sequence[Name], ask
     return cut(rows, places, answer["key"].astype(np.int64), [(numbers[name], key) for name, key, _ in names])
 
 
-def _rolled(question: _Question, part: Part, files: Sequence[File], folder: Path) -> str:
+def _rolled(question: _Question, part: Part, files: Sequence[File], folder: Path) -> Sql:
     """Return the rows of some files of a part as roll-ups."""
-    source = place(question.kind, part._replace(files=tuple(files)), folder, question.field)
+    source = place(part._replace(files=tuple(files)), folder, question.field)
     if part.level != RAW:
         return source
-    return f"(SELECT key, time, {_ONE.format(total='CAST(value AS DOUBLE)')} FROM {source})"  # noqa: S608 - our own names
+    return sql("(SELECT key, time, {columns} FROM {source})", columns=ONE, source=source)
 
 
-def newest(kind: str, keys: Sequence[int], bounds: Stretch, shelf: Shelf, ask: Ask, folder: Path) -> Chunk:
+def newest(
+    kind: str, keys: Sequence[int], bounds: Stretch, shelves: Mapping[str, Shelf], ask: Ask, folder: Path
+) -> Chunk:
     """Find the newest value of each key in a stretch of time."""
-    rows = _rows(kind, plan(shelf, *bounds, 0), Aggregate.LAST, folder, keys)
+    rows = _rows(kind, plan(_both(shelves, kind), *bounds, 0), Aggregate.LAST, folder, keys)
     if not rows:
         return Chunk(np.array([], np.uint32), np.array([], np.int64), np.array([]))
     wanted = {"key": np.array(keys, dtype=np.uint32), "grp": np.zeros(len(keys), dtype=np.uint32)}
-    found = ask(_LATEST.format(rows=rows), {"since": bounds[0]}, wanted)
+    statement = sql(
+        "SELECT key, max(last_time) AS time, arg_max(last, last_time) AS value"
+        " FROM ({rows}) GROUP BY key HAVING max(last_time) >= $since",
+        rows=rows,
+    )
+    found = ask(statement, {"since": bounds[0]}, wanted)
     return Chunk(found["key"], found["time"], found["value"])
 
 
-def files_list(paths: Iterable[Path]) -> str:
+def files_list(paths: Iterable[Path]) -> Sql:
     """Name files as DuckDB reads them."""
-    quoted = ", ".join(text(path) for path in paths)
-    return f"read_parquet([{quoted}])"
+    return sql("read_parquet([{quoted}])", quoted=joined(", ", map(text, paths)))
 
 
-def text(path: Path, *, wild: bool = True) -> str:
+def text(path: Path, *, wild: bool = True) -> Sql:
     """Quote a path; where wildcards are ``wild`` they are written so that they stand for themselves."""
-    plain = re.sub(r"[*?\[]", r"[\g<0>]", str(path)) if wild else str(path)
-    return "'" + plain.replace("'", "''") + "'"
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)) if wild else str(path))
 
 
-def _statement(aggregate: Aggregate, rows: str, *, alone: bool, few: bool) -> str:
+def window_of(width: int) -> Sql:
+    """Return the start of the window of a time: a whole multiple of its width, also before 1970."""
+    return sql("time - ((time % {width}) + {width}) % {width}", width=width)
+
+
+def _statement(aggregate: Aggregate, rows: Sql, *, alone: bool, few: bool) -> Sql:
     """Return the question that joins rows to one of each window; ``alone`` when no group has two series.
 
     A ``few`` rows are joined later: planning that takes longer.
     """
     if few:
-        columns = ", ".join(_PLAIN.get(name, name) for name in NEEDED[aggregate])
-        return f"SELECT grp, {_WINDOW} AS moment, {columns} FROM ({rows})"  # noqa: S608 - our own names
-    joined = {**_JOINED, "last": _LAST_ALONE} if alone else _JOINED
-    columns = ", ".join(joined[name] for name in NEEDED[aggregate])
-    return _RANGE.format(rows=rows, columns=columns)
+        columns = joined(", ", (_PLAIN[name] for name in NEEDED[aggregate]))
+        return sql("SELECT grp, moment, {columns} FROM ({rows})", columns=columns, rows=rows)
+    how = {**_JOINED, "last": _LAST_ALONE} if alone else _JOINED
+    columns = joined(", ", (how[name] for name in NEEDED[aggregate]))
+    return sql(
+        "SELECT grp, moment, {columns} FROM ({rows}) GROUP BY grp, moment",
+        columns=columns,
+        rows=rows,
+    )
 
 
 def _rows(
@@ -232,48 +256,61 @@ def _rows(
     folder: Path,
     keys: Sequence[int],
     field: int | None = None,
-) -> str:
-    """Return the rows of all parts as roll-ups with the column ``grp`` of ``wanted``; "" when there are no parts.
+) -> Sql:
+    """Return the rows of all parts as roll-ups with their window and the column ``grp`` of ``wanted``; "" when there are no parts.
 
     ``field`` is that of all keys, None when they may have several.
     """
-    group, join, condition = "grp", " JOIN wanted USING (key)", ""
+    group, join, condition = Sql("grp"), Sql(" JOIN wanted USING (key)"), Sql("")
     if len(keys) == 1:
         # a plain condition is planned and pruned faster than a join
-        group, join, condition = "0 AS grp", "", f"key = {keys[0]} AND "
-    if kind == "string" and aggregate is not Aggregate.LAST:
-        value = "1 AS n, NULL AS low, NULL AS high, 0 AS total, NULL AS last, time AS last_time"
-    else:
-        value = _ONE.format(total="0" if kind == "string" else "CAST(value AS DOUBLE)")
-    selects = []
-    for part in parts:
-        columns = value if part.level == RAW else ROLL_UP
-        selects.append(
-            f"SELECT {group}, key, time, {columns} FROM {place(kind, part, folder, field)}{join}"  # noqa: S608 - our own names
-            f" WHERE {condition}{within(part.stretches)}"
-        )
-    return " UNION ALL ".join(selects)
-
-
-def place(kind: str, part: Part, folder: Path, field: int | None = None) -> str:
-    """Return where the rows of a part are: the table, or files without what the table overrules; of one field or of all."""
-    if not part.files:
-        return TABLES[kind]
-    files = files_list([folder / file.name for file in part.files])
-    if field is not None and part.files[0].by_field:
-        files = f"(SELECT * FROM {files} WHERE field = {field})"  # noqa: S608 - our own names
-    return f"({not_overruled(TABLES[kind], files, part.stretches)})" if part.overruled else files
-
-
-def not_overruled(table: str, files: str, stretches: Sequence[Stretch]) -> str:
-    """Return the rows of raw files whose time and key is not in the table."""
-    there = f"SELECT key, time FROM {table} WHERE {within(stretches)}"  # noqa: S608 - our own names
-    return (
-        f"SELECT old.key, old.time, old.value FROM {files} AS old"  # noqa: S608 - our own names
-        f" ANTI JOIN ({there}) AS new ON old.key = new.key AND old.time = new.time WHERE {within(stretches, 'old.time')}"
+        group, join, condition = Sql("0 AS grp"), Sql(""), sql("key = {key} AND ", key=keys[0])
+    value = ONE if kind != "string" else _ONE_TEXT if aggregate is Aggregate.LAST else _ONE_COUNT
+    return joined(
+        " UNION ALL ",
+        (
+            sql(
+                "SELECT {group}, key, {unit} AS unit, {window} AS moment, {columns} FROM {place}{join} WHERE {condition}{within}",
+                group=group,
+                unit=window_of(part.unit) if part.unit else _TIME,
+                window=window_of(part.window) if part.window else 0,
+                columns=value if part.level == RAW else ROLL_UP,
+                place=place(part, folder, field),
+                join=join,
+                condition=condition,
+                within=within(part.stretches),
+            )
+            for part in parts
+        ),
     )
 
 
-def within(stretches: Sequence[Stretch], column: str = "time") -> str:
+def place(part: Part, folder: Path, field: int | None = None) -> Sql:
+    """Return where the rows of a part are: the table, or files without what the table overrules; of one field or of all."""
+    if not part.files:
+        return part.table
+    files = files_list([folder / file.name for file in part.files])
+    if field is not None and part.files[0].by_field:
+        files = sql("(SELECT * FROM {files} WHERE field = {field})", files=files, field=field)
+    return sql("({rows})", rows=not_overruled(part.table, files, part.stretches)) if part.overruled else files
+
+
+def not_overruled(table: Sql, files: Sql, stretches: Sequence[Stretch]) -> Sql:
+    """Return the rows of raw files whose time and key is not in the table."""
+    return sql(
+        "SELECT old.key, old.time, old.value FROM {files} AS old"
+        " ANTI JOIN (SELECT key, time FROM {table} WHERE {within}) AS new"
+        " ON old.key = new.key AND old.time = new.time WHERE {old_within}",
+        files=files,
+        table=table,
+        within=within(stretches),
+        old_within=within(stretches, Sql("old.time")),
+    )
+
+
+def within(stretches: Sequence[Stretch], column: Sql = _TIME) -> Sql:
     """Return the condition that a time lies in one of the stretches."""
-    return "(" + " OR ".join(starmap(f"{column} >= {{}} AND {column} < {{}}".format, stretches)) + ")"
+    conditions = (
+        sql("{column} >= {start} AND {column} < {end}", column=column, start=start, end=end) for start, end in stretches
+    )
+    return sql("({any})", any=joined(" OR ", conditions))

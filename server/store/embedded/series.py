@@ -43,15 +43,11 @@ class Fresh(NamedTuple):
 
 
 class Dictionary:
-    """All series, fields and keys; it takes no more than ``limit`` series, with 20 fields on average.
-
-    Points before ``oldest`` (ns) are refused.
-    """
+    """All series, fields and keys; it takes no more than ``limit`` series, with 20 fields on average."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.keys_limit = limit * _KEYS_EACH
-        self.oldest = -(2**63)
         self.known: dict[tuple[object, ...], Series] = {}
         self.by_measurement: dict[str, list[Series]] = {}
         self.by_tag: dict[tuple[str, str, str], list[Series]] = {}

@@ -12,27 +12,29 @@ from uuid import uuid4
 import msgspec
 
 from server.store.embedded.file import sync
+from server.store.embedded.layers import KIND_OF, TABLES, is_late
 from server.store.embedded.levels import DAY, HOUR, RAW, ROLLED, Day, File, floor
-from server.store.embedded.reading import ROLL_UP, TABLES, files_list, not_overruled, text, within
+from server.store.embedded.reading import ROLL_UP, files_list, not_overruled, text, window_of, within
 from server.store.embedded.tables import Tables
 from server.store.embedded.views import View
+from server.store.sql import Sql, joined, sql
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGED: Final = "1h"  # what a question over weeks reads; finer ones go sooner
 # a question is for one field of one or of all hosts: its rows lie together, and like values next to one another
-_SORTED: Final = """
-    SELECT keys.field, rows.* FROM ({rows}) AS rows LEFT JOIN keys ON keys.id = rows.key
-    ORDER BY keys.field, rows.key, rows.time"""
-_RAW_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+_COPY: Final = """
+    COPY (SELECT keys.field, rows.* FROM ({rows}) AS rows LEFT JOIN keys ON keys.id = rows.key
+    ORDER BY keys.field, rows.key, rows.time) TO {path} {form}"""
+_RAW_FILE: Final = Sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
 # a question over a month reads little of each of many files: smaller groups, in an encoding that is quicker to read
-_ROLLED_FILE: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768, PARQUET_VERSION v2)"
-_OF_RAW: Final = (
+_ROLLED_FILE: Final = Sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768, PARQUET_VERSION v2)")
+_OF_RAW: Final = Sql(
     "count(*)::UINTEGER AS n, min(value) AS low, max(value) AS high, sum(CAST(value AS DOUBLE)) AS total,"
     " arg_max(value, time) AS last, max(time) AS last_time"
 )
-_OF_FINER: Final = (
+_OF_FINER: Final = Sql(
     "sum(n)::UINTEGER AS n, min(low) AS low, max(high) AS high, sum(total) AS total,"
     " arg_max(last, last_time) AS last, max(last_time) AS last_time"
 )
@@ -62,7 +64,7 @@ _LIMITS: Final = Limits()
 
 
 class Work(NamedTuple):
-    """One hour, day or week of one type that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
+    """One hour, day or week of one layer that is to be settled; ``must`` names roll-ups that are wanted whatever they save."""
 
     kind: str
     start: int
@@ -98,7 +100,10 @@ class Settler:
             Work(kind, start, DAY, frozenset(must) - day.whole.keys())
             for kind, known in self.tables.shelves.items()
             for start, day in known.days.items()
-            if kind != "string" and start + DAY <= going and (RAW in day.whole or RAW in day.hourly)
+            if KIND_OF[kind] != "string"
+            and not is_late(kind)
+            and start + DAY <= going
+            and (RAW in day.whole or RAW in day.hourly)
         ]
         return [work for work in days if work.must]
 
@@ -187,7 +192,7 @@ class _Job:
         self._table = TABLES[work.kind]
         self._known = seen.shelves[work.kind]
         self._day = self._known.day_of(work.start)
-        self._levels: Mapping[str, int] = {} if work.kind == "string" else ROLLED
+        self._levels: Mapping[str, int] = {} if KIND_OF[work.kind] == "string" else ROLLED
         self._made: list[Path] = []
 
     def hour(self) -> tuple[list[File], list[File]]:
@@ -235,9 +240,9 @@ class _Job:
         parts = []
         for file in files:
             hours = [day + hour for day, one in of_day.items() if one == file for hour in range(0, DAY, HOUR)]
-            parts.append(f"{self._of_files([file.name])} WHERE {_hours(hours)}")
+            parts.append(self._of_files([file.name], hours))
         gone = [one for one in self._known.files() if one.level == _MERGED and start <= one.start and one.end <= end]
-        return gone, [self._write(_MERGED, " UNION ALL ".join(parts))]
+        return gone, [self._write(_MERGED, joined(" UNION ALL ", parts))]
 
     def _gathered(self, level: str, fresh: Sequence[int], raw: File | None) -> File | None:
         """Make one file of a level: new roll-ups of open hours and of those that have none, and what there is of the others."""
@@ -255,22 +260,24 @@ class _Job:
         if names:
             parts.append(self._of_files(names))
         if whole and kept:
-            parts.append(f"{self._of_files([whole.name])} WHERE {_hours(kept)}")
+            parts.append(self._of_files([whole.name], kept))
         if not parts:
             return None
-        file = self._write(level, " UNION ALL ".join(parts))
+        file = self._write(level, joined(" UNION ALL ", parts))
         return file._replace(cut=max(whole.cut, start) if whole else start)
 
-    def _of_files(self, names: Sequence[str]) -> str:
+    def _of_files(self, names: Sequence[str], hours: Sequence[int] = ()) -> Sql:
+        """Return the roll-ups in files, of some hours or of all."""
         files = files_list([self._folder / name for name in names])
-        return f"SELECT key, time, {ROLL_UP} FROM {files}"  # noqa: S608 - our own names
+        where = sql(" WHERE {hours}", hours=_hours(hours)) if hours else Sql("")
+        return sql("SELECT key, time, {columns} FROM {files}{where}", columns=ROLL_UP, files=files, where=where)
 
     def _wanted(self, raw: Sequence[File], hours: int) -> list[str]:
         """Return the levels that save enough to be made of raw values, those that must be there, and those that stand for them."""
         if not raw or self._work.start < self._known.raw_from:
             return list(self._levels)
         files = files_list([self._folder / file.name for file in raw])
-        question = f"SELECT count(*), count(DISTINCT key) FROM {files}"  # noqa: S608 - our own names
+        question = sql("SELECT count(*), count(DISTINCT key) FROM {files}", files=files)
         values, keys = self._cursor.execute(question).fetchall()[0]
         return [
             level
@@ -280,32 +287,38 @@ class _Job:
             or values >= keys * hours * (HOUR // width) * self._worth
         ]
 
-    def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> str:
+    def _of_raw(self, hours: Sequence[int], raw: File | None, width: int) -> Sql:
         files = {file.name: file for hour in hours if (file := self._day.hourly.get(RAW, {}).get(hour))}
         if raw:
             files[raw.name] = raw
         if not files:
-            return f"SELECT key, time, {_OF_RAW} FROM {self._table} WHERE false GROUP BY ALL"  # noqa: S608 - our own names
-        cut = " AND ".join(f"time >= {file.cut}" for file in files.values() if file.cut > file.start)
-        condition = f"{_hours(hours)}{' AND ' + cut if cut else ''}"
-        rows = f"(SELECT * FROM {files_list([self._folder / name for name in files])} WHERE {condition})"  # noqa: S608 - our own names
+            return sql(
+                "SELECT key, time, {columns} FROM {table} WHERE false GROUP BY ALL", columns=_OF_RAW, table=self._table
+            )
+        cuts = (sql("time >= {cut}", cut=file.cut) for file in files.values() if file.cut > file.start)
+        rows = sql(
+            "(SELECT * FROM {files} WHERE {condition})",
+            files=files_list([self._folder / name for name in files]),
+            condition=joined(" AND ", [_hours(hours), *cuts]),
+        )
         return _rolled(rows, _OF_RAW, width)
 
-    def _rows(self, hours: Sequence[int], old: Sequence[File]) -> str:
+    def _rows(self, hours: Sequence[int], old: Sequence[File]) -> Sql:
         """Return the rows of open hours and those of files that they do not overrule."""
-        condition = _hours(hours)
-        rows = [f"SELECT key, time, value FROM {self._table} WHERE {condition}"]  # noqa: S608 - our own names
+        rows = [
+            sql("SELECT key, time, value FROM {table} WHERE {hours}", table=self._table, hours=_hours(hours)),
+        ]
         rows += [
             not_overruled(self._table, files_list([self._folder / file.name]), [(max(file.start, file.cut), file.end)])
             for file in old
         ]
-        return " UNION ALL ".join(rows)
+        return joined(" UNION ALL ", rows)
 
-    def _write(self, level: str, question: str) -> File:
+    def _write(self, level: str, rows: Sql) -> File:
         kind, start, width, _ = self._work
         path = self._folder / f"{kind}-{level}-{start // 10**9}-{width // HOUR}h-{uuid4().hex[:8]}.parquet"
         self._made.append(path)
-        self._cursor.execute(f"COPY ({_SORTED.format(rows=question)}) TO {text(path, wild=False)} {file_form(level)}")
+        self._cursor.execute(sql(_COPY, rows=rows, path=text(path, wild=False), form=file_form(level)))
         sync(path)
         sync(self._folder)
         return File(kind, level, start, start + width, start, path.name, by_field=True)
@@ -318,18 +331,22 @@ class _Job:
                 path.unlink(missing_ok=True)
 
 
-def file_form(level: str) -> str:
+def file_form(level: str) -> Sql:
     """Return how DuckDB writes the files of a level."""
     return _RAW_FILE if level == RAW else _ROLLED_FILE
 
 
-def _rolled(source: str, columns: str, width: int) -> str:
-    window = f"time - ((time % {width}) + {width}) % {width}"
-    question = f"SELECT key, {window} AS moment, {columns} FROM {source} GROUP BY key, moment"  # noqa: S608 - our own names
-    return f"SELECT key, moment AS time, {ROLL_UP} FROM ({question})"  # noqa: S608 - our own names
+def _rolled(source: Sql, columns: Sql, width: int) -> Sql:
+    return sql(
+        "SELECT key, moment AS time, {names} FROM (SELECT key, {window} AS moment, {columns} FROM {source} GROUP BY key, moment)",
+        names=ROLL_UP,
+        window=window_of(width),
+        columns=columns,
+        source=source,
+    )
 
 
-def _hours(hours: Sequence[int]) -> str:
+def _hours(hours: Sequence[int]) -> Sql:
     """Return the condition that a time lies in one of the hours, ascending."""
     stretches: list[tuple[int, int]] = []
     for hour in hours:

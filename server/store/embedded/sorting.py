@@ -65,14 +65,11 @@ class Sorter:
     def encode(self, points: Iterable[Point]) -> Batch:  # noqa: C901 - the hot loop of every write
         """Sort points into columns; TypeError when a field holds something else than a Value."""
         columns = {kind: Column() for kind in KINDS.values()}
-        known, oldest = self._dictionary.known, self._dictionary.oldest
+        known = self._dictionary.known
         # a dict, as a set that keeps its order
         rejected: dict[Rejected, None] = {}
-        written = beyond = over = 0
+        written = over = 0
         for point in points:
-            if point.time < oldest:
-                beyond += 1
-                continue
             fields = point.fields
             alias = (point.measurement, *point.tags.items())
             series = known.get(alias) or self._aliases.get(alias)
@@ -100,8 +97,6 @@ class Sorter:
             if plan.rejected:
                 rejected.update(dict.fromkeys(plan.rejected))
             written += bool(plan.parts)
-        if beyond:
-            rejected[Rejected("", "", f"points beyond retention policy dropped={beyond}")] = None
         if over:
             rejected[
                 Rejected("", "", f"max-series-per-database limit exceeded: ({self._dictionary.limit}) dropped={over}")

@@ -57,7 +57,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on average; one without values is forgotten within an hour of losing its last.
     Points later than now and ``future_tolerance`` are refused, and are no newest values where they are there already.
     ``raw``, ``minutes`` and ``five_minutes`` tell how long values are kept as they came and as roll-ups; those of an hour stay as
-    long as anything.
+    long as anything. What comes later than ``raw`` is taken too, and kept as it came.
     """
 
     memory: Size = Size(512_000_000)

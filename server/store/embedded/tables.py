@@ -19,15 +19,17 @@ from server.store.embedded.columns import Chunk, Marks
 from server.store.embedded.database import Database
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.held import Held
+from server.store.embedded.layers import TABLES, is_late, late
 from server.store.embedded.levels import DAY, HOUR, RAW, File, Shelf, Stretch, ceil, floor, shelf
 from server.store.embedded.lookup import Lookup
 from server.store.embedded.newest import Newest
-from server.store.embedded.reading import TABLES, within
-from server.store.embedded.schema import HOUR_OF
+from server.store.embedded.reading import window_of, within
 from server.store.embedded.series import Dictionary, Fresh
 from server.store.embedded.series import Series as Known
 from server.store.embedded.views import Views
+from server.store.sql import Sql, identifier, sql
 
+_EVER: Final = -(2**63)
 _HELD: Final = 16  # such a part of the memory is for rows that were asked for lately
 
 
@@ -49,7 +51,7 @@ class Tables:
         self.dictionary = Dictionary(series)
         self.lookup = Lookup(self.dictionary)
         self.encoder = Encoder(self.dictionary)
-        # rows written to an hour since the start, and by type how many of an hour lie in the table
+        # rows written to an hour of a layer since the start, and how many of an hour lie in its table
         self.writes: Counter[tuple[str, int]] = Counter()
         self.rows: Counter[tuple[str, int]] = Counter()
         self.dropped = False
@@ -62,15 +64,17 @@ class Tables:
             raise
 
     def _load(self) -> None:
-        schema.prepare(self.database)
+        older = schema.prepare(self.database)
         schema.load(self.database, self.dictionary)
         files = schema.files(self.database)
-        raw_from = self.dictionary.oldest = schema.raw_from(self.database)
+        self._raw_from = schema.raw_from(self.database, files if older else ())
+        schema.note_format(self.database)
         shelves = {}
-        for kind, table in TABLES.items():
+        for layer, table in TABLES.items():
             fresh = schema.hours(self.database, table)
-            self.rows.update({(kind, hour): count for hour, count in fresh.items()})
-            shelves[kind] = shelf(fresh, (one for one in files if one.kind == kind), raw_from)
+            self.rows.update({(layer, hour): count for hour, count in fresh.items()})
+            mine = (one for one in files if one.kind == layer)
+            shelves[layer] = shelf(table, fresh, mine, _EVER if is_late(layer) else self._raw_from)
         self.views.shelves = shelves
         last = [time for table in TABLES.values() if (time := schema.last(self.database, table)) is not None]
         self._marks = Marks(self.dictionary.key_count, max(last, default=None))
@@ -80,7 +84,7 @@ class Tables:
 
     @property
     def shelves(self) -> Mapping[str, Shelf]:
-        """Return what lies where now, by type."""
+        """Return what lies where now, by layer."""
         return self.views.shelves
 
     @property
@@ -99,19 +103,20 @@ class Tables:
 
     def write(self, chunks: Mapping[str, Chunk]) -> None:
         """Write columns by type, and what is fresh in the dictionary, in one transaction; on disk when this returns."""
-        hours = {kind: _hours(rows.time) for kind, rows in chunks.items()}
-        shelves = {kind: self.shelves[kind].opened(counts) for kind, counts in hours.items()}
+        layers = self._by_layer(chunks)
+        hours = {layer: _hours(rows.time) for layer, rows in layers.items()}
+        shelves = {layer: self.shelves[layer].opened(counts) for layer, counts in hours.items()}
         with self.views.transaction(shelves):
             self._save(self.dictionary.fresh)
-            for kind, rows in chunks.items():
-                table = TABLES[kind]
-                late = self._marks.late(rows)
-                if late.any():
-                    self._delete(table, rows.only(late))
-                self.database.insert(table, "key, time, value", rows._asdict())
+            for layer, rows in layers.items():
+                table = TABLES[layer]
+                repeated = self._marks.late(rows)
+                if repeated.any():
+                    self._delete(table, rows.only(repeated))
+                self.database.insert(table, rows._asdict())
         self.dictionary.saved()
         # counted when it can be seen: who counts before looking sees at least what was counted
-        counted = {(kind, hour): count for kind, counts in hours.items() for hour, count in counts.items()}
+        counted = {(layer, hour): count for layer, counts in hours.items() for hour, count in counts.items()}
         self.writes.update(counted)
         self.rows.update(counted)
         future = self.future()
@@ -119,6 +124,17 @@ class Tables:
             self._marks.note(rows)
             self.newest.note(kind, rows.until(future))
             self.newest_time = max(int(rows.time[-1]), self.newest_time or int(rows.time[-1]))
+
+    def _by_layer(self, chunks: Mapping[str, Chunk]) -> dict[str, Chunk]:
+        """Part rows, sorted by time, into those whose raw values would be gone already and the others."""
+        layers = {}
+        for kind, rows in chunks.items():
+            at = int(np.searchsorted(rows.time, self._raw_from))
+            if at:
+                layers[late(kind)] = rows.only(slice(None, at))
+            if at < len(rows.time):
+                layers[kind] = rows.only(slice(at, None)) if at else rows
+        return layers
 
     def drop_before(self, time: int) -> None:
         """Delete points older than ``time``; a file's are cut off, and its roll-ups to the next whole hour."""
@@ -133,19 +149,25 @@ class Tables:
         self._swap(
             gone=[*gone, *(old for old in self._files() if any(old.name == one.name for one in new))],
             new=new,
-            delete=lambda table: f"DELETE FROM {table} WHERE time < {time}",  # noqa: S608 - our own names
+            delete=lambda _: sql("time < {time}", time=time),
             closed=lambda _, hour: hour + HOUR <= time,
         )
         self.newest.drop_before(time)
         self.dropped = True
 
     def drop_level(self, level: str, time: int) -> None:
-        """Delete files of one level that end before ``time``; raw values older than the last of them are taken no more."""
-        gone = [one for one in self._files() if one.level == level and one.end <= time]
+        """Delete files of one level that end before ``time``; raw values of late layers stay.
+
+        Points older than the last raw values that went belong to the late layers from then on.
+        """
+        gone = [
+            one
+            for one in self._files()
+            if one.level == level and one.end <= time and not (level == RAW and is_late(one.kind))
+        ]
         if not gone:
             return
-        raw_from = max(one.end for one in gone) if level == RAW else None
-        self._swap(gone=gone, raw_from=raw_from)
+        self._swap(gone=gone, raw_from=max(self._raw_from, *(one.end for one in gone)) if level == RAW else None)
         self.dropped = True
 
     def let_go(self, files: Sequence[File]) -> None:
@@ -163,16 +185,19 @@ class Tables:
             alive = {
                 key
                 for table in TABLES.values()
-                for (key,) in self.database.all(f"SELECT DISTINCT key FROM {table} JOIN gone ON key = id")  # noqa: S608 - our own names
+                for (key,) in self.database.all(
+                    sql("SELECT DISTINCT key FROM {table} JOIN gone ON key = id", table=table)
+                )
             }
             dead = [one for one in silent if alive.isdisjoint(one.keys.values())]
-            for table, numbers in (
+            for name, numbers in (
                 ("keys", [key for one in dead for key in one.keys.values()]),
                 ("series", [one.id for one in dead]),
                 ("fields", [field.id for field in self.dictionary.orphans(dead)]),
             ):
                 self.database.register("gone", {"id": np.array(numbers, dtype=np.uint32)})
-                self.database.execute(f"DELETE FROM {table} USING gone WHERE {table}.id = gone.id")  # noqa: S608 - our own names
+                statement = sql("DELETE FROM {table} USING gone WHERE {table}.id = gone.id", table=identifier(name))
+                self.database.execute(statement)
         self.dictionary.forget(dead)
         self.encoder = Encoder(self.dictionary)
         self._deleted = True
@@ -188,21 +213,20 @@ class Tables:
                 self.database.execute("UPDATE about SET format = ?", [schema.FORMAT])
                 self.database.execute("CHECKPOINT")
 
-    def settled(self, kind: str, hours: Mapping[int, int], gone: Sequence[File], new: Sequence[File]) -> bool:
+    def settled(self, layer: str, hours: Mapping[int, int], gone: Sequence[File], new: Sequence[File]) -> bool:
         """Put files in the place of rows of some hours.
 
         Not done (False) when an hour has not the number of ``writes`` any more that goes with it, or a file has changed.
         """
-        if any(self.writes[kind, hour] != count for hour, count in hours.items()) or not set(self._files()) >= set(
-            gone
-        ):
+        if any(self.writes[layer, hour] != count for hour, count in hours.items()):
             return False
-        stretches = " OR ".join(f"time >= {hour} AND time < {hour + HOUR}" for hour in hours)
+        if not set(self._files()) >= set(gone):
+            return False
         self._swap(
             gone=gone,
             new=new,
-            delete=lambda table: f"DELETE FROM {table} WHERE {stretches}" if table == TABLES[kind] and hours else "",  # noqa: S608 - our own names
-            closed=lambda one, hour: one == kind and hour in hours,
+            delete=lambda one: within([(hour, hour + HOUR) for hour in hours]) if one == layer and hours else None,
+            closed=lambda one, hour: one == layer and hour in hours,
         )
         return True
 
@@ -211,79 +235,107 @@ class Tables:
         self._swap(gone=[file], new=new)
         self._disturb(file.kind, range(floor(file.start, DAY), file.end, HOUR))
 
-    def emptied(self, kind: str, keys: NDArray[np.uint32], stretch: Stretch, opening: Mapping[int, str]) -> None:
+    def emptied(self, layer: str, keys: NDArray[np.uint32], stretch: Stretch, opening: Mapping[int, Sql]) -> None:
         """Delete rows of some keys and a stretch; then open hours that have no row left by one of those that ``opening`` names."""
-        table, matches = TABLES[kind], f"key IN (SELECT id FROM gone) AND {within([stretch])}"  # noqa: S608 - our own names
+        table = TABLES[layer]
+        matches = sql("key IN (SELECT id FROM gone) AND {within}", within=within([stretch]))
         self.database.register("gone", {"id": keys})
         left: dict[int, int] = {}
         touched = set(opening)
-        for hour, count, going in self.database.all(
-            f"SELECT {HOUR_OF} AS hour, count(*), count(*) FILTER ({matches}) FROM {table} GROUP BY hour"  # noqa: S608 - our own names
-        ):
+        counts = sql(
+            "SELECT {hour} AS hour, count(*), count(*) FILTER ({matches}) FROM {table} GROUP BY hour",
+            hour=window_of(HOUR),
+            matches=matches,
+            table=table,
+        )
+        for hour, count, going in self.database.all(counts):
             left[hour] = count - going
             touched |= {hour} if going else set()
         opened = {
             hour
             for hour, source in opening.items()
-            if not left.get(hour) and self.database.all(f"SELECT 1 FROM {source} LIMIT 1")  # noqa: S608 - our own names
+            if not left.get(hour) and self.database.all(sql("SELECT 1 FROM {source} LIMIT 1", source=source))
         }
-        inserts = [
-            f"INSERT INTO {table} SELECT key, time, value FROM {opening[hour]} LIMIT 1"  # noqa: S608 - our own names
-            for hour in sorted(opened)
-        ]
-        statements = "; ".join([f"DELETE FROM {table} WHERE {matches}", *inserts])  # noqa: S608 - our own names
         self._swap(
             gone=[],
-            delete=lambda one: statements if one == table else "",
-            closed=lambda one, hour: one == kind and hour in touched and not left.get(hour) and hour not in opened,
-            opened={kind: opened},
+            delete=lambda one: matches if one == layer else None,
+            insert=[
+                sql("INSERT INTO {table} SELECT key, time, value FROM {row} LIMIT 1", table=table, row=opening[hour])
+                for hour in sorted(opened)
+            ],
+            closed=lambda one, hour: one == layer and hour in touched and not left.get(hour) and hour not in opened,
+            opened={layer: opened},
         )
         self.rows.update(
-            {(kind, hour): left.get(hour, 0) + (hour in opened) - self.rows[kind, hour] for hour in touched}
+            {(layer, hour): left.get(hour, 0) + (hour in opened) - self.rows[layer, hour] for hour in touched}
         )
-        self._disturb(kind, touched)
+        self._disturb(layer, touched)
 
-    def _disturb(self, kind: str, hours: Iterable[int]) -> None:
+    def _disturb(self, layer: str, hours: Iterable[int]) -> None:
         """Count hours as written to: what is being settled of them comes from rows that are no more."""
-        self.writes.update((kind, hour) for hour in hours)
+        self.writes.update((layer, hour) for hour in hours)
 
     def _swap(
         self,
         *,
         gone: Sequence[File],
         new: Sequence[File] = (),
-        delete: Callable[[str], str] = lambda _: "",
+        delete: Callable[[str], Sql | None] = lambda _: None,
+        insert: Sequence[Sql] = (),
         closed: Callable[[str, int], bool] = lambda _kind, _hour: False,
         opened: Mapping[str, Collection[int]] = MappingProxyType({}),
         raw_from: int | None = None,
     ) -> None:
-        """Take files and rows away and put files in, in one transaction; ``opened`` hours have rows in a table then."""
+        """Take files and rows away and put files in, in one transaction.
+
+        ``delete`` gives the condition for the rows of a layer that go, None for none of them; ``closed`` tells whether an hour of a
+        layer has no row left then. ``opened`` hours have rows in a table then, which ``insert`` puts there. With
+        ``raw_from`` rows of before move to the late layers.
+        """
+        moved = {} if raw_from is None else self._before(raw_from)
         shelves = {}
-        for kind, old in self.shelves.items():
-            fresh = [hour for day in old.days.values() for hour in day.fresh if not closed(kind, hour)]
+        for layer, old in self.shelves.items():
+            open_hours = [hour for day in old.days.values() for hour in day.fresh if not closed(layer, hour)]
+            open_hours = [hour for hour in open_hours if (layer, hour) not in moved]
+            open_hours += [hour for kind, hour in moved if late(kind) == layer]
             kept = [one for one in old.files() if one not in gone]
-            mine = [one for one in new if one.kind == kind]
-            shelves[kind] = shelf(
-                [*fresh, *opened.get(kind, ())], [*kept, *mine], old.raw_from if raw_from is None else raw_from
-            )
+            mine = [one for one in new if one.kind == layer]
+            since = old.raw_from if raw_from is None or is_late(layer) else raw_from
+            shelves[layer] = shelf(old.table, [*open_hours, *opened.get(layer, ())], [*kept, *mine], since)
         names = {one.name for one in gone} - {one.name for one in new}
         with self.views.transaction(shelves):
-            for table in TABLES.values():
-                if statement := delete(table):
-                    self.database.execute(statement)
+            for layer, table in TABLES.items():
+                if condition := delete(layer):
+                    self.database.execute(sql("DELETE FROM {table} WHERE {rows}", table=table, rows=condition))
+            for statement in insert:
+                self.database.execute(statement)
             for one in gone:
                 self.database.execute("DELETE FROM files WHERE name = ?", [one.name])
             for one in new:
                 self.database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", list(one))
             if raw_from is not None:
-                self.database.execute("DELETE FROM raw_from")
-                self.database.execute("INSERT INTO raw_from VALUES (?)", [raw_from])
+                schema.save_raw_from(self.database, raw_from)
         self._deleted = True
-        if raw_from is not None:
-            self.dictionary.oldest = raw_from
-        for kind, hour in [one for one in self.rows if closed(*one)]:
+        self._raw_from = self._raw_from if raw_from is None else raw_from
+        for layer, hour in [one for one in self.rows if closed(*one)]:
+            del self.rows[layer, hour]
+        for (kind, hour), count in moved.items():
+            self.rows[late(kind), hour] += count
+            self.writes[late(kind), hour] += count
+            self.writes[kind, hour] += count
             del self.rows[kind, hour]
         self.views.retire(names)
+
+    def _before(self, time: int) -> dict[tuple[str, int], int]:
+        """Count the rows from before a whole hour that lie in the tables, by type and hour; those of late layers do not count."""
+        return {
+            (layer, hour): self.rows[layer, hour]
+            for layer, known in self.shelves.items()
+            if not is_late(layer)
+            for day in known.days.values()
+            for hour in day.fresh
+            if hour < time
+        }
 
     def _files(self) -> list[File]:
         return [one for known in self.shelves.values() for one in known.files()]
@@ -292,20 +344,23 @@ class Tables:
         if fresh.series:
             encode = msgspec.json.encode
             rows = [(series.id, series.measurement, encode(series.tags).decode()) for series in fresh.series]
-            self.database.insert("series", "id, measurement, tags", _columns(("id", "measurement", "tags"), rows))
+            self.database.insert(Sql("series"), _columns(("id", "measurement", "tags"), rows))
         if fresh.fields:
-            self.database.insert(
-                "fields", "id, measurement, name, kind", _columns(("id", "measurement", "name", "kind"), fresh.fields)
-            )
+            self.database.insert(Sql("fields"), _columns(("id", "measurement", "name", "kind"), fresh.fields))
         if fresh.keys:
-            self.database.insert("keys", "id, series, field", _columns(("id", "series", "field"), fresh.keys))
+            self.database.insert(Sql("keys"), _columns(("id", "series", "field"), fresh.keys))
 
-    def _delete(self, table: str, rows: Chunk) -> None:
+    def _delete(self, table: Sql, rows: Chunk) -> None:
         self.database.register("late", {"key": rows.key, "time": rows.time})
         # the range lets DuckDB pass over everything that is older or newer
         self.database.execute(
-            f"DELETE FROM {table} USING late WHERE {table}.key = late.key AND {table}.time = late.time AND {table}.time BETWEEN ? AND ?",  # noqa: S608 - our own names
-            [int(rows.time[0]), int(rows.time[-1])],
+            sql(
+                "DELETE FROM {table} USING late WHERE {table}.key = late.key AND {table}.time = late.time"
+                " AND {table}.time BETWEEN {first} AND {last}",
+                table=table,
+                first=int(rows.time[0]),
+                last=int(rows.time[-1]),
+            )
         )
 
 

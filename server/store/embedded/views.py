@@ -12,6 +12,7 @@ from server.store.embedded.database import Database
 from server.store.embedded.file import Connection
 from server.store.embedded.levels import Shelf
 from server.store.embedded.reading import text
+from server.store.sql import identifier, sql
 
 T = TypeVar("T")
 _EVER: Final = 2**63 - 1
@@ -113,12 +114,16 @@ class Views:
     def copy(self, folder: Path) -> None:
         """Copy one state of everything into a new folder, beside writing and reading."""
         database = self._database
-        folder, name = folder.absolute(), f"copied_{uuid4().hex}"
+        folder, name = folder.absolute(), identifier(f"copied_{uuid4().hex}")
         try:
             with self.lasting() as seen:
                 (folder / database.folder.name).mkdir(parents=True)
-                seen.cursor.execute(f"ATTACH {text(folder / database.file.name, wild=False)} AS {name}")
-                seen.cursor.execute(f'COPY FROM DATABASE "{database.file.stem}" TO {name}')
+                seen.cursor.execute(
+                    sql("ATTACH {path} AS {name}", path=text(folder / database.file.name, wild=False), name=name)
+                )
+                seen.cursor.execute(
+                    sql("COPY FROM DATABASE {own} TO {name}", own=identifier(database.file.stem), name=name)
+                )
                 seen.cursor.execute("COMMIT")
                 for known in seen.shelves.values():
                     for one in known.files():
@@ -126,4 +131,4 @@ class Views:
         finally:
             # also of a copy that failed: what is attached would stay open until the end
             with database.plain_errors():
-                database.cursor().execute(f"DETACH DATABASE IF EXISTS {name}")
+                database.cursor().execute(sql("DETACH DATABASE IF EXISTS {name}", name=name))

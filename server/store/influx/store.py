@@ -30,6 +30,7 @@ from server.store import (
 from server.store.influx import answers, flux, ql, rates
 from server.store.influx.connection import Connection, Dialect, Options
 from server.store.kinds import conflict, kind_of, require_suited
+from server.store.sql import Sql
 
 _POINTS: Final = 5000
 # what the deletions of InfluxDB 2 take
@@ -281,7 +282,7 @@ class Influx:
             if status != HTTPStatus.NO_CONTENT:
                 raise StoreUnavailable(f"{self._server.url}: {answer.get('message', status)}")
 
-    def _source(self, measurement: str) -> str:
+    def _source(self, measurement: str) -> Sql:
         return ql.source(measurement, self._options.policy)
 
 

@@ -111,7 +111,7 @@ async def test_a_newer_format_is_not_touched(make, tmp_path):
     store = await make()
     store._tables.database.execute("UPDATE about SET format = 99")
     await store.close()
-    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 3"):
+    with pytest.raises(StoreUnavailable, match="has format 99, this version of Pantau reads 4"):
         await make()
 
 

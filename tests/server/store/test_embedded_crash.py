@@ -23,6 +23,7 @@ KILLS = int(os.environ.get("PANTAU_TEST_KILLS", "20"))
 UNIT = 3600 * 10**9  # between two writes, by their times: some days a second, two of which are a week
 LEAST = 6  # writes before a kill
 KEPT = 168  # writes, seven days, are kept; raw values two days
+LATE = 100  # so many writes late comes a point of each, when raw values of its time are gone
 # each write has two new points, a new series among them, and overwrites a third
 WRITING = """
     import asyncio, sys
@@ -33,7 +34,7 @@ WRITING = """
     from server.store.embedded.store import Embedded, Limits, Options
 
     small = settling.Limits(hour_rows=2, day_rows=2, hour_quiet=0.02, day_quiet=0.05, week=2 * 86400 * 10**9)
-    unit, kept = int(sys.argv[3]), int(sys.argv[4])
+    unit, kept, late = map(int, sys.argv[3:6])
     options = Options(window=Duration(0.0), raw=Duration(2 * 86400), five_minutes=Duration(3 * 86400))
     store = Embedded(options, Path(sys.argv[1]), limits=Limits(forget_every=0.1, settling=small))
     number = int(sys.argv[2])
@@ -56,6 +57,8 @@ WRITING = """
         while True:
             time = number * unit
             lines = [f"m f={number} {time}", f"m g={number}i {time - number % 7 * unit}", f'm,n={number} h="{"x" * 99}" {time}']
+            if number >= late:
+                lines.append(f"m l={number - late} {time - late * unit}")
             await store.write(decode("\\n".join(lines).encode(), now=0, cache=cache).points)
             print(number, flush=True)
             number += 1
@@ -65,7 +68,7 @@ WRITING = """
 
 def write_until_killed(folder, start, seconds):
     """Let a process write from ``start``, kill it ``seconds`` after its first answers; return the last number it told."""
-    command = [sys.executable, "-c", textwrap.dedent(WRITING), *map(str, (folder, start, UNIT, KEPT))]
+    command = [sys.executable, "-c", textwrap.dedent(WRITING), *map(str, (folder, start, UNIT, KEPT, LATE))]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
     ) as process:
@@ -105,6 +108,9 @@ async def test_no_acknowledged_point_is_lost_by_kill_9(tmp_path):
         overwritten = [number for first, number in overwritten.items() if first * UNIT >= since]
         assert await asked(store, "g", Aggregate.COUNT, since) == len(overwritten)
         assert await asked(store, "g", Aggregate.SUM, since) == sum(overwritten)
+        late = range(ceil(since, UNIT) // UNIT, start - LATE)
+        assert await asked(store, "l", Aggregate.COUNT, since) == len(late)
+        assert await asked(store, "l", Aggregate.SUM, since) == sum(late)
         # texts have no roll-ups: they go with the raw values
         since = max(0, floor((last + 2) * UNIT, DAY) - 2 * DAY)
         texts = start - ceil(since, UNIT) // UNIT

@@ -15,7 +15,7 @@ from collectors.point import Point
 from configs.units import Duration
 from server.store import Aggregate, Range, StoreDamaged, StoreUnavailable
 from server.store.embedded.file import Error, is_damage
-from server.store.embedded.reading import TABLES
+from server.store.embedded.layers import TABLES
 from server.store.embedded.store import Embedded, Limits, Options
 
 DAY = 86400 * 10**9

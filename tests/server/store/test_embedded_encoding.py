@@ -3,7 +3,6 @@
 import pytest
 
 from collectors.linereader import Cache, decode
-from server.store import Rejected
 from server.store.embedded.columns import last_writes
 from server.store.embedded.encoding import Encoder
 from server.store.embedded.lookup import Lookup
@@ -78,15 +77,6 @@ def test_the_first_line_fixes_the_type_whatever_its_shape(centre):
     written, values = centre.write('m s="x",f=1i 1', "m f=2 2", "n f=2 1", "n g=1,f=3i 2")
     assert [(one.measurement, one.field) for one in written.rejected] == [("m", "f"), ("n", "f")]
     assert values == {("m", "s", 1): "x", ("m", "f", 1): 1, ("n", "f", 1): 2.0, ("n", "g", 2): 1.0}
-
-
-def test_points_that_are_too_old_are_refused_and_counted(centre):
-    centre.write("m f=1 1", "n f=1,g=2i 1")
-    centre.dictionary.oldest = 10
-    written, values = centre.write("m f=1 9", "m f=2 10", "n f=1,g=2i 3", "k f=1 4", "n f=1,g=3i 11")
-    assert written.rejected == (Rejected("", "", "points beyond retention policy dropped=3"),)
-    assert written.points == 2
-    assert values == {("m", "f", 10): 2.0, ("n", "f", 11): 1.0, ("n", "g", 11): 3}
 
 
 def test_beyond_the_limit_known_series_are_written_and_new_ones_refused():

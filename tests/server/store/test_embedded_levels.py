@@ -16,7 +16,7 @@ from settled import AT_ONCE, SHORT, SMALL, S, T, counted, every_minute, files, s
 
 from collectors.point import Point, UInt
 from configs.units import Duration
-from server.store import RATES, Aggregate, Deletion, Range
+from server.store import RATES, Aggregate, Deletion, Range, Written
 from server.store.embedded.levels import DAY, HOUR
 from server.store.embedded.store import Embedded, Limits, Options
 from server.store.kinds import KINDS
@@ -240,7 +240,7 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path
     async def check():
         folder, plain = tmp_path_factory.mktemp("retention"), Plain()
         store = Embedded(options, folder, limits=Limits(settling=SHORT))
-        share = 4
+        share, gone, in_time = 4, -(2**63), set()
         await store.open()
         for step in steps:
             match step:
@@ -258,19 +258,29 @@ def test_roll_ups_answer_as_a_plain_dict_would_when_raw_values_are_gone(tmp_path
                 case Deletion():
                     await deleted(store, plain, step)
                 case _:
-                    # what would have to correct roll-ups whose raw values are gone is refused
-                    oldest = store._tables.dictionary.oldest
-                    assert oldest == max(one.raw_from for one in store._tables.shelves.values())
-                    written = await store.write(step)
-                    late = sum(point.time < oldest for point in step)
-                    whys = [f"points beyond retention policy dropped={late}"] if late else []
-                    assert [one.why for one in written.rejected] == whys
-                    plain.write(point for point in step if point.time >= oldest)
+                    # a value that came when raw values were there cannot be written again when they are gone
+                    taken = [
+                        point for point in step if point.time >= raw_from(store) or in_time.isdisjoint(names_of(point))
+                    ]
+                    in_time |= {name for point in taken if point.time >= raw_from(store) for name in names_of(point)}
+                    written = await store.write(taken)
+                    assert (written.points, written.rejected) == (len(taken), ())
+                    plain.write(taken)
+            assert raw_from(store) >= gone, "it moved back"
+            gone = raw_from(store)
             store._tables.held.share = share
             await same(store, plain, asked)
         await store.close()
 
     asyncio.run(check())
+
+
+def raw_from(store):
+    return store._tables.shelves["float"].raw_from
+
+
+def names_of(point):
+    return {(field, point.tags["host"], point.time) for field in point.fields}
 
 
 @pytest.mark.parametrize("kind", [float, int, UInt])
@@ -367,14 +377,14 @@ async def test_levels_go_one_after_the_other_and_the_coarser_answers_on(make, sm
     assert len(await counted(store, start=T + 6 * DAY, end=T + 7 * DAY, step=60 * S)) == 60
     (latest,) = await store.latest("m", ["f"], since=T)
     assert (latest.time, latest.fields) == (T + 6 * DAY + 59 * 60 * S, {"f": 59.0})
-    # values that would have to correct roll-ups whose raw values are gone are refused, as InfluxDB does
-    written = await store.write([*every_minute("a", T, 2), *every_minute("b", T + 6 * DAY, 1)])
-    assert (written.points, [one.why for one in written.rejected]) == (1, ["points beyond retention policy dropped=2"])
-    await store.close()
-    store = await make(options)
-    assert (await store.write(every_minute("a", T, 2))).points == 0
-    expected[T + 6 * DAY] += 0.0
-    assert await counted(store) == expected
+    # what comes when raw values are gone is taken all the same, once however often it comes
+    for _ in range(2):
+        late = [*every_minute("b", T, 2), *every_minute("b", T + 6 * DAY, 1)]
+        assert await store.write(late) == Written(3)
+        expected[T] = sum(range(60)) + 1.0
+        assert await counted(store) == expected
+        await store.close()
+        store = await make(options)
     # newest values older than raw values are known after a restart too
     assert [one.time for one in await store.latest("m", ["f"], since=T, where={"host": "a"})] == [
         T + 6 * DAY + 59 * 60 * S

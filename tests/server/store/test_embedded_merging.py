@@ -224,7 +224,7 @@ async def test_a_store_of_an_older_format_is_read_and_merged(make, tmp_path):
     assert await counted(store) == expected
     await store.close()
     with duckdb.connect(tmp_path / "points.duckdb") as file:
-        assert file.execute("SELECT format FROM about").fetchall() == [(3,)]
+        assert file.execute("SELECT format FROM about").fetchall() == [(4,)]
         by_field = dict(file.execute("SELECT name, by_field FROM files").fetchall())
     # what was merged lies by field, the rest as it was
     assert {name: new for name, new in by_field.items() if "-1h-" in name} == {
