@@ -93,8 +93,8 @@ async def _ask_or_do(known: Settings, buckets: Buckets, points: Points) -> Answe
 def _print(found: Found, bucket: str, deletion: Deletion, known: Settings, arguments: argparse.Namespace) -> None:
     language = arguments.lang or known.site.language
 
-    def say(level: str, what: str, **values: str | int) -> None:
-        print(tell(level, what, values, language))
+    def say(level: str, text: str, **values: str | int) -> None:
+        print(tell(level, text, values, language))
 
     if not found.values:
         say("note", "delete_nothing", bucket=bucket, measurement=deletion.measurement)

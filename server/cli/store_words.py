@@ -85,6 +85,6 @@ WORDS: Final = {
 }
 
 
-def tell(level: str, what: str, values: Mapping[str, str | int | float], language: LanguageCode) -> str:
+def tell(level: str, finding: str, values: Mapping[str, str | int | float], language: LanguageCode) -> str:
     """Return one line: a sign and the words."""
-    return f"{SIGNS[level]} {Texts(language).gettext(WORDS[what], **values)}"
+    return f"{SIGNS[level]} {Texts(language).gettext(WORDS[finding], **values)}"

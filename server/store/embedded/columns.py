@@ -75,7 +75,7 @@ class Marks:
         self._times = np.full(count, _NEVER if newest is None else newest, dtype=np.int64)
 
     def late(self, rows: Chunk) -> NDArray[np.bool_]:
-        """Tell which rows may be there already."""
+        """Return which rows may be there already."""
         self._grow(int(rows.key.max()) + 1)
         return rows.time <= self._times[rows.key]
 

@@ -137,7 +137,7 @@ class Deleting:
         return sorted({floor(time, HOUR) for time in (start, end) if time % HOUR})
 
     def _bare(self, layer: str, hour: int) -> bool:
-        """Tell whether an hour whose values are not rolled up yet, or still there, has none left."""
+        """Return whether an hour whose values are not rolled up yet, or still there, has none left."""
         known = self._tables.shelves[layer]
         return hour >= known.raw_from and not any(
             self._left(part) for part in plan([known], hour, hour + HOUR, 0) if part.level == RAW

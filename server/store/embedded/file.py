@@ -84,13 +84,13 @@ def open_file(file: Path, memory: int) -> Connection:
 
 
 def words(error: duckdb.Error) -> str:
-    """Say in one line what the database says, e.g. without "IO Error: " and advice."""
+    """Return in one line what the database says, e.g. without "IO Error: " and advice."""
     told = _PREFIX.sub("", str(error).partition("\n")[0]).partition(" See also ")[0]
     return f"the store is in use by another process: {told}" if "Conflicting lock" in told else told
 
 
 def is_damage(error: duckdb.Error) -> bool:
-    """Tell whether an error says that a file is damaged."""
+    """Return whether an error says that a file is damaged."""
     told = str(error).partition("\n")[0]
     if any(os.strerror(number) in told for number in _LACKS):
         return False

@@ -20,5 +20,5 @@ def late(kind: str) -> str:
 
 
 def is_late(layer: str) -> bool:
-    """Tell whether raw values of a layer stay."""
+    """Return whether raw values of a layer stay."""
     return layer.startswith(_LATE)

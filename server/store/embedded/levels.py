@@ -64,7 +64,7 @@ class Day(msgspec.Struct, frozen=True):
 
     @property
     def has_raw(self) -> bool:
-        """Tell whether any value of it is left as it came."""
+        """Return whether any value of it is left as it came."""
         return bool(self.fresh) or RAW in self.whole or RAW in self.hourly
 
     def files(self) -> list[File]:
@@ -72,7 +72,7 @@ class Day(msgspec.Struct, frozen=True):
         return [*self.whole.values(), *(file for hours in self.hourly.values() for file in hours.values())]
 
     def mixed(self, file: File) -> bool:
-        """Tell whether rows of an open hour may overrule some of a file."""
+        """Return whether rows of an open hour may overrule some of a file."""
         return any(file.start <= hour < file.end for hour in self.fresh)
 
 

@@ -40,7 +40,7 @@ class Lookup:
         return [series for series in known if series.has(where)] if where else known
 
     def spenders(self) -> list[Spender]:
-        """Tell how many series each measurement has, and which tag makes them many; the greatest first."""
+        """Return how many series each measurement has, and which tag makes them many; the greatest first."""
         return spent(
             (one.measurement, one.tags) for measurement in self.measurements() for one in self.series(measurement, {})
         )

@@ -93,7 +93,7 @@ def _files(tables: Tables) -> list[File]:
 
 
 def _sound(path: Path, tried: Connection | None) -> bool:
-    """Tell whether a file has head and foot and, where it is ``tried`` in a database, can be read to the end."""
+    """Return whether a file has head and foot and, where it is ``tried`` in a database, can be read to the end."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_MAGIC))

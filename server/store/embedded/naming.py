@@ -45,7 +45,7 @@ class FieldNames:
 
 
 def _is_clean(point: Point) -> bool:
-    """Tell whether line protocol surely gives back measurement and tags as they are."""
+    """Return whether line protocol surely gives back measurement and tags as they are."""
     names = (point.measurement, *point.tags, *point.tags.values())
     text = "".join(names)
     return (

@@ -34,7 +34,7 @@ class Newest:
         self._texts: dict[int, str] = {}
 
     def note(self, kind: str, rows: Chunk) -> None:
-        """Take in rows, sorted by time."""
+        """Add rows, sorted by time."""
         if not len(rows.key):
             return
         with self._lock:
@@ -48,7 +48,7 @@ class Newest:
             self._take(kind, rows if newer.all() else rows.only(newer))
 
     def found(self, kind: str, rows: Chunk, keys: Sequence[int], since: int) -> None:
-        """Take in what was found of unknown keys, a row each, when they were looked for down to ``since``."""
+        """Add what was found of unknown keys, a row each, when they were looked for down to ``since``."""
         with self._lock:
             self._asked[keys] = np.minimum(self._asked[keys], since)
             self._take(kind, rows.only(rows.time >= self._times[rows.key]))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from server.store import RATES, Aggregate, Range, Series
 from server.store.embedded import rates
 from server.store.embedded.columns import Chunk
-from server.store.embedded.held import Block, Held, Name, cut, form
+from server.store.embedded.file_cache import Block, Held, Name, cut, form
 from server.store.embedded.layers import late
 from server.store.embedded.levels import HOUR, RAW, ROLLED, File, Part, S, Shelf, Stretch, plan
 from server.store.embedded.lookup import Lookup
@@ -126,7 +126,7 @@ def _found(question: _Question, parts: Sequence[Part], ask: Ask, folder: Path, h
 
 
 def _lasting(question: _Question, part: Part) -> bool:
-    """Tell whether a part is worth being held: whole files that nothing overrules, of values as they came only a few."""
+    """Return whether a part is worth being held: whole files that nothing overrules, of values as they came only a few."""
     if not part.files or part.overruled or question.kind == "string":
         return False
     if part.level != RAW:

@@ -79,18 +79,18 @@ def load(database: Database, dictionary: Dictionary) -> None:
     )
 
 
-def raw_from(database: Database, known: Sequence[File]) -> int:
+def raw_from(database: Database, files: Sequence[File]) -> int:
     """Return the time (ns) before which raw values are gone; what lies in tables from before it is in the late layers then.
 
-    In formats up to 3 it could move back: of the files ``known`` those of days of which only roll-ups are left tell where it was.
+    In formats up to 3 it could move back: of the files ``files`` those of days of which only roll-ups are left tell where it was.
     """
     (saved,) = database.all("SELECT coalesce(max(time), -9223372036854775808) FROM raw_from")[0]
     values = {
-        (one.kind, day) for one in known if one.level == RAW for day in range(floor(one.start, DAY), one.end, DAY)
+        (one.kind, day) for one in files if one.level == RAW for day in range(floor(one.start, DAY), one.end, DAY)
     }
     gone = [
         floor(one.start, DAY) + DAY
-        for one in known
+        for one in files
         # a file of more days has some that never had a value
         if one.level in ROLLED and one.width <= DAY and not is_late(one.kind)
         if (one.kind, floor(one.start, DAY)) not in values

@@ -21,7 +21,7 @@ class Series:
         self.keys: dict[str, int] = {}
 
     def has(self, where: Mapping[str, str]) -> bool:
-        """Tell whether the series has exactly these tag values; "" asks for a tag to be absent."""
+        """Return whether the series has exactly these tag values; "" asks for a tag to be absent."""
         return all(self.tags.get(tag, "") == value for tag, value in where.items())
 
 
@@ -63,7 +63,7 @@ class Dictionary:
         fields: Iterable[tuple[int, str, str, str]],
         keys: Iterable[tuple[int, int, int]],
     ) -> None:
-        """Take in what was saved before."""
+        """Add what was saved before."""
         by_id = {}
         for number, measurement, tags in series:
             by_id[number] = self._remember(Series(number, measurement, tags))
@@ -84,7 +84,7 @@ class Dictionary:
         self.fresh = Fresh([], [], [])
 
     def add(self, measurement: str, tags: Mapping[str, str]) -> Series:
-        """Take in a series that is new."""
+        """Add a series that is new."""
         series = self._remember(Series(self._next_series, measurement, tags))
         self._next_series += 1
         self.fresh.series.append(series)

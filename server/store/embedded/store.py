@@ -191,7 +191,7 @@ class Embedded:
             pass
 
     async def cardinality(self) -> list[Spender]:
-        """Tell which measurements have how many series; the greatest first."""
+        """Return which measurements have how many series; the greatest first."""
         return await self._read(lambda tables: tables.lookup.spenders())
 
     async def backup(self, folder: Path) -> bool:
@@ -266,7 +266,7 @@ class Embedded:
         return self._trouble.text
 
     async def takes(self) -> bool:
-        """Tell whether a write would be kept now."""
+        """Return whether a write would be kept now."""
         return not await self.health()
 
     async def damage(self) -> str:

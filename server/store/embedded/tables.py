@@ -18,7 +18,7 @@ from server.store.embedded import schema
 from server.store.embedded.columns import Chunk, Marks
 from server.store.embedded.database import Database
 from server.store.embedded.encoding import Encoder
-from server.store.embedded.held import Held
+from server.store.embedded.file_cache import Held
 from server.store.embedded.layers import TABLES, is_late, late
 from server.store.embedded.levels import DAY, HOUR, RAW, File, Shelf, Stretch, ceil, floor, shelf
 from server.store.embedded.lookup import Lookup
@@ -94,7 +94,7 @@ class Tables:
 
     @property
     def broken(self) -> bool:
-        """Tell whether only opening anew helps."""
+        """Return whether only opening anew helps."""
         return self.database.broken
 
     def close(self) -> None:
@@ -286,7 +286,7 @@ class Tables:
         opened: Mapping[str, Collection[int]] = MappingProxyType({}),
         raw_from: int | None = None,
     ) -> None:
-        """Take files and rows away and put files in, in one transaction.
+        """Remove files and rows and put files in, in one transaction.
 
         ``delete`` gives the condition for the rows of a layer that go, None for none of them; ``closed`` tells whether an hour of a
         layer has no row left then. ``opened`` hours have rows in a table then, which ``insert`` puts there. With

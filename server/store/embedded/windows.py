@@ -56,5 +56,5 @@ def _sorted(rows: Columns, *by: str) -> dict[str, NDArray[Any]]:
 
 
 def _changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell where a value differs from the one before it; the first one does."""
+    """Return where a value differs from the one before it; the first one does."""
     return np.append(True, column[1:] != column[:-1])[: len(column)]

@@ -6,7 +6,7 @@ from settled import T, counted, every_minute, settle_all
 
 from collectors.point import Point, UInt
 from server.store import Aggregate, Range
-from server.store.embedded.held import Held, cut, form
+from server.store.embedded.file_cache import Held, cut, form
 from server.store.embedded.levels import DAY, HOUR
 from server.store.embedded.reading import over_time
 from server.store.embedded.windows import windows

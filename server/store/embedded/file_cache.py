@@ -35,7 +35,7 @@ class Held:
         self._size = 0
 
     def has_room(self, size: int) -> bool:
-        """Tell whether a question for so many bytes is answered from here."""
+        """Return whether a question for so many bytes is answered from here."""
         return size <= self.limit // self.share
 
     def blocks(self, names: Sequence[Name], read: Callable[[list[Name]], list[Block]]) -> list[Block]:
