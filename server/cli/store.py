@@ -15,7 +15,7 @@ from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
 from server import settings
 from server.cli import store_copy, store_delete
-from server.cli.store_words import tell
+from server.cli.store_words import speaking, tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
 from server.store.buckets import Bucket
@@ -58,7 +58,7 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
 
 def _init(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.site.language
+    language = speaking(arguments.lang or known.site.language)
 
     async def embedded(_store: Store) -> Step:
         return Step("note", "embedded")
@@ -69,7 +69,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     known = settings.read(arguments.settings)
-    language = arguments.lang or known.site.language
+    language = speaking(arguments.lang or known.site.language)
 
     async def embedded(store: Store) -> Step:
         return await _look(known, store)

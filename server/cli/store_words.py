@@ -85,6 +85,12 @@ WORDS: Final = {
 }
 
 
+def speaking(language: LanguageCode) -> LanguageCode:
+    """Return a language with its texts read, which is done before the event loop runs."""
+    Texts(language)
+    return language
+
+
 def tell(level: str, finding: str, values: Mapping[str, str | int | float], language: LanguageCode) -> str:
     """Return one line: a sign and the words."""
     return f"{SIGNS[level]} {Texts(language).gettext(WORDS[finding], **values)}"
