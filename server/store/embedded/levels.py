@@ -62,11 +62,6 @@ class Day(msgspec.Struct, frozen=True):
         """Return the file that has an hour's rows, if any."""
         return self.hourly.get(RAW, {}).get(hour) or self.whole.get(RAW)
 
-    @property
-    def has_raw(self) -> bool:
-        """Return whether any value of it is left as it came."""
-        return bool(self.fresh) or RAW in self.whole or RAW in self.hourly
-
     def files(self) -> list[File]:
         """Return every file."""
         return [*self.whole.values(), *(file for hours in self.hourly.values() for file in hours.values())]
@@ -247,7 +242,7 @@ def _pick_hour(picks: _Picks, shelf: Shelf, hour: int, asked: _Asked) -> _Asked:
     there = {level: file for level in ROLLED if (file := day.rolled(level, hour))}
     if level := next((level for level in reversed(there) if fits(level)), ""):
         picks.add(shelf, level, asked, there[level])
-    elif there and not day.has_raw:
+    elif there and hour < shelf.raw_from:
         level, width = next((level, ROLLED[level]) for level in there)
         asked = _Asked((floor(start, width), ceil(end, width)), lcm(step, width), asked.rolled, width)
         picks.add(shelf, level, asked, there[level])

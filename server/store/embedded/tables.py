@@ -167,7 +167,8 @@ class Tables:
         ]
         if not gone:
             return
-        self._swap(gone=gone, raw_from=max(self._raw_from, *(one.end for one in gone)) if level == RAW else None)
+        last = ceil(max(one.end for one in gone), DAY)
+        self._swap(gone=gone, raw_from=max(self._raw_from, last) if level == RAW else None)
         self.dropped = True
 
     def let_go(self, files: Sequence[File]) -> None:

@@ -133,6 +133,22 @@ async def test_growth_is_that_of_both(make, small_files):
         await settled(store)
 
 
+@pytest.mark.parametrize("aggregate", [Aggregate.RATE, Aggregate.IRATE])
+async def test_a_gap_of_a_counter_that_is_filled_late_is_no_reset(make, small_files, aggregate):
+    options = Options(window=Duration(0.0), raw=Duration(86400), minutes=Duration(1), five_minutes=Duration(1))
+    store = await make(options)
+    counter = every_minute("a", T, 240)
+    late_ones = counter[80:100]
+    await store.write([*(point for point in counter if point not in late_ones), *every_minute("a", T + 5 * DAY, 60)])
+    await settled(store)
+    await store.write(late_ones)
+    for _ in range(2):
+        found = await asked(store, aggregate, HOUR, start=T, end=T + DAY)
+        # a minute each, from the last of an hour to that of the next
+        assert found == pytest.approx({T + hour * HOUR: 1 / 60 for hour in (1, 2, 3)})
+        await settled(store)
+
+
 async def test_a_repeat_of_late_points_is_counted_once_wherever_they_lie(make, small_files):
     store = await make(SHORT)
     await store.write([*every_minute("a", T, 60), *every_minute("a", T + 5 * DAY, 60)])
