@@ -99,7 +99,7 @@ class Icmp:
         look.facts |= {"rtt_min": min(trips), "rtt_avg": average, "rtt_max": max(trips), "jitter": _jitter(trips)}
         look.summary = f"{told}, {average * 1000:.2f} ms"
         if loss >= options.loss_degraded:
-            look.find("down" if loss >= options.loss_down else "degraded", Reason.LOSS, f"{told}, {loss:.0f} % lost")
+            look.find("down" if loss >= options.loss_down else "degraded", Reason.LOSS, f"{told}, {loss:.0f}% lost")
         if options.slow is not None and average > options.slow:
             look.find("degraded", Reason.SLOW, f"{average:.3f} s on average, slow above {options.slow:g} s")
 
