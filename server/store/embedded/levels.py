@@ -131,16 +131,9 @@ class Part(NamedTuple):
     unit: int
 
 
-class _Place(NamedTuple):
-    """What tells parts apart. A roll-up in a wide file may be overruled by that in a narrow one, so each ``width`` is a place."""
-
-    table: Sql
-    level: str
-    width: int
-    overruled: bool
-    by_field: bool
-    window: int
-    unit: int
+# what tells parts apart: table, level, width, overruled, by field, window and unit; a roll-up in a wide file may be overruled by
+# that in a narrow one, so each width is a place
+_Place = tuple[Sql, str, int, bool, bool, int, int]
 
 
 class _Asked(NamedTuple):
@@ -159,38 +152,40 @@ class _Picks:
         self._stretches: dict[_Place, list[Stretch]] = {}
         self._files: dict[_Place, dict[File, None]] = {}
 
-    def add(self, shelf: Shelf, level: str, asked: _Asked, file: File | None = None) -> None:
-        """Add a stretch of a file, or of the table of a shelf."""
+    def add_table(self, shelf: Shelf, asked: _Asked) -> None:
+        """Add a stretch of the table of a shelf."""
+        self._add((shelf.table, RAW, 0, False, False, asked.window, asked.unit), asked.bounds)
+
+    def add_raw(self, shelf: Shelf, file: File, asked: _Asked, *, overruled: bool) -> None:
+        """Add a stretch of a file of values, without those that are forgotten."""
         start, end = asked.bounds
-        if file is not None and level == RAW:
-            start = max(start, file.cut)
+        place = (shelf.table, RAW, 1, overruled, file.by_field, asked.window, asked.unit)
+        self._add(place, (max(start, file.cut), end), file)
+
+    def add_rolled(self, shelf: Shelf, file: File, asked: _Asked) -> None:
+        """Add a stretch of a file of roll-ups."""
+        place = (shelf.table, file.level, file.end - file.start, False, file.by_field, asked.window, asked.unit)
+        self._add(place, asked.bounds, file)
+
+    def _add(self, place: _Place, stretch: Stretch, file: File | None = None) -> None:
+        start, end = stretch
         if start >= end:
             return
-        overruled = file is not None and level == RAW and shelf.day_of(start).mixed(file)
-        width = 0 if file is None else 1 if level == RAW else file.width
-        by_field = file is not None and file.by_field
-        place = _Place(shelf.table, level, width, overruled, by_field, asked.window, asked.unit)
         known = self._stretches.setdefault(place, [])
         if known and known[-1][1] == start:
             known[-1] = (known[-1][0], end)
         else:
-            known.append((start, end))
+            known.append(stretch)
         if file:
             self._files.setdefault(place, {})[file] = None
 
     def parts(self) -> list[Part]:
-        return [
-            Part(
-                place.table,
-                place.level,
-                tuple(self._files.get(place, ())),
-                place.overruled,
-                stretches,
-                place.window,
-                place.unit,
-            )
-            for place, stretches in self._stretches.items()
-        ]
+        found = []
+        for place, stretches in self._stretches.items():
+            table, level, _, overruled, _, window, unit = place
+            files = tuple(self._files.get(place, ()))
+            found.append(Part(table, level, files, overruled, stretches, window, unit))
+        return found
 
 
 def plan(shelves: Sequence[Shelf], start: int, end: int, step: int, *, rolled: bool = True) -> list[Part]:
@@ -199,26 +194,25 @@ def plan(shelves: Sequence[Shelf], start: int, end: int, step: int, *, rolled: b
     Where raw values of the first shelf are gone the finest roll-up that is left stands for them: bounds are moved outward to its
     windows, and the windows of the answer are the least multiple of ``step`` that is made of them, on the other shelves too.
     """
-    picks = _Picks()
+    picks, of_day = _Picks(), _Asked((start, end), step, rolled)
     for moment in sorted({day for shelf in shelves for day in shelf.days if start - DAY < day < end}):
+        there = [shelf for shelf in shelves if moment in shelf.days]
         # what is picked on one shelf may widen the windows on those after it
-        asked = _Asked((start, end), step, rolled)
         whole = 0
-        while whole < len(shelves) and _pick_day(picks, shelves[whole], moment, asked):
+        while whole < len(there) and _pick_day(picks, there[whole], moment, of_day):
             whole += 1
-        for hour in range(moment, moment + DAY, HOUR) if whole < len(shelves) else ():
+        left = there[whole:]
+        for hour in range(moment, moment + DAY, HOUR) if left else ():
             if hour < end and hour + HOUR > start:
-                of_hour = asked._replace(bounds=(max(start, hour), min(end, hour + HOUR)))
-                for shelf in shelves[whole:]:
-                    of_hour = _pick_hour(picks, shelf, hour, of_hour)
+                asked = _Asked((max(start, hour), min(end, hour + HOUR)), step, rolled)
+                for shelf in left:
+                    asked = _pick_hour(picks, shelf, hour, asked)
     return picks.parts()
 
 
 def _pick_day(picks: _Picks, shelf: Shelf, moment: int, asked: _Asked) -> bool:
     """Pick the one file that answers for a whole day; False when it takes a closer look."""
-    day = shelf.days.get(moment)
-    if day is None:
-        return True
+    day = shelf.days[moment]
     (start, end), step = asked.bounds, asked.window
     if day.fresh or not step or not asked.rolled or start > moment or end < moment + DAY:
         return False
@@ -226,7 +220,7 @@ def _pick_day(picks: _Picks, shelf: Shelf, moment: int, asked: _Asked) -> bool:
     file = day.whole.get(level)
     if file is None or file.cut > moment or day.hourly.get(level):
         return False
-    picks.add(shelf, level, asked._replace(bounds=(moment, moment + DAY)), file)
+    picks.add_rolled(shelf, file, _Asked((moment, moment + DAY), step, asked.rolled))
     return True
 
 
@@ -241,16 +235,16 @@ def _pick_hour(picks: _Picks, shelf: Shelf, hour: int, asked: _Asked) -> _Asked:
 
     there = {level: file for level in ROLLED if (file := day.rolled(level, hour))}
     if level := next((level for level in reversed(there) if fits(level)), ""):
-        picks.add(shelf, level, asked, there[level])
+        picks.add_rolled(shelf, there[level], asked)
     elif there and hour < shelf.raw_from:
         level, width = next((level, ROLLED[level]) for level in there)
         asked = _Asked((floor(start, width), ceil(end, width)), lcm(step, width), asked.rolled, width)
-        picks.add(shelf, level, asked, there[level])
+        picks.add_rolled(shelf, there[level], asked)
     else:
         if hour in day.fresh:
-            picks.add(shelf, RAW, asked)
+            picks.add_table(shelf, asked)
         if raw := day.raw(hour):
-            picks.add(shelf, RAW, asked, raw)
+            picks.add_raw(shelf, raw, asked, overruled=day.mixed(raw))
     return asked
 
 
