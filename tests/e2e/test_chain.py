@@ -197,7 +197,7 @@ def ask(chain, question):
     """Ask the store as the centre itself would; ``question`` takes the store and is awaited."""
 
     async def asked():
-        store = read(chain.folder / "server.toml").store()
+        store = read(chain.folder / "server.toml").buckets().main
         await store.open()
         try:
             return await question(store)

@@ -16,7 +16,7 @@ from server.settings import read
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.influx.store import Influx
-from server.store.spooled import Retry, SpooledInflux
+from server.store.spooled import Options, Retry, SpooledInflux
 from server.web import accounts
 from server.web.accounts import Passwords
 
@@ -133,7 +133,7 @@ async def front(city, session):
 class SpooledSoon(SpooledInflux):
     """Comes back within a second when its database does."""
 
-    def __init__(self, options, folder):
+    def __init__(self, options: Options, folder):
         super().__init__(options, folder, retry=Retry(1.0, 1.0))
 
 
