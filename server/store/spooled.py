@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time_ns
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -265,10 +265,12 @@ class Spooled:
 class SpooledInflux(Spooled):
     """Points in an InfluxDB by ``options``, with a spool in ``folder``. Implements ``Store``."""
 
-    def __init__(self, options: Options, folder: Path, **more: Any) -> None:
+    def __init__(
+        self, options: Options, folder: Path, clock: Callable[[], int] = time_ns, *, retry: Retry = _RETRY
+    ) -> None:
         self.options = options
         self.folder = folder
-        super().__init__(Influx(options, folder, **more), options.spool, folder, **more)
+        super().__init__(Influx(options, folder, clock), options.spool, folder, clock, retry=retry)
 
 
 def _told(summary: Summary) -> str:
