@@ -35,7 +35,11 @@ STOPPED = 1_796_062_279_000
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.stem.removesuffix(".tar"))
 def settings(request, tmp_path):
     with tarfile.open(request.param) as packed:
-        packed.extractall(tmp_path)
+        for member in packed:
+            if member.isfile():  # not extractall, whose ways differ from Python to Python
+                place = tmp_path / member.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(packed.extractfile(member).read())
     file = tmp_path / "server.toml"
     file.write_text(
         re.sub(r'listen = ".*"', f'listen = "127.0.0.1:{free_port()}"\nretention = "36500d"', file.read_text())
