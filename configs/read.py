@@ -144,14 +144,17 @@ class Source:
 
     def by_id(self, shape: type[T], tables: Iterable[Table], at: Place) -> dict[str, T]:
         """Return the tables of a list as Structs by their ``id``; SettingsError when an id is there twice."""
-        entries: dict[str, T] = {}
-        for position, table in enumerate(tables):
-            entry = self.parse(shape, table, (*at, position))
+        return self.unique([self.parse(shape, table, (*at, position)) for position, table in enumerate(tables)], at)
+
+    def unique(self, entries: Iterable[T], at: Place) -> dict[str, T]:
+        """Return the entries of the list at ``at`` by their ``id``; SettingsError when an id is there twice."""
+        found: dict[str, T] = {}
+        for position, entry in enumerate(entries):
             name = str(getattr(entry, "id"))  # noqa: B009 - not every Struct has one
-            if name in entries:
+            if name in found:
                 raise self.error((*at, position, "id"), f"{at[-1]} id {name!r} is used twice")
-            entries[name] = entry
-        return entries
+            found[name] = entry
+        return found
 
     def _decode(self, kind: type, value: object) -> object:
         if kind is Duration:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -95,9 +95,9 @@ class Register(msgspec.Struct, frozen=True):
 def read(source: Source) -> Register:
     """Read a register; SettingsError names what is doubled, unknown or impossible."""
     outer = source.parse(Outer)
-    agencies = _by_id(source, "agency", outer.agency)
-    services = _by_id(source, "service", outer.service)
-    hosts = _by_id(source, "host", outer.host)
+    agencies = source.unique(outer.agency, ("agency",))
+    services = source.unique(outer.service, ("service",))
+    hosts = source.unique(outer.host, ("host",))
     owners = [("service", at, entry.agency) for at, entry in enumerate(outer.service)]
     owners += [("host", at, entry.agency) for at, entry in enumerate(outer.host)]
     for kind, position, agency in owners:
@@ -131,15 +131,6 @@ def _check_service(
         raise source.error((*at, "url"), f"url of {service.id!r}: expected http:// or https://, got {service.url!r}")
     if service.registered and service.retired and service.retired <= service.registered:
         raise source.error((*at, "retired"), f"service {service.id!r} cannot be retired before it is registered")
-
-
-def _by_id(source: Source, kind: str, entries: Iterable[Any]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
-    for position, entry in enumerate(entries):
-        if entry.id in known:
-            raise source.error((kind, position, "id"), f"{kind} id {entry.id!r} is used twice")
-        known[entry.id] = entry
-    return known
 
 
 def _known(source: Source, at: tuple[str | int, ...], name: str, known: Mapping[str, Any]) -> None:
