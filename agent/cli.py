@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from agent.slim import without_heavy_modules
 from agent.version import VERSION
+from configs.place import SYSTEM, VARIABLE, settings_file
 
 if TYPE_CHECKING:
     from agent.settings import Settings
 
 _FAILED: Final = 1
 _BAD: Final = 2
+_FILE: Final = "agent.toml"
 _WIDTH: Final = 100
 
 
@@ -47,7 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say; return 0, 1 (something could not be collected or sent) or 2 (wrong settings or use)."""
     told = "Collects this host's figures and sends them."
     parser = argparse.ArgumentParser(prog="pantau-agent", description=told, formatter_class=_Help)
-    parser.add_argument("--settings", type=Path, default=Path("/etc/pantau/agent.toml"), metavar="FILE")
+    where = f"default: ${VARIABLE} (a file, or its folder), else {SYSTEM / _FILE}, else ./{_FILE}"
+    parser.add_argument("--settings", type=Path, metavar="FILE", help=where)
     parser.add_argument("--version", action="version", version=f"pantau-agent {VERSION}")
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="read the settings, say whether they can be used, and stop")
@@ -55,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     modes.add_argument("--once", action="store_true", help="collect and send once, without the spool")
     _add_commands(parser)
     chosen = parser.parse_args(arguments)
+    chosen.settings = settings_file(chosen.settings, _FILE, make=chosen.command == "join")
     hangups: list[int] = []
     if not (chosen.command or chosen.check or chosen.test or chosen.once):
         signal.signal(signal.SIGHUP, lambda number, _: hangups.append(number))  # else one during the start would end it

@@ -12,6 +12,7 @@ from agent.post import Options as Output
 from agent.post import why_not_url
 from agent.spool import Options as Bounds
 from collectors.host import COLLECTORS, DEFAULT, Roots
+from configs.place import elsewhere
 from configs.plugin import find
 from configs.read import Source
 from configs.units import Duration
@@ -101,7 +102,7 @@ def read(file: Path | str, roots: Roots = Roots(), *, keep: bool = False) -> Set
 
 
 def _source(file: Path) -> Source:
-    source = Source.read(file)
+    source = Source.read(file, missing=elsewhere(file))
     for drop_in in sorted(file.with_suffix(".d").glob("[!.]*.toml")):
         source.tree.setdefault("collectors", {name: {} for name in DEFAULT})  # a drop-in adds to the default set
         source.add(Source.read(drop_in))

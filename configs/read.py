@@ -65,8 +65,8 @@ class Source:
         self.places = {place: f"{file.name}:{line}" for place, line in _positions(text).items()}
 
     @classmethod
-    def read(cls, file: Path | str) -> "Source":
-        """Read a file; SettingsError when it is missing, unreadable, not UTF-8 or not TOML."""
+    def read(cls, file: Path | str, missing: str = "") -> "Source":
+        """Read a file; SettingsError when it is missing, unreadable, not UTF-8 or not TOML. ``missing`` is said of a missing one."""
         path = Path(file)
         try:
             text = path.read_text(encoding="utf-8")
@@ -74,7 +74,8 @@ class Source:
             line = path.read_bytes()[: error.start].count(b"\n") + 1
             raise SettingsError(f"{path.name}:{line}: not UTF-8 text") from error
         except OSError as error:
-            raise SettingsError(f"{path}: {error.strerror}") from error
+            more = missing if isinstance(error, FileNotFoundError) else ""
+            raise SettingsError(f"{path}: {error.strerror}{more}") from error
         return cls(text, path)
 
     def add(self, other: "Source") -> None:

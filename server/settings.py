@@ -12,6 +12,7 @@ from alerts.route import Contact, Route
 from alerts.rules.planned import read_rules
 from alerts.settings import read_channels, read_contacts, read_routes
 from collectors.snmp import Options as Device
+from configs.place import elsewhere
 from configs.read import Source, Table
 from configs.units import Duration
 from server.edge.connections import Options as ConnectionOptions
@@ -96,7 +97,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
 
     SettingsError says file, line and what was expected.
     """
-    source = Source.read(file)
+    source = Source.read(file, missing=elsewhere(file))
     outer = source.parse(Outer)
     general = outer.server
     _check_zone(source, general.zone)

@@ -11,6 +11,7 @@ from server import settings
 from server.admin import backup, control_socket
 from server.admin.backup import BackupFailed
 from server.admin.control_socket import Answer, Ask
+from server.cli.options import add_settings
 from server.settings import Settings
 from server.store import StoreUnavailable
 from server.store.buckets import Buckets
@@ -27,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     back.add_argument("--from", dest="source", required=True, type=Path, metavar="PATH")
     back.set_defaults(run=_restore)
     for each in (save, back):
-        each.add_argument("--settings", metavar="PATH", default="server.toml")
+        add_settings(each)
 
 
 def _backup(arguments: argparse.Namespace) -> int:

@@ -4,12 +4,15 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from configs.place import elsewhere, settings_file
 from configs.read import SettingsError, Source
 from server import settings
+from server.cli.options import SETTINGS
 from server.inventory import register
 
+_AGENT: Final = "agent.toml"
 _AGENT_KEYS = frozenset({"agent", "output", "spool", "collectors", "tags"})
 _REGISTER_KEYS = frozenset({"agency", "service", "host", "hours"})
 
@@ -19,26 +22,39 @@ def add(commands: Any) -> None:
     group = commands.add_parser("config", help="check settings")
     verbs = group.add_subparsers(metavar="VERB", required=True)
     check = verbs.add_parser("check", help="say what is wrong in settings files; exit 2 when something is")
-    check.add_argument("files", nargs="+", metavar="FILE", help="a server.toml, services.toml or agent.toml")
+    check.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="a server.toml, services.toml or agent.toml (default: those that the commands read)",
+    )
     check.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     worst = 0
-    for name in arguments.files:
+    for file in arguments.files or _installed():
         try:
-            kind = check_file(Path(name))
+            kind = check_file(file)
         except SettingsError as error:
             print(error, file=sys.stderr)
             worst = 2
         else:
-            print(f"{name}: good {kind} settings")
+            print(f"{file}: good {kind} settings")
     return worst
+
+
+def _installed() -> list[Path]:
+    """Return the settings that commands read when nobody names a file: the centre's, with its register, and an agent's beside it."""
+    file = settings_file(None, SETTINGS)
+    beside = file.with_name(_AGENT)
+    return [file, *([beside] if beside.exists() else [])]
 
 
 def check_file(file: Path) -> str:
     """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong."""
-    source = Source.read(file)
+    source = Source.read(file, missing=elsewhere(file))
     keys = source.tree.keys()
     if keys & _AGENT_KEYS and not keys & {"server", "store"}:
         _ask_the_agent(file)

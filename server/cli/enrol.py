@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 from alerts.i18n.language import Language
 from configs.units import Duration
 from server import settings
+from server.cli.options import add_settings
 from server.enrolment import invitations
 from server.enrolment.invitations import Agent, EnrolmentError, Invitation
 from server.settings import Settings
@@ -53,7 +53,7 @@ def _verb(
     verbs: "argparse._SubParsersAction[Any]", name: str, plan: Callable[[argparse.Namespace, Settings], Work], told: str
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=told.capitalize() + ".")
-    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    add_settings(parser)
     parser.set_defaults(run=lambda arguments: _run(plan, arguments))
     return parser
 

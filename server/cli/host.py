@@ -6,7 +6,6 @@ import getpass
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from alerts.i18n.language import Language
@@ -16,6 +15,7 @@ from server import settings
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask
 from server.admin.forget_host import forget_host
+from server.cli.options import add_settings
 from server.inventory.known_hosts import HostError, KnownHost, known_hosts
 from server.ledger import record
 from server.settings import Settings
@@ -34,7 +34,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     gone.add_argument("names", nargs="+", metavar="NAME")
     gone.set_defaults(run=_forget)
     for each in (show, gone):
-        each.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+        add_settings(each)
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from alerts import audit
 from alerts.i18n.language import Language
 from server import settings
+from server.cli.options import add_settings
 from server.cli.report import moment
 from server.ledger import maintenance
 from server.ledger.maintenance import Work
@@ -48,7 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     stop.set_defaults(run=_cancel)
 
     for each in (plan, show, stop):
-        each.add_argument("--settings", metavar="PATH", default="server.toml")
+        add_settings(each)
 
 
 def _add(arguments: argparse.Namespace) -> int:

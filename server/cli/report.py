@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError
 
 from alerts.i18n.catalogue import CODES, LanguageCode
 from server import settings
+from server.cli.options import add_settings
 from server.report import cases, render
 from server.report.build import build, month
 from server.report.model import Report
@@ -34,7 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--format", choices=("html", "json", "csv"), default="html")
     parser.add_argument("--lang", choices=CODES, help="language of HTML and CSV; that of the settings by default")
     parser.add_argument("--output", metavar="FILE", type=Path, help="write there instead of to standard output")
-    parser.add_argument("--settings", metavar="PATH", default="server.toml")
+    add_settings(parser)
     parser.set_defaults(run=_report)
     compute = parser.add_subparsers(metavar="compute").add_parser(
         "compute", help="count timelines of a JSON file by the standard, exactly"

@@ -5,15 +5,14 @@ import asyncio
 import logging
 from typing import Any
 
+from server.cli.options import add_settings
 from server.settings import read
-
-DEFAULT_SETTINGS = "server.toml"
 
 
 def add(commands: Any) -> None:
     """Add ``server``."""
     command = commands.add_parser("server", help="run the centre: ingest, checks, alerts, web")
-    command.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="FILE", help="default: %(default)s")
+    add_settings(command)
     command.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     command.set_defaults(run=_run)
 

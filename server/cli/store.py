@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any, Final
 
 from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
 from server import settings
 from server.cli import store_copy, store_delete
+from server.cli.options import add_settings
 from server.cli.store_words import speaking, tell
 from server.settings import Settings
 from server.store import Store, StoreUnavailable
@@ -50,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
-    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    add_settings(parser)
     parser.add_argument("--bucket", metavar="NAME", help="this bucket only (default: all)")
     parser.add_argument("--lang", choices=CODES, help="Indonesian or English (default: as in the settings)")
     return parser

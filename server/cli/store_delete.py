@@ -5,7 +5,6 @@ import asyncio
 import datetime as dt
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +12,7 @@ from alerts.i18n.catalogue import CODES
 from server import settings
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask, Points
+from server.cli.options import add_settings
 from server.cli.report import moment
 from server.cli.store_words import tell
 from server.settings import Settings
@@ -41,7 +41,7 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--to", dest="end", metavar="MOMENT", help="before then")
     parser.add_argument("--bucket", metavar="NAME", help="in this bucket (default: the first)")
     parser.add_argument("--yes", action="store_true", help="delete; there is no way back but a backup")
-    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    add_settings(parser)
     parser.add_argument("--lang", choices=CODES, help="Indonesian or English (default: as in the settings)")
     parser.set_defaults(run=run)
 

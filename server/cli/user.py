@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from server import settings
+from server.cli.options import add_settings
 from server.state.database import Database
 from server.state.folder import private_folder
 from server.state.migrate import upgrade
@@ -47,7 +47,7 @@ def _verb(
     told: str,
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=told.capitalize() + ".")
-    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    add_settings(parser)
     parser.set_defaults(run=lambda arguments: _run(run, arguments))
     return parser
 
