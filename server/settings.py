@@ -139,6 +139,12 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
     )
 
 
+def register_file(file: Path | str) -> Path:
+    """Return where the register of ``server.toml`` stands; SettingsError when the settings cannot be read."""
+    source = Source.read(file)
+    return source.file.parent / source.parse(Outer).server.register
+
+
 def _address(source: Source, listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 2**16:

@@ -3,7 +3,6 @@
 import os
 import pty
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,16 @@ from parts import require, wait_for
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_SECONDS = 60
 _DEVICES = "null zero full random urandom tty"
+
+_GROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
+
+# Goes into a group of processes of its own, so that those which systemd makes are below it.
+_GROUP = f"""
+for place in {" ".join(_GROUPS)}; do
+    mkdir "$place/pantau-test-$$" && echo 0 >"$place/pantau-test-$$/cgroup.procs" && break
+done 2>/dev/null
+exec "$@"
+"""
 
 # Run in new namespaces; "$1" is the root, "$2" says whether the groups of processes are of the first (v1) or second kind.
 _BOOT = f"""
@@ -67,11 +76,10 @@ class Machine:
         kind = "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
         spaces = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
         self._started = subprocess.Popen(
-            ["unshare", *spaces, "bash", "-c", _BOOT, "boot", self.folder, kind],
+            ["bash", "-c", _GROUP, "group", "unshare", *spaces, "bash", "-c", _BOOT, "boot", self.folder, kind],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_own_group,
         )
         try:
             wait_for(self._is_up, _BOOT_SECONDS, "systemd")
@@ -106,7 +114,13 @@ class Machine:
     def run(self, *command, check=True, timeout=200, **more) -> subprocess.CompletedProcess:
         """Run a command in the machine as root; outputs are text."""
         return subprocess.run(
-            self._inside(*command), capture_output=True, text=True, check=check, timeout=timeout, env=_environment(), **more
+            self._inside(*command),
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=timeout,
+            env=_environment(),
+            **more,
         )
 
     def type(self, script: str, answers: dict[str, str], *, timeout=300) -> tuple[int, str]:
@@ -152,25 +166,10 @@ class Machine:
         return ["nsenter", "--target", str(self._first), "--all", *map(str, command)]
 
 
-def _groups(process: int) -> list[Path]:
-    return [Path(place, f"pantau-test-{process}") for place in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup")]
-
-
-def _own_group() -> None:
-    """Put the new process into a group of processes of its own, so that what systemd makes is below it."""
-    for group in _groups(os.getpid()):
-        try:
-            group.mkdir()
-            (group / "cgroup.procs").write_text("0")
-        except OSError:
-            continue
-        return
-
-
 def _disband(process: int) -> None:
-    for group in _groups(process):
-        for folder, _, _ in os.walk(group, topdown=False):
-            os.rmdir(folder)
+    for place in _GROUPS:
+        for folder, _, _ in os.walk(f"{place}/pantau-test-{process}", topdown=False):
+            Path(folder).rmdir()
 
 
 def _environment() -> dict[str, str]:

@@ -19,6 +19,8 @@ _COMMANDS: Final = (
     "up",
     "server",
     "config",
+    "register",
+    "channel",
     "user",
     "enrol",
     "host",
