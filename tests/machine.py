@@ -60,23 +60,28 @@ exec env -i container=test PATH={_PATH} /lib/systemd/systemd --system --show-sta
 
 
 class Machine:
-    """A root that runs like a machine of its own from ``boot`` to ``halt``; ``folder`` is its root as this machine sees it."""
+    """A root that runs like a machine of its own from ``boot`` to ``halt``; ``folder`` is its root as this machine sees it.
+
+    What lies on its ``/tmp``, ``/run`` and ``/dev`` is not seen in ``folder``.
+    """
 
     def __init__(self, folder: Path, name: str = "centre") -> None:
         self.folder = folder
-        self._name = name
+        self.name = name
         self._started: subprocess.Popen | None = None
         self._first = 0  # the process id of its systemd
 
-    def boot(self) -> None:
-        """Start systemd and wait until it is up; skip where this machine allows no such namespaces."""
+    def boot(self, *, beside: "Machine | None" = None) -> None:
+        """Start systemd and wait until it is up, on a network of its own or on that of another; skip where that is not allowed here."""
         for tool in ("unshare", "nsenter", "pivot_root"):
             require(tool, "util-linux")
-        (self.folder / "etc/hostname").write_text(f"{self._name}\n")
+        (self.folder / "etc/hostname").write_text(f"{self.name}\n")
         kind = "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
-        spaces = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
+        spaces = ["--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--kill-child"]
+        network = ["--net"] if beside is None else [f"--net=/proc/{beside._first}/ns/net"]
+        enter = ["unshare", *spaces, *network] if beside is None else ["nsenter", *network, "unshare", *spaces]
         self._started = subprocess.Popen(
-            ["bash", "-c", _GROUP, "group", "unshare", *spaces, "bash", "-c", _BOOT, "boot", self.folder, kind],
+            ["bash", "-c", _GROUP, "group", *enter, "bash", "-c", _BOOT, "boot", self.folder, kind],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -122,6 +127,10 @@ class Machine:
             env=_environment(),
             **more,
         )
+
+    def journal(self) -> str:
+        """Return the last lines of its journal."""
+        return self.run("journalctl", "--no-pager", "--lines=80", check=False).stdout
 
     def type(self, script: str, answers: dict[str, str], *, timeout=300) -> tuple[int, str]:
         """Run a script of bash on a terminal, as somebody types it, and answer what is asked; return exit code and what was seen.
