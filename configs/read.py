@@ -62,6 +62,7 @@ class Source:
             line = where[1] if where else len(text.splitlines())
             what = re.sub(r"\s*\(at .*\)$", "", str(error))
             raise SettingsError(f"{file.name}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
+        self.secrets: dict[Place, Secret] = {}
         self.places = {place: f"{file.name}:{line}" for place, line in _positions(text).items()}
 
     @classmethod
@@ -90,10 +91,12 @@ class Source:
         Raises SettingsError naming file, line, table and what was expected.
         """
         try:
-            return msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
+            parsed = msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
         except msgspec.ValidationError as error:
             inner, place = self._narrow(self.tree if table is None else table, shape, str(error))
             raise self._explain(inner, shape, at, place, also) from error
+        self.secrets |= _secrets(parsed, at)
+        return parsed
 
     def _narrow(self, table: Any, shape: Any, text: str) -> tuple[str, Place]:
         """Split msgspec's message into what and where; it hides keys of free names (``[collectors.cpu]``), found again here."""
@@ -120,6 +123,10 @@ class Source:
     def error(self, at: Place, message: str) -> SettingsError:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
         return SettingsError(f"{self._place(at)}: {message}")
+
+    def named_secrets(self) -> list[tuple[str, Secret]]:
+        """Return every secret that was parsed, each with the words for where the file names it."""
+        return [(f"{self._place(at)}: {_key(at)}", secret) for at, secret in self.secrets.items()]
 
     def text(self, table: Table, key: str, at: Place) -> str:
         """Return the text that stands under a key; SettingsError when it is missing, empty or something else."""
@@ -187,8 +194,7 @@ class Source:
             message = f"expected {wanted}, got {_TOML_WORDS.get(expected[2], expected[2])}"
         if not inside:  # the table as a whole, by its own __post_init__
             return self.error(where, f"{_table(where)}: {message}")
-        name = f"{where[-1]!r} in {_table(where[:-1])}" if isinstance(where[-1], str) else _table(where)
-        return self.error(where, f"{name}: {message[:1].lower()}{message[1:]}")
+        return self.error(where, f"{_key(where)}: {message[:1].lower()}{message[1:]}")
 
     def _place(self, at: Place) -> str:
         while at:
@@ -219,6 +225,26 @@ def _table(at: Place) -> str:
     name = ".".join(str(step) for step in at if not isinstance(step, int))
     last = next((step for step in reversed(at) if isinstance(step, int)), None)
     return f"[{name}]" if last is None else f"[[{name}]] #{last + 1}"
+
+
+def _secrets(value: object, at: Place) -> dict[Place, Secret]:
+    """Return every secret within what was parsed, by its place in the file."""
+    inside: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, Secret):
+        return {at: value}
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        inside = [(name, getattr(value, field)) for name, field in names]
+    elif isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, (list, tuple)):
+        inside = enumerate(value)
+    return {place: secret for step, one in inside for place, secret in _secrets(one, (*at, step)).items()}
+
+
+def _key(at: Place) -> str:
+    """Name a key with its table, or an entry of a list."""
+    return f"{at[-1]!r} in {_table(at[:-1])}" if isinstance(at[-1], str) else _table(at)
 
 
 def _fields(shape: Any, inside: Place) -> list[str]:

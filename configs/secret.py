@@ -5,6 +5,7 @@ when it is needed, so that a rotated token file works without a restart, and it 
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -22,11 +23,12 @@ class SecretUnreadable(ValueError):
 class Secret:
     """The place of one secret. ``reveal()`` reads it afresh; ``str()`` and ``repr()`` never show it."""
 
-    __slots__ = ("_name", "_place")
+    __slots__ = ("_held", "_name", "_place")
 
     def __init__(self, place: str, name: str) -> None:
         self._place = place
         self._name = name
+        self._held = ""
 
     @classmethod
     def parse(cls, table: object, folder: Path) -> "Secret":
@@ -47,10 +49,20 @@ class Secret:
 
     def reveal(self) -> str:
         """Return the secret itself, without a line end; SecretUnreadable when its place is missing or empty."""
-        value = self._read().strip()
+        try:
+            value = self._read().strip()
+        except SecretUnreadable:
+            if self._held:
+                return self._held
+            raise
         if not value:
             raise SecretUnreadable(f"the secret in {self} is empty")
         return value
+
+    def hold(self) -> None:
+        """Keep what can be read now, for a process that is about to lose the right to; a later value that it can read wins."""
+        with suppress(SecretUnreadable):
+            self._held = self.reveal()
 
     def _read(self) -> str:
         if self._place == "env":

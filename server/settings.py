@@ -14,6 +14,7 @@ from alerts.settings import read_channels, read_contacts, read_routes
 from collectors.snmp import Options as Device
 from configs.place import elsewhere
 from configs.read import Source, Table
+from configs.secret import Secret
 from configs.units import Duration
 from server.edge.connections import Options as ConnectionOptions
 from server.ingest.options import Options as IngestOptions
@@ -72,7 +73,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that ``server.toml`` and its register say, checked."""
+    """Everything that ``server.toml`` and its register say, checked; ``secrets`` with the words for where each is named."""
 
     listen: tuple[str, int]
     data: Path
@@ -86,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True):
     schedule: ScheduleOptions
     plans: Sequence[Plan]
     channels: Mapping[str, Callable[[], Channel]]
+    secrets: Sequence[tuple[str, Secret]]
 
     def buckets(self) -> Buckets:
         """Return all buckets with their stores, closed as yet."""
@@ -136,6 +138,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
         schedule=outer.schedule,
         plans=plans,
         channels=channels,
+        secrets=source.named_secrets(),
     )
 
 

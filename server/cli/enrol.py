@@ -1,7 +1,6 @@
 """``pantau enrol``: one-time tokens for hosts that are to join, and the hosts that have joined."""
 
 import argparse
-import getpass
 import shlex
 import sys
 import time
@@ -13,7 +12,7 @@ from sqlalchemy import Connection
 
 from alerts.i18n.language import Language
 from configs.units import Duration
-from server import settings
+from server.cli import owner
 from server.cli.options import add_settings
 from server.enrolment import invitations
 from server.enrolment.invitations import Agent, EnrolmentError, Invitation
@@ -59,7 +58,7 @@ def _verb(
 
 
 def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     private_folder(known.data)
     work = plan(arguments, known)
     try:
@@ -81,7 +80,7 @@ def _new(arguments: argparse.Namespace, known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
         until = now + arguments.ttl.ms
         only: str | None = arguments.host
-        token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=_operator(), at=now, host=only)
+        token = invitations.invite(tx, hosts=arguments.hosts, until=until, by=owner.operator(), at=now, host=only)
         hosts = f"host {only}" if only else "1 host" if arguments.hosts == 1 else f"{arguments.hosts} hosts"
         named = f" --host {shlex.quote(only)}" if only else ""
         return [
@@ -111,9 +110,9 @@ def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
 
     def work(tx: Connection, now: int) -> list[str]:
         if which.startswith("#") and which[1:].isdigit():
-            invitations.withdraw(tx, int(which[1:]), by=_operator(), at=now)
+            invitations.withdraw(tx, int(which[1:]), by=owner.operator(), at=now)
             return [f"one-time token {which} ended; hosts that joined with it stay"]
-        invitations.revoke(tx, which, by=_operator(), at=now)
+        invitations.revoke(tx, which, by=owner.operator(), at=now)
         return [f"the token of {which} ended; a running centre refuses it within 5 s"]
 
     return work
@@ -121,7 +120,7 @@ def _revoke(arguments: argparse.Namespace, _known: Settings) -> Work:
 
 def _accept(arguments: argparse.Namespace, _known: Settings) -> Work:
     def work(tx: Connection, now: int) -> list[str]:
-        agent = invitations.accept(tx, arguments.host, by=_operator(), at=now, address=arguments.address)
+        agent = invitations.accept(tx, arguments.host, by=owner.operator(), at=now, address=arguments.address)
         return [
             f"{agent.host} is now the machine at {agent.claimed_from}; the former one is refused",
             "where it has no token yet: pantau-agent join, there, with a one-time token",
@@ -148,7 +147,3 @@ def _duration(text: str) -> Duration:
         return Duration.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _operator() -> str:
-    return f"cli:{getpass.getuser()}"

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import sys
 import time
 from contextlib import closing
@@ -11,10 +10,10 @@ from typing import Any
 from alerts.i18n.language import Language
 from alerts.judge import Judge
 from alerts.route import connect
-from server import settings
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask
 from server.admin.forget_host import forget_host
+from server.cli import owner
 from server.cli.options import add_settings
 from server.inventory.known_hosts import HostError, KnownHost, known_hosts
 from server.ledger import record
@@ -38,7 +37,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     with closing(_database(known)) as database, database.engine.connect() as connection:
         hosts = known_hosts(connection)
     language = Language("en", known.site.zone)
@@ -53,8 +52,8 @@ def _line(host: KnownHost, language: Language) -> str:
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
-    answers = asyncio.run(_forget_all(known, arguments.names, f"cli:{getpass.getuser()}"))
+    known = owner.read(arguments.settings)
+    answers = asyncio.run(_forget_all(known, arguments.names, owner.operator()))
     for answer in answers:
         print(answer.done or f"pantau: {answer.error}", file=sys.stdout if answer.done else sys.stderr)
     return 2 if any(answer.error for answer in answers) else 0

@@ -11,6 +11,7 @@ from typing import Final
 
 from configs.read import SettingsError
 from configs.secret import SecretUnreadable
+from server.cli.owner import NotOwner
 from server.state.damage import StateDamaged
 from server.store import StoreDamaged
 
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
+    except NotOwner as error:
+        print(f"pantau: {error.told(sys.argv[1:] if argv is None else argv)}", file=sys.stderr)
+        return 2
     except (SettingsError, SecretUnreadable) as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from alerts import audit
 from alerts.i18n.language import Language
-from server import settings
+from server.cli import owner
 from server.cli.options import add_settings
 from server.cli.report import moment
 from server.ledger import maintenance
@@ -53,7 +53,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _add(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     now = _now()
     if arguments.service not in known.watched.register.services:
         names = ", ".join(known.watched.register.services) or "none"
@@ -87,7 +87,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     subjects = None if arguments.service is None else [f"service/{arguments.service}"]
     for work in _run(known, lambda tx: maintenance.within(tx, 0, _ALWAYS, subjects)):
         print(_line(work, known))
@@ -95,7 +95,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     now = _now()
 
     def stop(tx: Connection) -> Work:

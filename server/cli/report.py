@@ -3,16 +3,22 @@
 import argparse
 import datetime as dt
 import json
+import os
+import stat
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import DatabaseError
 
 from alerts.i18n.catalogue import CODES, LanguageCode
+from configs.read import SettingsError
 from server import settings
+from server.cli import owner
 from server.cli.options import add_settings
 from server.report import cases, render
 from server.report.build import build, month
@@ -71,8 +77,12 @@ def _report(arguments: argparse.Namespace) -> int:
     now = time.time_ns() // 1_000_000
     try:
         start, end = _period(arguments, known.site.zone, now)
-        report = _build(known, start, end, now, arguments.service)
-        _write(arguments, _text(report, known, arguments, now))
+        with _opened(arguments.output) as out:  # by who types, even if the owner of the data then asks it
+            owner.become_owner(known, arguments.settings)
+            report = _build(known, start, end, now, arguments.service)
+            out.write(_text(report, known, arguments, now).encode())
+    except SettingsError:
+        raise
     except DatabaseError as error:
         return _fail(f"report: no ledger can be read in {known.data}: {error.orig}")
     except (OSError, ValueError) as error:
@@ -116,8 +126,20 @@ def _text(report: Report, known: Settings, arguments: argparse.Namespace, now: i
     return render.html(report, lang, made=now, title=known.site.title)
 
 
-def _write(arguments: argparse.Namespace, text: str) -> None:
-    if arguments.output is None:
-        sys.stdout.buffer.write(text.encode())
-    else:
-        arguments.output.write_bytes(text.encode())
+@contextmanager
+def _opened(file: Path | None) -> Iterator[BinaryIO]:
+    """Open the output; a file keeps what it has until something else is written, and a new one goes when nothing is."""
+    if file is None:
+        yield sys.stdout.buffer
+        return
+    new = not file.exists()
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as out:
+        try:
+            yield out
+        except BaseException:
+            if new:
+                with suppress(OSError):  # in a folder of root, after we became somebody else
+                    file.unlink()
+            raise
+        if stat.S_ISREG(os.fstat(out.fileno()).st_mode):
+            out.truncate()

@@ -5,8 +5,8 @@ import asyncio
 import logging
 from typing import Any
 
+from server.cli import owner
 from server.cli.options import add_settings
-from server.settings import read
 
 
 def add(commands: Any) -> None:
@@ -25,4 +25,4 @@ def _run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.server").addFilter(fault_of_ours)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return asyncio.run(serve(read(arguments.settings)))
+    return asyncio.run(serve(owner.read(arguments.settings)))

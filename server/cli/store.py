@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from alerts.i18n.catalogue import CODES, LanguageCode
 from configs.units import Duration
-from server import settings
-from server.cli import store_copy, store_delete
+from server.cli import owner, store_copy, store_delete
 from server.cli.options import add_settings
 from server.cli.store_words import speaking, tell
 from server.settings import Settings
@@ -57,7 +56,7 @@ def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> arg
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     language = speaking(arguments.lang or known.site.language)
 
     async def embedded(_store: Store) -> Step:
@@ -68,7 +67,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     language = speaking(arguments.lang or known.site.language)
 
     async def embedded(store: Store) -> Step:

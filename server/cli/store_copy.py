@@ -11,7 +11,7 @@ from typing import Final
 from alerts.i18n.catalogue import LanguageCode
 from alerts.i18n.times import hours_minutes_seconds
 from configs.units import Duration
-from server import settings
+from server.cli import owner
 from server.cli.store_words import speaking, tell
 from server.store import StoreUnavailable, copying
 from server.store.copying import Copy, Progress
@@ -35,7 +35,7 @@ _SPARE: Final = 3600 * 10**9  # what the target may drop while we copy
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; 0 when everything is there, 1 when not, 2 when it cannot begin."""
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     language = speaking(arguments.lang or known.site.language)
     buckets = {bucket.name: bucket for bucket in known.buckets().only(arguments.bucket)}
     targets = {name: one.store for name, one in buckets.items() if isinstance(one.store, SpooledInflux)}

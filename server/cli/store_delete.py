@@ -9,9 +9,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.i18n.catalogue import CODES
-from server import settings
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask, Points
+from server.cli import owner
 from server.cli.options import add_settings
 from server.cli.report import moment
 from server.cli.store_words import tell
@@ -48,7 +48,7 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what would be deleted, or delete it; 1 when the store cannot, 2 when the question makes no sense."""
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     buckets = known.buckets()
     bucket = buckets.only(arguments.bucket)[0].name if arguments.bucket else next(iter(buckets)).name
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from server import settings
+from server.cli import owner
 from server.cli.options import add_settings
 from server.state.database import Database
 from server.state.folder import private_folder
@@ -57,7 +57,7 @@ def _password(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(plan: Callable[[argparse.Namespace], Work], arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     private_folder(known.data)
     try:
         work = plan(arguments)  # asks before the transaction: a running centre must not wait for somebody who types
@@ -77,7 +77,7 @@ def _add(arguments: argparse.Namespace) -> Work:
     name, role, password = accounts.normal_name(arguments.name), arguments.role, _asked(arguments)
 
     def work(tx: Connection) -> list[str]:
-        accounts.add(tx, name=name, password=password, role=role, at=_now(), by=_operator())
+        accounts.add(tx, name=name, password=password, role=role, at=_now(), by=owner.operator())
         return [f"user {name} made, role {role}"]
 
     return work
@@ -95,7 +95,7 @@ def _disable(arguments: argparse.Namespace) -> Work:
     name = accounts.normal_name(arguments.name)
 
     def work(tx: Connection) -> list[str]:
-        accounts.disable(tx, name=name, at=_now(), by=_operator())
+        accounts.disable(tx, name=name, at=_now(), by=owner.operator())
         return [f"user {name} disabled, open sessions ended", *_left_alone(tx)]
 
     return work
@@ -105,7 +105,7 @@ def _enable(arguments: argparse.Namespace) -> Work:
     name = accounts.normal_name(arguments.name)
 
     def work(tx: Connection) -> list[str]:
-        accounts.enable(tx, name=name, at=_now(), by=_operator())
+        accounts.enable(tx, name=name, at=_now(), by=owner.operator())
         return [f"user {name} enabled"]
 
     return work
@@ -115,7 +115,7 @@ def _role(arguments: argparse.Namespace) -> Work:
     name, role = accounts.normal_name(arguments.name), arguments.role
 
     def work(tx: Connection) -> list[str]:
-        accounts.set_role(tx, name=name, role=role, at=_now(), by=_operator())
+        accounts.set_role(tx, name=name, role=role, at=_now(), by=owner.operator())
         return [f"user {name} has role {role} now, open sessions ended", *_left_alone(tx)]
 
     return work
@@ -129,7 +129,7 @@ def _passwd(arguments: argparse.Namespace) -> Work:
     name, password = accounts.normal_name(arguments.name), _asked(arguments)
 
     def work(tx: Connection) -> list[str]:
-        accounts.set_password(tx, name=name, password=password, at=_now(), by=_operator())
+        accounts.set_password(tx, name=name, password=password, at=_now(), by=owner.operator())
         return [f"user {name} has a new password, open sessions ended"]
 
     return work
@@ -148,7 +148,3 @@ def _asked(arguments: argparse.Namespace) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _operator() -> str:
-    return f"cli:{getpass.getuser()}"
