@@ -21,9 +21,18 @@ _FAILED: Final = 1
 _BAD: Final = 2
 _FILE: Final = "agent.toml"
 _WIDTH: Final = 100
+_EXAMPLES: Final = """\
+examples:
+  pantau-agent join https://pantau.kota.example
+      join the centre; asks for the one-time token
+  pantau-agent --test
+      what would be sent, shown
+  pantau-agent doctor --lang en
+      what is not collected or sent, and the command that mends it
+"""
 
 
-class _Help(argparse.HelpFormatter):
+class _Help(argparse.RawDescriptionHelpFormatter):
     """Help of a fixed width: to ask the terminal for its own would load shutil and its compressors, 0.4 MB."""
 
     def __init__(self, prog: str) -> None:
@@ -45,19 +54,24 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments say; return 0, 1 (something could not be collected or sent) or 2 (wrong settings or use)."""
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line: help, manual page and completion are made of it."""
     told = "Collects this host's figures and sends them."
-    parser = argparse.ArgumentParser(prog="pantau-agent", description=told, formatter_class=_Help)
+    whole = argparse.ArgumentParser(prog="pantau-agent", description=told, epilog=_EXAMPLES, formatter_class=_Help)
     where = f"default: ${VARIABLE} (a file, or its folder), else {SYSTEM / _FILE}, else ./{_FILE}"
-    parser.add_argument("--settings", type=Path, metavar="FILE", help=where)
-    parser.add_argument("--version", action="version", version=f"pantau-agent {VERSION}")
-    modes = parser.add_mutually_exclusive_group()
+    whole.add_argument("--settings", type=Path, metavar="FILE", help=where)
+    whole.add_argument("--version", action="version", version=f"pantau-agent {VERSION}")
+    modes = whole.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="read the settings, say whether they can be used, and stop")
     modes.add_argument("--test", action="store_true", help="collect twice, a second apart, and print; send nothing")
     modes.add_argument("--once", action="store_true", help="collect and send once, without the spool")
-    _add_commands(parser)
-    chosen = parser.parse_args(arguments)
+    _add_commands(whole)
+    return whole
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say; return 0, 1 (something could not be collected or sent) or 2 (wrong settings or use)."""
+    chosen = parser().parse_args(arguments)
     chosen.settings = settings_file(chosen.settings, _FILE, make=chosen.command == "join")
     hangups: list[int] = []
     if not (chosen.command or chosen.check or chosen.test or chosen.once):

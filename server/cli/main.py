@@ -11,6 +11,7 @@ from typing import Final
 
 from configs.read import SettingsError
 from configs.secret import SecretUnreadable
+from server.cli.examples import add_examples
 from server.cli.owner import NotOwner
 from server.state.damage import StateDamaged
 from server.store import StoreDamaged
@@ -33,16 +34,20 @@ _COMMANDS: Final = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; 0 is well, 1 is a finding, 2 is bad input, told in one line."""
-    parser = argparse.ArgumentParser(
-        prog="pantau", description="Keep watch over services, servers and network devices."
-    )
-    parser.add_argument("--version", action="version", version=f"pantau {version('pantau')}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line: help, manual page and completion are made of it."""
+    whole = argparse.ArgumentParser(prog="pantau", description="Keep watch over services, servers and network devices.")
+    whole.add_argument("--version", action="version", version=f"pantau {version('pantau')}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
         import_module(f"server.cli.{name}").add(commands)
-    arguments = parser.parse_args(argv)
+    add_examples(whole)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; 0 is well, 1 is a finding, 2 is bad input, told in one line."""
+    arguments = parser().parse_args(argv)
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

@@ -19,7 +19,7 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     told = "add the services of a CSV list to the register, with their agencies; what is there already stays as it is"
     more = verbs.add_parser(
-        "add", help=told, description=f"{told.capitalize()}. Without --yes it only shows the tables."
+        "add", help=told, description=f"{told[0].upper()}{told[1:]}. Without --yes it only shows the tables."
     )
     more.add_argument("list", type=Path, metavar="LIST.csv", help="columns: nama, opd, url, kritikalitas, dampak, id")
     more.add_argument("--yes", action="store_true", help="write them to the end of the register")

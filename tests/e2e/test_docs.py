@@ -15,7 +15,7 @@ import debian
 import public
 import pytest
 from machine import Machine
-from packages import built
+from packages import deb
 from pages import put, steps
 from parts import require_env, wait_for
 
@@ -143,7 +143,7 @@ def prepare(machine, folder):
 @pytest.fixture(scope="module")
 def typist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("machines")
-    debs = built()
+    debs = {name: deb(name) for name in ("pantau", "pantau-agent")}
     roots = {"centre": debian.root_of("bookworm", *CENTRE)} | {
         suite: debian.root_of(suite, *SYSTEMD) for suite in AGENTS
     }

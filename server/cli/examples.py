@@ -1,0 +1,81 @@
+"""Examples at the end of each ``--help`` and in the manual page: what people type most, and what a reader would not guess."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any, Final
+
+_Line = tuple[str, str]  # the command, and what it does
+
+_MAINTENANCE: Final = (
+    "pantau maintenance add portal --from 2026-12-05T22:00 --to 2026-12-06T02:00"
+    " --reason 'Pindah basis data' --author Budi --approver Siti"
+)
+
+# By command and verb, in the order of --help.
+EXAMPLES: Final[dict[str, tuple[_Line, ...]]] = {
+    "": (
+        ("pantau up", "have a look: a centre and an agent in ./run"),
+        ("pantau config check --secrets", "is everything well written, can it be read"),
+        ("pantau COMMAND VERB --help", "more about one of them"),
+    ),
+    "up": (("pantau up --folder /tmp/pantau --port 8500", "another folder, another port"),),
+    "server": (("pantau server --settings server.toml --log-level DEBUG", "in the foreground, talking"),),
+    "reload": (("pantau reload", "the running centre reads its settings again, or says why not"),),
+    "config check": (
+        ("pantau config check", "those that the commands read"),
+        ("pantau config check --secrets", "and whether the service's user can read each secret"),
+        ("pantau config check server.toml services.toml", "these, before they are copied"),
+    ),
+    "register add": (
+        ("pantau register add daftar.csv", "show what would be added"),
+        ("pantau register add daftar.csv --yes", "add it"),
+    ),
+    "channel test": (
+        ("pantau channel test telegram", "to everybody whom it reaches"),
+        ("pantau channel test surel --to noc@kota.example", "to one address"),
+    ),
+    "user add": (
+        ("pantau user add siti --role admin", "asks for the password"),
+        ("pantau user add budi --role evaluator --password-stdin < FILE", "for scripts"),
+    ),
+    "enrol new": (
+        ("pantau enrol new", "one host, within an hour"),
+        ("pantau enrol new --hosts 20 --ttl 8h", "twenty, within a working day"),
+        ("pantau enrol new --host srv-1", "srv-1 only, also on new hardware"),
+    ),
+    "enrol accept": (("pantau enrol accept srv-1 --from 10.1.2.3", "the new machine may have the name"),),
+    "enrol revoke": (("pantau enrol revoke srv-1", "its token is not good any more within five seconds"),),
+    "host forget": (("pantau host forget srv-lama srv-uji", "both are gone"),),
+    "token": (("pantau token telegraf --bucket lab", "a line for [ingest], good for one bucket"),),
+    "report": (
+        ("pantau report --month 2026-11 --output laporan.html", "a month"),
+        ("pantau report --service portal --format json", "one service, for programs"),
+    ),
+    "report compute": (("pantau report compute CASES.json", "count timelines of one's own"),),
+    "maintenance add": ((_MAINTENANCE, "planned before it starts, it counts as maintenance"),),
+    "store init": (("pantau store init --lang en", "buckets, retention and roll-ups"),),
+    "store check": (("pantau store check --bucket lab", "one bucket only"),),
+    "store copy": (("pantau store copy --from embedded --to influx", "beside the running centre"),),
+    "store delete": (
+        ("pantau store delete cpu --tag host=web-1 --from 2026-11-01", "show what would go"),
+        ("pantau store delete cpu --tag host=web-1 --from 2026-11-01 --yes", "delete it"),
+    ),
+}
+
+
+def add_examples(parser: argparse.ArgumentParser) -> None:
+    """Put each command's examples behind its options."""
+    for path, command in walk(parser):
+        if lines := EXAMPLES.get(path):
+            command.epilog = "examples:\n" + "\n".join(f"  {typed}\n      {told}" for typed, told in lines)
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def walk(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield every command with its path below ``pantau``: "" for itself, "store", "store copy"."""
+    yield path, parser
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to its commands
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            commands: dict[str, Any] = action.choices
+            for name, command in commands.items():
+                yield from walk(command, f"{path} {name}".lstrip())
