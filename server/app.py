@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -115,7 +116,9 @@ async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settin
     try:
         await door.open(*address)
     except OSError as error:
-        raise SettingsError(f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
+        told = f"cannot listen on {address[0]}:{address[1]}: {os.strerror(error.errno or 0)}"
+        # a port may become free and an address come with its network; rights do not come by themselves
+        raise SettingsError(told) if isinstance(error, PermissionError) else OSError(told) from error
 
 
 class Centre:

@@ -67,7 +67,8 @@ def add_examples(parser: argparse.ArgumentParser) -> None:
     """Put each command's examples behind its options."""
     for path, command in walk(parser):
         if lines := EXAMPLES.get(path):
-            command.epilog = "examples:\n" + "\n".join(f"  {typed}\n      {told}" for typed, told in lines)
+            examples = "examples:\n" + "\n".join(f"  {typed}\n      {told}" for typed, told in lines)
+            command.epilog = f"{examples}\n\n{command.epilog}" if command.epilog else examples
             command.formatter_class = argparse.RawDescriptionHelpFormatter
 
 

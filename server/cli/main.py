@@ -9,12 +9,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Final
 
-from configs.read import SettingsError
-from configs.secret import SecretUnreadable
+from server.cli import trouble
 from server.cli.examples import add_examples
 from server.cli.owner import NotOwner
-from server.state.damage import StateDamaged
-from server.store import StoreDamaged
 
 # Each has `add(commands)`; imported in this order for --help, which is the order in which a newcomer needs them.
 _COMMANDS: Final = (
@@ -32,11 +29,14 @@ _COMMANDS: Final = (
     "store",
     "backup",
 )
+_INTERRUPTED: Final = 130  # as a shell tells a Ctrl-C
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the whole command line: help, manual page and completion are made of it."""
-    whole = argparse.ArgumentParser(prog="pantau", description="Keep watch over services, servers and network devices.")
+    whole = argparse.ArgumentParser(
+        prog="pantau", description="Keep watch over services, servers and network devices.", epilog=trouble.CODES
+    )
     whole.add_argument("--version", action="version", version=f"pantau {version('pantau')}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
     for name in _COMMANDS:
@@ -46,34 +46,44 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; 0 is well, 1 is a finding, 2 is bad input, told in one line."""
-    arguments = parser().parse_args(argv)
+    """Run one sub-command; return its exit code (``trouble.CODES``). What stands in the way outside is told in one line."""
+    words = sys.argv[1:] if argv is None else argv
+    known = parser()
+    if not words:
+        known.print_help(sys.stderr)
+        return trouble.REFUSED
+    arguments = known.parse_args(words)
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()
-    except NotOwner as error:
-        print(f"pantau: {error.told(sys.argv[1:] if argv is None else argv)}", file=sys.stderr)
-        return 2
-    except (SettingsError, SecretUnreadable) as error:
-        print(f"pantau: {error}", file=sys.stderr)
-        return 2
-    except (StateDamaged, StoreDamaged) as error:
-        print(f"pantau: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        return 130
-    except OSError as error:
-        return _cannot(error)
+        return _INTERRUPTED
+    except BrokenPipeError:  # who closed our output early, as `head` does, wants no words about it
+        _let_go_of_output()
+        return trouble.FAILED
+    except NotOwner as error:
+        return _say(error.told(words), trouble.REFUSED)
+    except trouble.EXPECTED as error:
+        told = trouble.told(error)
+        if told is None:
+            raise
+        return _say(*told)
     return code
 
 
-def _cannot(error: OSError) -> int:
-    """Print that something outside failed; whoever closed our output early, as ``head`` does, wants no words about it."""
-    if not isinstance(error, BrokenPipeError):
-        print(f"pantau: {error}", file=sys.stderr)
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
-    return 1
+def _say(message: str, code: int) -> int:
+    print("\n".join(f"pantau: {line}" for line in message.splitlines()), file=sys.stderr)
+    _let_go_of_output()
+    return code
+
+
+def _let_go_of_output() -> None:
+    """Write out what is left; where that fails it goes nowhere, or the end of the process would tell of it once more."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def _report(arguments: argparse.Namespace) -> int:
         raise
     except DatabaseError as error:
         return _fail(f"report: no ledger can be read in {known.data}: {error.orig}")
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         return _fail(f"report: {error}")
     return 0
 

@@ -7,7 +7,14 @@ from typing import Final
 from sqlalchemy import Engine, ExceptionContext
 
 # result codes of SQLite; others (busy, full, read-only) say nothing of what the file holds
-_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# of the errors of input and output those of reading; those of writing are a disk that is full
+_UNREADABLE: Final = {
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_DATA,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+}
 _PRIMARY: Final = 0xFF  # the part of a code that names the kind of error
 
 
@@ -26,7 +33,7 @@ def remedy(folder: Path) -> str:
 def tell_damage(file: Path, context: ExceptionContext) -> None:
     """Raise StateDamaged for an error of SQLite that says so, whoever asked what; SQLAlchemy's ``handle_error``."""
     error = context.original_exception
-    if isinstance(error, sqlite3.DatabaseError) and _kind(error) in _DAMAGE:
+    if isinstance(error, sqlite3.DatabaseError) and _damage(error):
         raise StateDamaged(file, str(error)) from error
 
 
@@ -43,6 +50,6 @@ def require_sound(engine: Engine, data: Path) -> None:
         raise StateDamaged(file, " ".join(str(answer).split()))
 
 
-def _kind(error: sqlite3.DatabaseError) -> int:
-    # an error of the driver itself has no code
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+def _damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)  # an error of the driver itself has none
+    return code & _PRIMARY in _DAMAGE or code in _UNREADABLE

@@ -75,7 +75,7 @@ def damaged(lived, tmp_path):
 
 
 def is_told(damaged, code, told):
-    assert (code, told.count("\n"), "Traceback" in told) == (1, 1, False)
+    assert (code, told.count("\n"), "Traceback" in told) == (2, 1, False)
     assert told.startswith("pantau: ")
     assert "data/state.db is damaged (" in told
     assert told.endswith("; to restore: mv data data.damaged && pantau restore --from BACKUP\n")

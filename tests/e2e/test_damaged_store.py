@@ -101,6 +101,6 @@ def test_with_a_bad_block_it_starts_takes_points_and_tells_of_the_damage(house):
 def test_with_a_file_that_cannot_be_used_it_ends_with_one_line_that_names_the_command(house, damage):
     damage(house.points)
     run = subprocess.run(house.command, cwd=house.folder, capture_output=True, text=True, timeout=120, check=False)
-    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (2, "", 1)
     assert run.stderr.startswith("pantau: data/store/points.duckdb is damaged: ")
     assert run.stderr.endswith("; to restore: mv data data.damaged && pantau restore --from BACKUP\n")

@@ -1,6 +1,5 @@
 """``pantau report``, ``pantau report compute`` and ``pantau maintenance`` as people type them."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.cli import maintenance, report
+from server.cli.main import main
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.state.tables import monitor_run, span
@@ -19,12 +18,7 @@ DAY = 86_400_000
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(required=True)
-    report.add(commands)
-    maintenance.add(commands)
-    arguments = parser.parse_args([str(word) for word in words])
-    return arguments.run(arguments)
+    return main([str(word) for word in words])
 
 
 @pytest.fixture
@@ -169,7 +163,7 @@ def test_compute_says_where_bytes_are_no_text(tmp_path, capsys):
 def test_output_that_cannot_be_written_is_told_in_one_line():
     command = f'"{sys.executable}" -m server.cli.main report compute "{VECTORS}"'
     full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True, check=False)
-    assert (full.returncode, full.stderr) == (1, "pantau: [Errno 28] No space left on device\n")
+    assert (full.returncode, full.stderr) == (1, "pantau: No space left on device\n")
     # the reader has gone before anything is written
     shut = subprocess.run(
         f"{{ sleep 0.1; {command}; echo $? >&2; }} | true", shell=True, capture_output=True, text=True
