@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs texts lock agent-package clean
+.PHONY: run test check bench docs texts lock agent-package centre-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -57,6 +57,10 @@ $(TESTS): $(RUNS) requirements-dev.txt
 # The agent as a .deb and as a tar.gz for other systems, in dist/; neither needs the network where it is installed.
 agent-package: $(RUNS)
 	sh configs/package/build.sh $(BIN)/python
+
+# The centre as a .deb and as a bundle for machines without a network, for the minor of the Python here.
+centre-package: $(RUNS)
+	sh configs/centre/build.sh $(BIN)/python
 
 # After a change of dependencies in pyproject.toml (needs uv).
 lock:
