@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs texts lock agent-package clean
+.PHONY: run test check bench docs texts lock agent-package centre-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -58,10 +58,14 @@ $(TESTS): $(RUNS) requirements-dev.txt
 agent-package: $(RUNS)
 	sh configs/package/build.sh $(BIN)/python
 
+# The centre as a .deb and as a bundle for machines without a network, for the minor of the Python here.
+centre-package: $(RUNS)
+	sh configs/centre/build.sh $(BIN)/python
+
 # After a change of dependencies in pyproject.toml (needs uv).
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp pyproject.toml -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --group dev pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --extra postgres pyproject.toml -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --extra postgres --group dev pyproject.toml -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
