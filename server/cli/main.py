@@ -18,6 +18,7 @@ from server.store import StoreDamaged
 _COMMANDS: Final = (
     "up",
     "server",
+    "reload",
     "config",
     "user",
     "enrol",
