@@ -26,6 +26,7 @@ _LONGEST_WAIT: Final = 3600.0  # seconds that the other side may ask for
 _AT_ONCE: Final = 4
 _DEADLINE: Final = 45.0
 _DRAIN: Final = 10.0
+_BURY_EVERY: Final = 60.0
 _PLAIN: Final = Look()
 
 
@@ -91,7 +92,10 @@ class Courier:
                     self._changed.clear()
                     for name in self._channels.keys() - self._serving.keys():
                         self._serving[name] = group.create_task(self._serve(name), name=f"courier-{name}")
-                    await self._changed.wait()
+                    await self._bury()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_BURY_EVERY):
+                            await self._changed.wait()
         finally:
             await self._drain(_DRAIN)
 
@@ -123,9 +127,16 @@ class Courier:
             await asyncio.wait(sending)
         try:
             await channel.close()
+        except Exception:  # noqa: BLE001 - nobody uses it any more
+            _log.exception("channel %s, which left the settings, could not be closed", name)
+        self._changed.set()
+
+    async def _bury(self) -> None:
+        """Give up what waits for a channel that is not in the settings: nobody else would, and pages would tell of it for ever."""
+        try:
             buried = await self._database.write(lambda tx: outbox.bury(tx, list(self._channels)))
-        except Exception:  # noqa: BLE001 - the next start buries them
-            _log.exception("channel %s, which left the settings, could not be put away", name)
+        except Exception:  # noqa: BLE001 - one bad transaction must not end the courier; the next turn does it
+            _log.exception("the outbox cannot be read")
             return
         if buried:
             _log.warning("outbox: %d messages have no channel any more", buried)

@@ -8,14 +8,13 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
 from alerts import state
-from alerts.channels import Channel
 from alerts.courier import Courier
-from alerts.judge import Judge, Terms
+from alerts.judge import Judge
 from collectors.result import Result
 from collectors.snmp import Device
 from configs.daemon import Systemd
@@ -31,7 +30,7 @@ from server.ingest.endpoints import Ingest, routes
 from server.ingest.tokens import Tokens
 from server.ledger import record
 from server.ledger.running_time import RunningTime
-from server.reloading import changes, require_reloadable
+from server.reloading import Ready, changes, require_reloadable
 from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.damage import remedy, require_sound
@@ -39,7 +38,6 @@ from server.state.database import Database
 from server.state.folder import private_folder
 from server.state.migrate import upgrade
 from server.store import StoreDamaged
-from server.store.buckets import Bucket
 from server.store.plans import opened
 from server.store.recorder import Recorder
 from server.watching.feed import RESYNC, Feed
@@ -48,7 +46,10 @@ from server.watching.observer import Observer
 from server.watching.recurring import forever
 from server.watching.scheduler import Job, Schedule
 from server.web.app import Parts, build
-from server.web.context import WEB, Shown
+from server.web.context import WEB
+
+if TYPE_CHECKING:
+    from alerts.channels import Channel
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
@@ -137,20 +138,6 @@ def _room(settings: Settings) -> int:
     return room_for(settings.connections.total, beside=_FILES + settings.schedule.total)
 
 
-class _Ready(NamedTuple):
-    """Everything that new settings need, built and checked: to go by them is then a matter of assignments."""
-
-    settings: Settings
-    channels: dict[str, Channel]
-    terms: Terms
-    devices: dict[str, Device]
-    jobs: Sequence[Job]
-    buckets: Sequence[Bucket]
-    tokens: Tokens | None
-    shown: Shown
-    room: int
-
-
 class Centre:
     """The parts of the centre, connected. ``open`` before it listens, ``start`` after; ``stop`` and ``close`` the other way.
 
@@ -179,8 +166,8 @@ class Centre:
             address=self._address,
             centre_series=settings.centre_series(),
         )
-        self._devices = devices_of(settings.watched, {})
-        self._channels = {name: make() for name, make in settings.channels.items()}
+        self._devices: Mapping[str, Device] = devices_of(settings.watched, {})
+        self._channels: Mapping[str, Channel] = {name: make() for name, make in settings.channels.items()}
         self._courier = Courier(database, self._channels, now_ms, look=settings.look())
         terms = settings.terms()
         self._judge = Judge(
@@ -265,26 +252,34 @@ class Centre:
         await self._started.wait()
         async with self._reloading:
             self._systemd.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            status = "runs; the settings were refused at the last reload and the ones before stay in force"
+            status = "the new settings were refused, those from before stay in force"
             try:
-                changed = await self._go_by(await self._prepare())
+                ready = await self._checked()
+                self._go_by(ready)
+                await self._retire()
                 status = "runs"
-            except (OSError, ValueError) as error:
-                _log.error("the settings were not taken, the ones before stay in force:")
-                for line in str(error).splitlines():
-                    _log.error("%s", line)
-                raise SettingsError(str(error)) from error
-            except Exception as error:
-                _log.exception("the settings were not taken, by a fault of Pantau's own; the ones before stay in force")
-                raise SettingsError(f"a fault of Pantau's own, see the log: {error!r}") from error
             finally:
                 self._systemd.tell("READY=1", f"STATUS={status}")
-        told = changed or ["nothing changed"]
+        told = ready.changed or ["nothing changed"]
         for line in told:
             _log.info("settings read again: %s", line)
         return "\n".join(told)
 
-    async def _prepare(self) -> _Ready:
+    async def _checked(self) -> Ready:
+        """Return what ``_prepare`` does; whatever is wrong is logged, and raised as SettingsError."""
+        try:
+            return await self._prepare()
+        except (OSError, ValueError) as error:
+            for line in ("the new settings were refused, those from before stay in force", *str(error).splitlines()):
+                _log.error("%s", line)
+            raise SettingsError(str(error)) from error
+        except Exception as error:
+            _log.exception(
+                "the new settings were not taken by a fault of Pantau's own, those from before stay in force"
+            )
+            raise SettingsError(f"a fault of Pantau's own, see the log: {error!r}") from error
+
+    async def _prepare(self) -> Ready:
         """Read and build everything beside what runs. SettingsError, ValueError and OSError say what is wrong; nothing has changed then."""
         before = self._settings
         settings = await asyncio.to_thread(before.reread)
@@ -296,8 +291,9 @@ class Centre:
         if settings.ingest.tokens != before.ingest.tokens:
             tokens = Tokens(settings.ingest.tokens, now_ms)
             await tokens.find("")
-        return _Ready(
+        return Ready(
             settings=settings,
+            changed=changes(before, settings),
             channels=channels,
             terms=settings.terms(),
             devices=devices,
@@ -308,10 +304,10 @@ class Centre:
             buckets=await opened(self._buckets, settings.plans),  # the last: what is open must not be left
         )
 
-    async def _go_by(self, ready: _Ready) -> list[str]:
-        """Go by new settings, all at one instant; return what changed."""
-        before, settings = self._settings, ready.settings
-        self._settings, self._channels, self._devices = settings, ready.channels, ready.devices
+    def _go_by(self, ready: Ready) -> None:
+        """Go by new settings, all at one instant of the loop: nothing here waits, or can fail."""
+        settings = self._settings = ready.settings
+        self._channels, self._devices = ready.channels, ready.devices
         self._buckets.use(ready.buckets)
         self._ingest.use(settings.ingest, ready.tokens, settings.centre_series())
         self._join.use(settings.place())
@@ -321,14 +317,14 @@ class Centre:
         self._schedule.replace(ready.jobs, settings.schedule)
         self.door.use(settings.connections, room=ready.room, trusted_proxies=settings.site.trusted_proxies)
         self.web[WEB].use(ready.shown)
-        changed = changes(before, settings)
-        if changed:
+        if ready.changed:
             self._feed.publish(RESYNC, {})
+
+    async def _retire(self) -> None:
         try:
             await self._observer.retire_unnamed(self._database)
-        except Exception:
-            _log.exception("what left the settings could not be retired; the next start does it")
-        return changed
+        except Exception:  # noqa: BLE001 - all else is done
+            _log.exception("what left the settings could not be retired; the next reload or start does it")
 
     async def _show_life(self) -> None:
         """Notify systemd, unless the loop or the thread that writes state hangs; a database elsewhere may, no restart would mend it."""

@@ -1,17 +1,42 @@
 """What a reload of the settings may change, and what it changed, in words for the log and for ``pantau reload``."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from alerts.channels import Channel
+from alerts.judge import Terms
+from collectors.snmp import Device
 from configs.plugin import same_recipe
 from configs.read import SettingsError
+from server.ingest.tokens import Tokens
 from server.settings import Settings
+from server.store.buckets import Bucket
 from server.store.plans import Plan
 from server.watching.planned_checks import PlannedCheck
+from server.watching.scheduler import Job
+from server.web.context import Shown
 
 _RESTART: Final = "needs a restart: systemctl restart pantau-server"
+
+
+class Ready(NamedTuple):
+    """Everything that new settings need, built and checked: to go by them is then a matter of assignments.
+
+    ``changed`` says what differs; ``tokens`` is None where those of before stay; ``room`` is for how many connections there is room.
+    """
+
+    settings: Settings
+    changed: Sequence[str]
+    channels: Mapping[str, Channel]
+    terms: Terms
+    devices: Mapping[str, Device]
+    jobs: Sequence[Job]
+    buckets: Sequence[Bucket]
+    tokens: Tokens | None
+    shown: Shown
+    room: int
 
 
 def require_reloadable(before: Settings, after: Settings) -> None:

@@ -1,7 +1,8 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
 One line of JSON asks, one line answers: ``{"backup": "/where"}`` or ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or
-``{"error": "..."}``; ``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
+``{"error": "..."}``, ``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` ->
+``{"found": {...}}``.
 """
 
 import asyncio

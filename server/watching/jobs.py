@@ -57,8 +57,8 @@ def all_jobs(
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
-    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that is too much, ``since``
-    when the centre began to listen, ms.
+    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that
+    is too much, ``since`` when the centre began to listen, ms.
     """
     own = watched.interval
     return [
