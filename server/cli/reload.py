@@ -32,7 +32,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"pantau: no centre runs on {data}", file=sys.stderr)
         return 1
     if answer.error:
-        told = "the settings were not taken, the ones before stay in force:"
+        told = "the new settings were refused, those from before stay in force:"
         print(f"pantau: {told}", *answer.error.splitlines(), sep="\n  ", file=sys.stderr)
         return _REFUSED
     print(answer.done)
