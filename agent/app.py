@@ -22,6 +22,7 @@ from agent.settings import Settings
 from agent.spool import Spool
 from agent.stamps import move_late
 from agent.threads import Threads
+from configs.daemon import Systemd
 from configs.read import SettingsError
 
 log = logging.getLogger("pantau.agent")
@@ -45,7 +46,7 @@ class App:
         reread: Callable[[], Settings],
         spool: Spool,
         clock: Clock,
-        systemd: daemon.Systemd,
+        systemd: Systemd,
         machine: str = "",
         *,
         probe_again: float = 600.0,
@@ -200,7 +201,7 @@ def serve(
 
     ``hangups`` are the SIGHUPs that came before this process could act on them.
     """
-    systemd = daemon.Systemd(environ)
+    systemd = Systemd(environ)
     lock = daemon.occupy(settings.state_dir)
     spool = Spool(settings.state_dir / "spool.db", settings.spool)
     machine = fingerprint()

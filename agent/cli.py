@@ -163,7 +163,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 def _try_out(found: "Settings", *, send: bool) -> int:
     from agent import app  # noqa: PLC0415 - run has imported it
-    from agent.terminal import shown  # noqa: PLC0415 - the same
+    from configs.terminal import shown  # noqa: PLC0415 - the same
 
     lines, failures = app.collect_once(found)
     for failure in failures:

@@ -1,17 +1,16 @@
-"""Habits of a daemon: one at a time, a log that journald likes, and a word to systemd."""
+"""Habits of the agent as a daemon: one at a time, and its log."""
 
 import contextlib
 import errno
 import fcntl
 import logging
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from agent.terminal import shown
+from configs.daemon import log_to
 
 log = logging.getLogger("pantau.agent")
 
@@ -20,28 +19,9 @@ class Occupied(Exception):
     """The state folder cannot be taken: another agent runs, or it cannot be made; the message says which."""
 
 
-class _Shown(logging.Formatter):
-    """The text without control characters: words of servers stand in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
-
-
-class _Journal(_Shown):
-    """``<4>text``: the level as journald reads it from stderr."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4}.get(record.levelno, 3)
-        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
-
-
 def set_up_log(environ: Mapping[str, str], level: str) -> None:
     """Log to stderr: with journald's level marks when it listens there, else with the time."""
-    handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in environ:
-        handler.setFormatter(_Journal("%(message)s"))
-    else:
-        handler.setFormatter(_Shown("%(asctime)s %(levelname)s %(message)s"))
+    handler = log_to(sys.stderr, environ)
     logger = logging.getLogger("pantau")
     logger.handlers = [handler]
     logger.setLevel(level.upper())
@@ -74,21 +54,3 @@ def occupy(folder: Path) -> TextIO | None:
         file.write(str(os.getpid()))
         file.flush()
     return file
-
-
-class Systemd:
-    """The service manager's notify socket, if there is one; ``watchdog`` is how often it wants to hear from us (s), or None."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._address = environ.get("NOTIFY_SOCKET", "")
-        usec = environ.get("WATCHDOG_USEC", "")
-        self.watchdog = int(usec) / 2_000_000 if self._address and usec.isdigit() else None
-
-    def tell(self, *words: str) -> None:
-        """Send e.g. ``READY=1``; nothing happens without a socket, or when nobody reads it."""
-        if not self._address:
-            return
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
-            sock.sendto("\n".join(words).encode(), address)

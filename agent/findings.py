@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.terminal import shown
+from configs.terminal import shown
 
 Language = Literal["id", "en"]
 Level = Literal["well", "note", "bad"]

@@ -14,8 +14,8 @@ import msgspec
 from agent import settings
 from agent.machine import fingerprint
 from agent.post import Endpoint, Options, Unreachable, why_not_url
-from agent.terminal import one_line
 from configs.secret import Secret
+from configs.terminal import one_line
 
 _ADDRESS: Final = "/api/pantau/join"
 _USER: Final = "pantau-agent"

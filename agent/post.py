@@ -17,9 +17,9 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from agent.resolve import Address, Names
-from agent.terminal import one_line
 from agent.version import VERSION
 from configs.secret import Secret, SecretUnreadable
+from configs.terminal import one_line
 from configs.units import Duration
 
 _EXCERPT: Final = 2000

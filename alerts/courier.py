@@ -26,6 +26,7 @@ _LONGEST_WAIT: Final = 3600.0  # seconds that the other side may ask for
 _AT_ONCE: Final = 4
 _DEADLINE: Final = 45.0
 _DRAIN: Final = 10.0
+_BURY_EVERY: Final = 60.0
 _PLAIN: Final = Look()
 
 
@@ -65,8 +66,10 @@ class Courier:
         self._chance = chance
         self._tick = tick
         self._wakers = {name: asyncio.Event() for name in channels}
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, dict[int, asyncio.Task[None]]] = {name: {} for name in channels}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
         self._stopping = False
 
     def wake(self) -> None:
@@ -85,19 +88,69 @@ class Courier:
             )
         try:
             async with asyncio.TaskGroup() as group:
-                self._serving = {
-                    group.create_task(self._serve(name), name=f"courier-{name}") for name in self._channels
-                }
+                while not self._stopping:
+                    self._changed.clear()
+                    for name in self._channels.keys() - self._serving.keys():
+                        self._serving[name] = group.create_task(self._serve(name), name=f"courier-{name}")
+                    await self._bury()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_BURY_EVERY):
+                            await self._changed.wait()
         finally:
             await self._drain(_DRAIN)
+
+    def use(self, channels: Mapping[str, Channel], look: Look) -> None:
+        """Send over other channels and with other words from now on; to be called on the event loop.
+
+        A channel that is left out or replaced is closed once the messages on their way over it are through. What still waits for
+        a name that is left out is given up.
+        """
+        gone = {name: channel for name, channel in self._channels.items() if channels.get(name) is not channel}
+        for name in channels:
+            self._wakers.setdefault(name, asyncio.Event())
+            self._sending.setdefault(name, {})
+        self._channels, self._look = channels, look
+        for name, channel in gone.items():
+            retiring = asyncio.create_task(self._retire(name, channel, set(self._sending[name].values())))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+        self._changed.set()
+        self.wake()
+
+    async def _retire(self, name: str, channel: Channel, sending: set[asyncio.Task[None]]) -> None:
+        """Let a channel go when what is ``sending`` over it is through."""
+        if name not in self._channels:
+            if serving := self._serving.get(name):  # it may be leasing a message now
+                await asyncio.wait([serving], timeout=_DEADLINE)
+            sending = sending | set(self._sending[name].values())
+        if sending:
+            await asyncio.wait(sending)
+        try:
+            await channel.close()
+        except Exception:  # noqa: BLE001 - nobody uses it any more
+            _log.exception("channel %s, which left the settings, could not be closed", name)
+        self._changed.set()
+
+    async def _bury(self) -> None:
+        """Give up what waits for a channel that is not in the settings: nobody else would, and pages would tell of it for ever."""
+        try:
+            buried = await self._database.write(lambda tx: outbox.bury(tx, list(self._channels)))
+        except Exception:  # noqa: BLE001 - one bad transaction must not end the courier; the next turn does it
+            _log.exception("the outbox cannot be read")
+            return
+        if buried:
+            _log.warning("outbox: %d messages have no channel any more", buried)
 
     async def stop(self, seconds: float) -> None:
         """Accept no more messages, and wait up to ``seconds`` for running sends, so that their answers are not lost."""
         self._stopping = True
+        self._changed.set()
         self.wake()
         if self._serving:
-            await asyncio.wait(self._serving)
+            await asyncio.wait(list(self._serving.values()))
         await self._drain(seconds)
+        if self._retiring:
+            await asyncio.wait(self._retiring)
 
     async def _drain(self, seconds: float) -> None:
         if sending := [task for tasks in self._sending.values() for task in tasks.values()]:
@@ -107,16 +160,20 @@ class Courier:
 
     async def _serve(self, name: str) -> None:
         waker = self._wakers[name]
-        while not self._stopping:
-            waker.clear()
-            pause = await self._send_due(name)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await waker.wait()
+        try:
+            while not self._stopping and name in self._channels:
+                waker.clear()
+                pause = await self._send_due(name)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await waker.wait()
+        finally:
+            del self._serving[name]
+            self._changed.set()
 
     async def _send_due(self, name: str) -> float:
         """Start sending what is due, a few at once; return the seconds until there may be more."""
-        while len(self._sending[name]) < _AT_ONCE and not self._stopping:
+        while len(self._sending[name]) < _AT_ONCE and name in self._channels and not self._stopping:
             busy = list(self._sending[name])
             leasing = asyncio.ensure_future(
                 self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._clock(), busy=busy))  # noqa: B023 - awaited below
@@ -144,22 +201,23 @@ class Courier:
                 del sending[row.id]
                 waker.set()
 
-            sending[row.id] = asyncio.create_task(self._deliver(row), name=f"send-{row.id}")
+            channel = self._channels.get(row.channel)
+            sending[row.id] = asyncio.create_task(self._deliver(row, channel), name=f"send-{row.id}")
             sending[row.id].add_done_callback(done)
 
-    async def _deliver(self, row: Leased) -> None:
+    async def _deliver(self, row: Leased, channel: Channel | None) -> None:
         at = self._clock()
         try:
-            tried = await self._try(row)
+            tried = await self._try(row, channel) if channel else _Try("transient", "its channel left the settings")
             await self._settle(row, tried, at)
         except Exception:  # noqa: BLE001 - the others go on
             _log.exception("message %d could not be settled; its lease will run out", row.id)
 
-    async def _try(self, row: Leased) -> _Try:
+    async def _try(self, row: Leased, channel: Channel) -> _Try:
         try:
             message = await asyncio.to_thread(self._render, row)
             async with asyncio.timeout(_DEADLINE):
-                provider_id = await self._channels[row.channel].send(row.recipient, message)
+                provider_id = await channel.send(row.recipient, message)
         except Unreachable as error:
             return _Try("uncertain" if error.accepted else "transient", str(error), retry_after=error.retry_after)
         except Refused as error:

@@ -23,11 +23,22 @@ class Observed(msgspec.Struct, frozen=True):
     incident_id: int | None
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What results are judged by.
+
+    ``policy`` and ``about`` look up a check's policy and what stands behind a (check, subject); ``routes`` say who hears of it.
+    """
+
+    policy: Callable[[str], Policy]
+    about: Callable[[str, str], SubjectInfo]
+    routes: Routes
+
+
 class Judge:
     """Turns results into states, flips, incidents and messages owed.
 
-    ``policy`` and ``about`` look up a check's policy and what stands behind a (check, subject); ``record`` writes the ledger in
-    the same transaction; ``clock`` is now in ms; ``planned`` is called after messages were put into the outbox.
+    ``policy``, ``about`` and ``routes`` are its first ``Terms``; ``record`` writes the ledger in the same transaction; ``clock`` is
+    now in ms; ``planned`` is called after messages were put into the outbox.
     """
 
     def __init__(
@@ -42,29 +53,35 @@ class Judge:
         planned: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
-        self._policy = policy
-        self._about = about
-        self._routes = routes
+        self._terms = Terms(policy, about, routes)
         self._record = record
         self._clock = clock
         self._planned = planned
 
+    def use(self, terms: Terms) -> None:
+        """Judge by other terms from now on; what was handed in before is judged by those of then."""
+        self._terms = terms
+
     async def observe(self, result: Result) -> Observed:
         """Judge one look: state, ledger, flip, incident, messages and audit in one transaction. Repeats change nothing."""
-        observed, planned = await self._database.write(lambda tx: self._observe(tx, result, self._clock()))
+        terms = self._terms
+        observed, planned = await self._database.write(lambda tx: self._observe(tx, terms, result, self._clock()))
         if planned:
             self._planned()
         return observed
 
     async def retire(self, check: str, subject: str, *, by: str) -> Incident | None:
         """Stop believing anything of a subject by a check; its open incident, if any, is closed as retired and returned."""
-        closed, planned = await self._database.write(lambda tx: self._retire(tx, check, subject, by, self._clock()))
+        behind = self._terms.about
+        closed, planned = await self._database.write(
+            lambda tx: self._retire(tx, check, subject, by, behind, self._clock())
+        )
         if planned:
             self._planned()
         return closed
 
-    def _observe(self, tx: Connection, result: Result, now: int) -> tuple[Observed, int]:
-        policy = self._policy(result.check)
+    def _observe(self, tx: Connection, terms: Terms, result: Result, now: int) -> tuple[Observed, int]:
+        policy = terms.policy(result.check)
         known = state.load(tx, result.check, result.subject)
         step = state.step(known, result, policy, now=now)
         if step.state is not known:
@@ -74,14 +91,12 @@ class Judge:
         if step.flip is None:
             current = incident.open_of(tx, result.check, result.subject)
             return Observed(step.state, None, _id(current)), 0
-        current, planned = self._follow(tx, step.state, step.flip, policy, now)
+        current, planned = self._follow(tx, terms, step.state, step.flip, now)
         return Observed(step.state, step.flip, _id(current)), planned
 
-    def _follow(
-        self, tx: Connection, after: State, flip: Flip, policy: Policy, now: int
-    ) -> tuple[Incident | None, int]:
-        about = self._about(flip.check, flip.subject)
-        severity = incident.severity_of(policy, about.criticality, flip.to_status)
+    def _follow(self, tx: Connection, terms: Terms, after: State, flip: Flip, now: int) -> tuple[Incident | None, int]:
+        about = terms.about(flip.check, flip.subject)
+        severity = incident.severity_of(terms.policy(flip.check), about.criticality, flip.to_status)
         current, flip_id = incident.follow(tx, flip, severity)
         if current is None:
             return None, 0
@@ -91,7 +106,7 @@ class Judge:
                 tx, current, flip_id, lambda language: gather(current, after, about, language), now
             )
         owed = route.plan(
-            self._routes,
+            terms.routes,
             check=current.check,
             subject=current.subject,
             status=current.status,
@@ -102,7 +117,9 @@ class Judge:
             tx, current, flip_id, owed, lambda language: gather(current, after, about, language), now
         )
 
-    def _retire(self, tx: Connection, check: str, subject: str, by: str, now: int) -> tuple[Incident | None, int]:
+    def _retire(
+        self, tx: Connection, check: str, subject: str, by: str, behind: Callable[[str, str], SubjectInfo], now: int
+    ) -> tuple[Incident | None, int]:
         known = state.load(tx, check, subject)
         if known is None:
             return None, 0
@@ -112,7 +129,7 @@ class Judge:
         if current is None:
             return None, 0
         closed = incident.close(tx, current, at=now, why="retired")
-        about = self._about(check, subject)
+        about = behind(check, subject)
         return closed, outbox.owe_closing(
             tx, closed, None, lambda language: gather(closed, known, about, language), now
         )

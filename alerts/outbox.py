@@ -97,12 +97,16 @@ def adopt(tx: Connection, owner: str, channels: Collection[str], now: int) -> tu
         .where(_table.c.status == "leased", or_(_table.c.lease_owner.is_(None), _table.c.lease_owner != owner))
         .values(_returned(now))
     ).rowcount
-    buried = tx.execute(
+    return taken, bury(tx, channels)
+
+
+def bury(tx: Connection, channels: Collection[str]) -> int:
+    """Give up the messages that wait for a channel that is none of ``channels``; return how many."""
+    return tx.execute(
         update(_table)
         .where(_table.c.status == "queued", _table.c.channel.not_in(channels))
         .values(status="dead", last_error="its channel is not in the settings any more")
     ).rowcount
-    return taken, buried
 
 
 def lease(tx: Connection, channel: str, owner: str, now: int, *, busy: Collection[int] = ()) -> Leased | Idle:

@@ -1,9 +1,17 @@
 """Find a plug-in's class, and the settings that stand beside it, by the name that settings give."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
+
+
+def same_recipe(one: Callable[[], object], other: Callable[[], object]) -> bool:
+    """Return whether two ``partial``s make the same thing: one class, with equal settings."""
+    if not isinstance(one, partial) or not isinstance(other, partial):
+        return one is other
+    return (one.func, one.args, one.keywords) == (other.func, other.args, other.keywords)
 
 
 def find(kind: str, name: str, plugins: Mapping[str, str]) -> tuple[Any, Any]:

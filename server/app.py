@@ -6,20 +6,20 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
 from alerts import state
 from alerts.courier import Courier
 from alerts.judge import Judge
-from alerts.message import Look
-from alerts.route import connect
-from collectors import snmp
-from collectors.result import MEASUREMENT, Result
+from collectors.result import Result
+from collectors.snmp import Device
+from configs.daemon import Systemd
+from configs.plugin import same_recipe
 from configs.read import SettingsError
 from server.admin.control_socket import Control
 from server.admin.forget_host import forget_host
@@ -27,10 +27,11 @@ from server.edge.client_address import client_address
 from server.edge.connections import Door
 from server.edge.descriptors import room_for
 from server.enrolment.join import Join, route
-from server.ingest.centre_series import CentreSeries
 from server.ingest.endpoints import Ingest, routes
+from server.ingest.tokens import Tokens
 from server.ledger import record
 from server.ledger.running_time import RunningTime
+from server.reloading import Ready, changes, require_reloadable
 from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.damage import remedy, require_sound
@@ -38,14 +39,18 @@ from server.state.database import Database
 from server.state.folder import private_folder
 from server.state.migrate import upgrade
 from server.store import StoreDamaged
+from server.store.plans import opened
 from server.store.recorder import Recorder
-from server.watching import punctuality
-from server.watching.feed import Feed
-from server.watching.jobs import all_jobs
+from server.watching.feed import RESYNC, Feed
+from server.watching.jobs import all_jobs, devices_of
 from server.watching.observer import Observer
 from server.watching.recurring import forever
 from server.watching.scheduler import Job, Schedule
 from server.web.app import Parts, build
+from server.web.context import WEB
+
+if TYPE_CHECKING:
+    from alerts.channels import Channel
 
 _log: Final = logging.getLogger("pantau.server")
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
@@ -54,6 +59,7 @@ _REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
 _WRITES: Final = frozenset({"/api/v2/write", "/write"})
 _FILES: Final = 128  # descriptors for databases, logs and templates
+_NO_SYSTEMD: Final = Systemd({})
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 
 
@@ -62,23 +68,32 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def serve(settings: Settings) -> int:
-    """Run the centre until SIGTERM or SIGINT; return the exit code."""
-    stop = asyncio.Event()
+async def serve(settings: Settings, systemd: Systemd, hangups: Sequence[int] = ()) -> int:
+    """Run the centre until SIGTERM or SIGINT, and read its settings again at SIGHUP; return the exit code.
+
+    ``hangups`` are the SIGHUPs that came before this process could act on them.
+    """
+    stop, hung_up = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings):
+    for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, event.set)
+    if hangups:
+        hung_up.set()
+    async with running(settings, systemd, hung_up):
         host, port = settings.listen
         _log.info("the centre runs on http://%s:%d/", host, port)
+        systemd.tell("READY=1", "STATUS=runs")
         await stop.wait()
         _log.info("stopping")
+        systemd.tell("STOPPING=1")
     return 0
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[web.Application]:
-    """Run the centre until the block ends.
+async def running(
+    settings: Settings, systemd: Systemd = _NO_SYSTEMD, hung_up: asyncio.Event | None = None
+) -> AsyncIterator[web.Application]:
+    """Run the centre until the block ends; each time ``hung_up`` is set, its settings are read again.
 
     Raises SettingsError when its address or its folder cannot be had, StateDamaged and StoreDamaged when a file cannot be used.
     """
@@ -92,26 +107,25 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         stack.callback(database.close)
         await asyncio.to_thread(require_sound, database.engine, settings.data)
         await asyncio.to_thread(upgrade, database.engine)
-        centre = Centre(settings, database)
+        centre = Centre(settings, database, systemd, hung_up or asyncio.Event())
         stack.push_async_callback(centre.close)
         try:
             await centre.open()
         except StoreDamaged as error:
             raise StoreDamaged(f"{error}; {remedy(settings.data)}") from error
-        await _listen(stack, centre.web, settings)
+        centre.door = await _listen(stack, centre.web, settings)
         stack.push_async_callback(centre.stop)
         await centre.start()
         yield centre.web
 
 
-async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settings: Settings) -> None:
+async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settings: Settings) -> Door:
     runner = web.AppRunner(app, shutdown_timeout=_DRAIN)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    limits, address = settings.connections, settings.listen
-    room = room_for(limits.total, beside=_FILES + settings.schedule.total)
+    address = settings.listen
     server = cast("web.Server", runner.server)
-    door = Door(server, limits, room=room, trusted_proxies=settings.site.trusted_proxies)
+    door = Door(server, settings.connections, room=_room(settings), trusted_proxies=settings.site.trusted_proxies)
     stack.push_async_callback(door.close)
     try:
         await door.open(*address)
@@ -119,64 +133,75 @@ async def _listen(stack: contextlib.AsyncExitStack, app: web.Application, settin
         told = f"cannot listen on {address[0]}:{address[1]}: {os.strerror(error.errno or 0)}"
         # a port may become free and an address come with its network; rights do not come by themselves
         raise SettingsError(told) if isinstance(error, PermissionError) else OSError(told) from error
+    return door
+
+
+def _room(settings: Settings) -> int:
+    """Return for how many connections there is room; raises the limit of open files if need be."""
+    return room_for(settings.connections.total, beside=_FILES + settings.schedule.total)
 
 
 class Centre:
-    """The parts of the centre, connected. ``open`` before it listens, ``start`` after; ``stop`` and ``close`` the other way."""
+    """The parts of the centre, connected. ``open`` before it listens, ``start`` after; ``stop`` and ``close`` the other way.
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    It tells ``systemd`` that it lives, and reads its settings again each time ``hung_up`` is set. ``door`` is where it listens.
+    """
+
+    door: Door
+
+    def __init__(self, settings: Settings, database: Database, systemd: Systemd, hung_up: asyncio.Event) -> None:
         release = version("pantau")
         self._settings = settings
-        self._watched = settings.watched
         self._database = database
+        self._systemd = systemd
+        self._hung_up = hung_up
+        self._reloading = asyncio.Lock()
+        self._started = asyncio.Event()
+        self._since = now_ms()
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
-        address = partial(client_address, trusted_proxies=settings.site.trusted_proxies)
         self._ingest = Ingest(
             self._buckets,
             database,
             now_ms,
             settings.ingest,
-            address=address,
-            centre_series=CentreSeries(
-                measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT}),
-                polled=snmp.MEASUREMENTS,
-                devices=settings.watched.devices.keys(),
-            ),
+            address=self._address,
+            centre_series=settings.centre_series(),
         )
-        self._channels = {name: make() for name, make in settings.channels.items()}
-        self._courier = Courier(
-            database, self._channels, now_ms, look=Look(zone=settings.site.zone, public_url=settings.site.public_url)
-        )
+        self._devices: Mapping[str, Device] = devices_of(settings.watched, {})
+        self._channels: Mapping[str, Channel] = {name: make() for name, make in settings.channels.items()}
+        self._courier = Courier(database, self._channels, now_ms, look=settings.look())
+        terms = settings.terms()
         self._judge = Judge(
             database,
-            self._watched.policy,
-            self._watched.about,
-            connect(settings.contacts, settings.routes, self._channels),
+            terms.policy,
+            terms.about,
+            terms.routes,
             record.record,
             clock=now_ms,
             planned=self._courier.wake,
         )
-        self._observer = Observer(self._watched, self._judge, self._recorder, self._feed)
+        self._observer = Observer(settings.watched, self._judge, self._recorder, self._feed)
         self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
-        self._control = Control(self._buckets, settings.state_url, settings.data, now_ms, release, self._forget_host)
+        self._control = Control(
+            self._buckets, settings.state_url, settings.data, now_ms, release, self._forget_host, self._reload
+        )
         self._running_time = RunningTime(database, now_ms, release)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
             Parts(
                 database=database,
                 buckets=self._buckets,
-                watched=self._watched,
+                watched=settings.watched,
                 feed=self._feed,
                 clock=now_ms,
                 site=settings.site,
                 punctuality=self._schedule.punctuality,
             )
         )
-        place = {"org": settings.ingest.org, "bucket": settings.ingest.bucket}
-        join = Join(database, now_ms, place, self._ingest.enrolled, address)
-        self.web.add_routes([*routes(self._ingest), route(join)])
+        self._join = Join(database, now_ms, settings.place(), self._ingest.enrolled, self._address)
+        self.web.add_routes([*routes(self._ingest), route(self._join)])
         self.web.on_response_prepare.append(partial(_tell_version, release))
 
     async def open(self) -> None:
@@ -188,8 +213,9 @@ class Centre:
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
+        self._since = now_ms()
         await self._observer.retire_unnamed(self._database)
-        for job in await asyncio.to_thread(self._jobs):
+        for job in await asyncio.to_thread(self._jobs, self._settings, self._devices):
             self._schedule.add(job)
         turns = {
             "beat": (self._running_time.beat, _BEAT),
@@ -197,27 +223,125 @@ class Centre:
             "recorder": (self._recorder.flush, _RECORD),
             "clock": (self._realign, _REALIGN_EVERY),
             "courier": (self._courier.run, _RECORD),
+            "reload": (self._reload_when_told, 0.0),
         }
+        if self._systemd.watchdog is not None:
+            turns["watchdog"] = (self._show_life, self._systemd.watchdog)
         self._tasks = [asyncio.create_task(forever(name, *turn)) for name, turn in turns.items()]
         self._schedule.start(now=True)
+        self._started.set()
 
-    def _jobs(self) -> list[Job]:
+    def _jobs(self, settings: Settings, devices: Mapping[str, Device]) -> list[Job]:
         return all_jobs(
-            self._watched,
+            settings.watched,
+            devices.values(),
             self._buckets,
             self._ingest,
             keep=self._recorder.add,
             states=self._states,
             punctuality=self._schedule.punctuality,
-            late=self._settings.schedule.late,
-            since=now_ms(),
+            late=settings.schedule.late,
+            since=self._since,
         )
 
+    async def _reload_when_told(self) -> None:
+        await self._hung_up.wait()
+        self._hung_up.clear()
+        with contextlib.suppress(SettingsError):  # it is told
+            await self._reload()
+
+    async def _reload(self) -> str:
+        """Read the settings again and go by them; return what changed. SettingsError says, a line for each, why the old ones stay."""
+        await self._started.wait()
+        async with self._reloading:
+            self._systemd.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            status = "the new settings were refused, those from before stay in force"
+            try:
+                ready = await self._checked()
+                self._go_by(ready)
+                await self._retire()
+                status = "runs"
+            finally:
+                self._systemd.tell("READY=1", f"STATUS={status}")
+        told = ready.changed or ["nothing changed"]
+        for line in told:
+            _log.info("settings read again: %s", line)
+        return "\n".join(told)
+
+    async def _checked(self) -> Ready:
+        """Return what ``_prepare`` does; whatever is wrong is logged, and raised as SettingsError."""
+        try:
+            return await self._prepare()
+        except (OSError, ValueError) as error:
+            for line in ("the new settings were refused, those from before stay in force", *str(error).splitlines()):
+                _log.error("%s", line)
+            raise SettingsError(str(error)) from error
+        except Exception as error:
+            _log.exception(
+                "the new settings were not taken by a fault of Pantau's own, those from before stay in force"
+            )
+            raise SettingsError(f"a fault of Pantau's own, see the log: {error!r}") from error
+
+    async def _prepare(self) -> Ready:
+        """Read and build everything beside what runs. SettingsError, ValueError and OSError say what is wrong; nothing has changed then."""
+        before = self._settings
+        settings = await asyncio.to_thread(before.reread)
+        require_reloadable(before, settings)
+        kept = {name for name, make in before.channels.items() if same_recipe(make, settings.channels.get(name, list))}
+        channels = {name: self._channels[name] if name in kept else make() for name, make in settings.channels.items()}
+        devices = devices_of(settings.watched, self._devices)
+        tokens = None
+        if settings.ingest.tokens != before.ingest.tokens:
+            tokens = Tokens(settings.ingest.tokens, now_ms)
+            await tokens.find("")
+        return Ready(
+            settings=settings,
+            changed=changes(before, settings),
+            channels=channels,
+            terms=settings.terms(),
+            devices=devices,
+            jobs=await asyncio.to_thread(self._jobs, settings, devices),
+            shown=await self.web[WEB].following(settings.watched, settings.site),
+            room=_room(settings),
+            tokens=tokens,
+            buckets=await opened(self._buckets, settings.plans),  # the last: what is open must not be left
+        )
+
+    def _go_by(self, ready: Ready) -> None:
+        """Go by new settings, all at one instant of the loop: nothing here waits, or can fail."""
+        settings = self._settings = ready.settings
+        self._channels, self._devices = ready.channels, ready.devices
+        self._buckets.use(ready.buckets)
+        self._ingest.use(settings.ingest, ready.tokens, settings.centre_series())
+        self._join.use(settings.place())
+        self._judge.use(ready.terms)
+        self._observer.use(settings.watched)
+        self._courier.use(ready.channels, settings.look())
+        self._schedule.replace(ready.jobs, settings.schedule)
+        self.door.use(settings.connections, room=ready.room, trusted_proxies=settings.site.trusted_proxies)
+        self.web[WEB].use(ready.shown)
+        if ready.changed:
+            self._feed.publish(RESYNC, {})
+
+    async def _retire(self) -> None:
+        try:
+            await self._observer.retire_unnamed(self._database)
+        except Exception:  # noqa: BLE001 - all else is done
+            _log.exception("what left the settings could not be retired; the next reload or start does it")
+
+    async def _show_life(self) -> None:
+        """Notify systemd, unless the loop or the thread that writes state hangs; a database elsewhere may, no restart would mend it."""
+        if self._database.engine.dialect.name == "sqlite":
+            with contextlib.suppress(Exception):  # an answer is an answer
+                await self._database.write(lambda _: None)
+        self._systemd.tell("WATCHDOG=1")
+
     async def stop(self) -> None:
-        """Accept no new looks; give what is on its way a few seconds."""
-        await self._schedule.stop()
+        """Send what is on its way, a few seconds long, then accept no new looks: the time in which nobody looks is to be short."""
+        await self._reloading.acquire()
         self._feed.close()
         await self._courier.stop(_DRAIN)
+        await self._schedule.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,6 +355,9 @@ class Centre:
         for channel in self._channels.values():
             await channel.close()
         await self._buckets.close()
+
+    def _address(self, request: web.Request) -> str:
+        return client_address(request, self._settings.site.trusted_proxies)
 
     async def _tell(self, result: Result) -> None:
         await self._observer.observe(result, self._schedule)

@@ -1,6 +1,7 @@
 """Settings of the centre: ``server.toml`` and the register beside it. Each room reads its own tables; here they are put together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -8,21 +9,27 @@ import msgspec
 
 from alerts.channels import Channel
 from alerts.i18n.catalogue import LanguageCode
-from alerts.route import Contact, Route
+from alerts.judge import Terms
+from alerts.message import Look
+from alerts.route import Contact, Route, connect
 from alerts.rules.planned import read_rules
 from alerts.settings import read_channels, read_contacts, read_routes
+from collectors import snmp
+from collectors.result import MEASUREMENT
 from collectors.snmp import Options as Device
 from configs.place import elsewhere
 from configs.read import Source, Table
 from configs.secret import Secret
 from configs.units import Duration
 from server.edge.connections import Options as ConnectionOptions
+from server.ingest.centre_series import CentreSeries
 from server.ingest.options import Options as IngestOptions
 from server.ingest.options import check_tokens
 from server.inventory import register
 from server.store.buckets import STORE, Buckets
 from server.store.buckets import Options as BucketOptions
 from server.store.plans import Plan, build, read_plans
+from server.watching import punctuality
 from server.watching.options import Options as ScheduleOptions
 from server.watching.planned_checks import read_checks
 from server.watching.watched import Watched
@@ -73,7 +80,10 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that ``server.toml`` and its register say, checked; ``secrets`` with the words for where each is named."""
+    """Everything that ``server.toml`` and its register say, checked.
+
+    ``secrets`` come with the words for where each is named; ``reread()`` reads the same files again, as ``read`` does.
+    """
 
     listen: tuple[str, int]
     data: Path
@@ -88,10 +98,32 @@ class Settings(msgspec.Struct, frozen=True):
     plans: Sequence[Plan]
     channels: Mapping[str, Callable[[], Channel]]
     secrets: Sequence[tuple[str, Secret]]
+    reread: Callable[[], "Settings"]
 
     def buckets(self) -> Buckets:
         """Return all buckets with their stores, closed as yet."""
         return build(self.plans)
+
+    def terms(self) -> Terms:
+        """Return what results are judged by."""
+        routes = connect(self.contacts, self.routes, self.channels)
+        return Terms(self.watched.policy, self.watched.about, routes)
+
+    def look(self) -> Look:
+        """Return how messages look."""
+        return Look(zone=self.site.zone, public_url=self.site.public_url)
+
+    def place(self) -> dict[str, str]:
+        """Return where hosts that join are to write to."""
+        return {"org": self.ingest.org, "bucket": self.ingest.bucket}
+
+    def centre_series(self) -> CentreSeries:
+        """Return the series that nobody but the centre writes."""
+        return CentreSeries(
+            measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT}),
+            polled=snmp.MEASUREMENTS,
+            devices=self.watched.devices.keys(),
+        )
 
 
 def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
@@ -139,6 +171,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
         plans=plans,
         channels=channels,
         secrets=source.named_secrets(),
+        reread=partial(read, file, own_interval=own_interval),
     )
 
 
@@ -146,6 +179,14 @@ def register_file(file: Path | str) -> Path:
     """Return where the register of ``server.toml`` stands; SettingsError when the settings cannot be read."""
     source = Source.read(file)
     return source.file.parent / source.parse(Outer).server.register
+
+
+def data_folder(file: Path | str) -> Path:
+    """Return the folder ``data`` that a ``server.toml`` names, whatever else is wrong in it; SettingsError when it is no TOML."""
+    source = Source.read(file)
+    table = source.tree.get("server")
+    data = table.get("data") if isinstance(table, dict) else None
+    return source.file.parent / (data if isinstance(data, str) else General().data)
 
 
 def _address(source: Source, listen: str) -> tuple[str, int]:

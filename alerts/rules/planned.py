@@ -44,9 +44,10 @@ _COMMON: Final = frozenset(RuleTable.__struct_encode_fields__)
 
 
 class PlannedRule(msgspec.Struct, frozen=True):
-    """One rule as settings describe it, built; ``policy`` is how its results are judged."""
+    """One rule as settings describe it, built of the ``options`` of its kind; ``policy`` is how its results are judged."""
 
     table: RuleTable
+    options: msgspec.Struct
     policy: Policy
     rule: Rule
 
@@ -109,7 +110,7 @@ def plan(source: Source, table: Table, at: Place) -> PlannedRule:
     judged = Policy(
         interval=common.interval, confirm=1, hold=common.hold, severity=common.severity, counts=plugin.counts
     )
-    return PlannedRule(common, judged, rule)
+    return PlannedRule(common, options, judged, rule)
 
 
 def _options_of(kind: str) -> Sequence[str]:

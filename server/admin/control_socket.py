@@ -1,7 +1,8 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
 One line of JSON asks, one line answers: ``{"backup": "/where"}`` or ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or
-``{"error": "..."}``; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
+``{"error": "..."}``, ``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` ->
+``{"found": {...}}``.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from configs.read import SettingsError
 from server.admin import backup
 from server.inventory.known_hosts import HostError
 from server.store import Deletion, Found, StoreUnavailable
@@ -35,13 +37,14 @@ class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A command: ``backup`` is the absolute path of the backup to make, ``forget`` a host to forget, ``by`` who wants it.
 
-    Or ``points`` are looked for or deleted.
+    Or ``points`` are looked for or deleted, or the settings read again (``reload``).
     """
 
     backup: str = ""
     forget: str = ""
     by: str = ""
     points: Points | None = None
+    reload: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,7 +58,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Control:
     """Listens at ``data / "control.sock"`` from ``open`` to ``close``.
 
-    ``clock`` is ms since epoch; ``forget`` forgets a host for someone and returns what was done, or raises HostError.
+    ``clock`` is ms since epoch; ``forget`` forgets a host for someone and returns what was done, or raises HostError; ``reload`` reads
+    the settings again and returns what changed, or raises SettingsError.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Control:
         clock: Callable[[], int],
         version: str,
         forget: Callable[[str, str], Awaitable[str]],
+        reload: Callable[[], Awaitable[str]],
     ) -> None:
         self._buckets = buckets
         self._state_url = state_url
@@ -73,6 +78,7 @@ class Control:
         self._clock = clock
         self._version = version
         self._forget = forget
+        self._reload = reload
         self._server: asyncio.Server | None = None
         self._one = asyncio.Lock()
 
@@ -102,8 +108,10 @@ class Control:
             return await take(self._buckets, ask.points)
         if ask.forget:
             return await self._forget_host(ask)
+        if ask.reload:
+            return await self._read_again()
         if not ask.backup:
-            return Answer(error="expected 'backup', 'forget' or 'points'")
+            return Answer(error="expected 'backup', 'forget', 'points' or 'reload'")
         if self._one.locked():
             return Answer(error="a backup is being made already")
         async with self._one:
@@ -119,6 +127,12 @@ class Control:
         try:
             return Answer(done=await self._forget(ask.forget, ask.by))
         except HostError as error:
+            return Answer(error=str(error))
+
+    async def _read_again(self) -> Answer:
+        try:
+            return Answer(done=await self._reload())
+        except SettingsError as error:
             return Answer(error=str(error))
 
 

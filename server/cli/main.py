@@ -17,6 +17,7 @@ from server.cli.owner import NotOwner
 _COMMANDS: Final = (
     "up",
     "server",
+    "reload",
     "config",
     "register",
     "channel",

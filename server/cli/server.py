@@ -2,9 +2,14 @@
 
 import argparse
 import asyncio
+import faulthandler
 import logging
+import os
+import signal
+import sys
 from typing import Any
 
+from configs.daemon import Systemd, log_to
 from server.cli import owner
 from server.cli.options import add_settings
 
@@ -18,11 +23,14 @@ def add(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    hangups: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _: hangups.append(number))  # else one during the start would end it
+    faulthandler.enable()  # a centre that hangs is ended by systemd with SIGABRT: the log then says where it hung
     # they load every library of the centre; the other commands do without
     from server.app import serve  # noqa: PLC0415
     from server.web.security import fault_of_ours  # noqa: PLC0415
 
-    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=arguments.log_level, handlers=[log_to(sys.stderr, os.environ, "%(name)s: %(message)s")])
     logging.getLogger("aiohttp.server").addFilter(fault_of_ours)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return asyncio.run(serve(owner.read(arguments.settings)))
+    return asyncio.run(serve(owner.read(arguments.settings), Systemd(os.environ), hangups))

@@ -119,10 +119,7 @@ class Door:
         self, server: web.Server, options: Options, *, room: int, trusted_proxies: Collection[str] = ()
     ) -> None:
         self._server = server
-        self._options = options
-        self._room = min(options.total, room)
-        self._per_client = min(options.per_client, max(1, self._room // 2))
-        self._trusted = trusted_proxies
+        self.use(options, room=room, trusted_proxies=trusted_proxies)
         self._connections: set[Connection] = set()
         self._of_client: Counter[str] = Counter()
         self._sockets: Sequence[socket.socket] = ()
@@ -131,6 +128,13 @@ class Door:
         self._trouble = ""
         self._refused = 0
         self._refused_at = 0.0
+
+    def use(self, options: Options, *, room: int, trusted_proxies: Collection[str]) -> None:
+        """Limit connections by other settings from now on; those that are open stay."""
+        self._options = options
+        self._room = min(options.total, room)
+        self._per_client = min(options.per_client, max(1, self._room // 2))
+        self._trusted = trusted_proxies
 
     async def open(self, host: str, port: int) -> None:
         """Begin to accept; OSError when the address cannot be had."""

@@ -52,6 +52,10 @@ class Join:
         self._address = address
         self._guesses = Guesses()
 
+    def use(self, place: Mapping[str, str]) -> None:
+        """Send hosts that join from now on to another place."""
+        self._place = place
+
     async def answer(self, request: web.Request) -> web.Response:
         """Answer 201 with the token, or 400, 401 (not invited), 403 (for another host), 409 (name taken), 413, 429."""
         address = self._address(request)

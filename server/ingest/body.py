@@ -27,6 +27,11 @@ class Bodies:
         self._cache = Cache()
         self.memory = Memory(options.held)
 
+    def use(self, options: Options) -> None:
+        """Read within other limits from now on."""
+        self._options = options
+        self.memory.limit(options.held)
+
     async def close(self) -> None:
         """Let go of the threads."""
         await asyncio.to_thread(self._threads.shutdown)

@@ -29,6 +29,7 @@ from server.ingest.centre_series import CentreSeries
 from server.ingest.last_seen import Seen
 from server.ingest.newcomers import Newcomers
 from server.ingest.options import Options
+from server.ingest.tokens import Tokens
 from server.ingest.writers import STRANGER, Writer, Writers, secret_of
 from server.store import Rejected, StoreFull, StoreUnavailable
 from server.store.buckets import Bucket, Buckets
@@ -88,6 +89,16 @@ class Ingest:
         await self._seen.load()
         await self._writers.open()
         self._saving = asyncio.create_task(self._keep_saving())
+
+    def use(self, options: Options, tokens: Tokens | None, centre_series: CentreSeries) -> None:
+        """Take writes by other settings from now on; ``tokens`` None leaves them as they are."""
+        self._options = options
+        self._centre_series = centre_series
+        self._bodies.use(options)
+        self._seen.most = options.hosts
+        self._newcomers.limit = options.new_hosts
+        if tokens is not None:
+            self._writers.use(tokens)
 
     async def close(self) -> None:
         """Save when hosts were last seen and stop."""

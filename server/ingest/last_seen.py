@@ -23,7 +23,7 @@ class Seen:
 
     def __init__(self, database: Database, most: int = 20_000) -> None:
         self._database = database
-        self._most = most
+        self.most = most
         self._hosts: dict[str, dict[str, Any]] = {}
         self._unsaved: set[str] = set()
         self._full = False
@@ -55,7 +55,7 @@ class Seen:
             if not name or len(name) > _NAME_MAX:
                 continue
             newest = time // 1_000_000
-            if name not in self._hosts and len(self._hosts) >= self._most and not joined:
+            if name not in self._hosts and len(self._hosts) >= self.most and not joined:
                 self._too_many(name, address)
                 continue
             row = self._hosts.setdefault(name, {"name": name, "first_ms": at, "seen_ms": at, "point_ms": newest})
@@ -68,7 +68,7 @@ class Seen:
 
     def _too_many(self, name: str, address: str) -> None:
         if not self._full:
-            _log.warning("%d hosts are known, no more are taken: %r from %s", self._most, name, address)
+            _log.warning("%d hosts are known, no more are taken: %r from %s", self.most, name, address)
         self._full = True
 
     async def save(self) -> None:

@@ -41,6 +41,11 @@ class Memory:
         self.held = 0
         self.made = 0
 
+    def limit(self, text: int) -> None:
+        """Let all requests hold so many bytes of text from now on."""
+        self._text = text
+        self._points = text * _MADE
+
     @contextlib.contextmanager
     def request(self) -> Iterator[Hold]:
         """Hold for one request; all of it is given back at the end of the block."""

@@ -10,7 +10,7 @@ class Newcomers:
     """The new hosts of each token within the last hour, up to ``limit``. Times are ms since epoch."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._came: dict[str, dict[str, int]] = {}
         self._over: set[str] = set()
 
@@ -20,13 +20,13 @@ class Newcomers:
         self._came[token] = came
         beyond = set()
         for name in sorted(names):
-            if name in came or len(came) < self._limit:
+            if name in came or len(came) < self.limit:
                 came.setdefault(name, at)
             else:
                 beyond.add(name)
         first = bool(beyond) and token not in self._over
         if beyond:
             self._over.add(token)
-        elif len(came) < self._limit:
+        elif len(came) < self.limit:
             self._over.discard(token)
         return beyond, first

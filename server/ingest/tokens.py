@@ -39,21 +39,21 @@ class Tokens:
     """Knows whom a token belongs to. ``clock`` is milliseconds since the epoch. Building reads nothing."""
 
     def __init__(self, tokens: Sequence[Token], clock: Callable[[], int]) -> None:
-        self._tokens = tokens
+        self._tokens = {token.name: token for token in tokens}
         self._clock = clock
         self._digests: dict[str, str] = {}
         self._read_at: int | None = None
         self._unreadable: dict[str, str] = {}
         self._reading = asyncio.Lock()
 
-    async def owner(self, secret: str) -> str | None:
-        """Return the name of the token's owner, None when nobody's."""
+    async def find(self, secret: str) -> Token | None:
+        """Return whose token it is, None when nobody's."""
         await self._refresh(_FRESH)
         found = self._find(secret)
         if found is None:
             await self._refresh(_PATIENT)
             found = self._find(secret)
-        return found
+        return None if found is None else self._tokens[found]
 
     def _find(self, secret: str) -> str | None:
         given = token_hash(secret)
@@ -79,7 +79,7 @@ class Tokens:
 
     def _read(self) -> tuple[dict[str, str], dict[str, str]]:
         digests, wrong = {}, {}
-        for one in self._tokens:
+        for one in self._tokens.values():
             try:
                 digests[one.name] = token_hash(one.token.reveal()) if one.token else one.sha256
             except SecretUnreadable as error:

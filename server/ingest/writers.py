@@ -47,13 +47,16 @@ class Writers:
         self._clock = clock
         self._address = address
         self._tokens = Tokens(tokens, clock)
-        self._only = {token.name: token.bucket for token in tokens}
         self.enrolled = Enrolled(database, clock)
         self.clones = Clones()
 
     async def open(self) -> None:
         """Log whose token cannot be read."""
-        await self._tokens.owner("")
+        await self._tokens.find("")
+
+    def use(self, tokens: Tokens) -> None:
+        """Let the owners of other tokens write from now on."""
+        self._tokens = tokens
 
     async def find(self, request: web.Request) -> Writer:
         """Return who sends a request; Refused (401, 403) when nobody who may write."""
@@ -65,8 +68,8 @@ class Writers:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
             await self._lost(secret, machine, address)
-        elif secret and (owner := await self._tokens.owner(secret)) is not None:
-            return Writer(address, machine, bucket=self._only[owner], owner=owner)
+        elif secret and (token := await self._tokens.find(secret)) is not None:
+            return Writer(address, machine, bucket=token.bucket, owner=token.name)
         raise Refused(401, STRANGER)
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:

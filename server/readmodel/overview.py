@@ -61,6 +61,13 @@ class Overview:
         self._quarter = RecentDays(database, watched.register, zone, clock)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
 
+    def following(self, watched: Watched, zone: str) -> "Overview":
+        """Return the overview by other settings; what was counted is kept where it would be counted alike."""
+        after = Overview(self._database, watched, zone=zone, clock=self._clock)
+        if watched.register == self._register and zone == self._zone_name:
+            after._quarter = self._quarter
+        return after
+
     def name(self, subject: str) -> Name:
         """Name a subject for people."""
         kind, _, rest = subject.partition("/")

@@ -72,8 +72,14 @@ class Buckets:
         self.main = next(iter(self)).store
 
     def __iter__(self) -> Iterator[Bucket]:
-        """Go through them, the first one first."""
-        return iter(self._buckets.values())
+        """Go through them as they are now, the first one first."""
+        return iter(
+            self._buckets.values()
+        )  # ``use`` makes a new dict, so that who goes through this one may wait meanwhile
+
+    def use(self, buckets: Iterable[Bucket]) -> None:
+        """Have these buckets from now on, ``main`` first as before; those that are new are open."""
+        self._buckets = {bucket.name: bucket for bucket in buckets}
 
     def find(self, name: str) -> Bucket | None:
         """Return a bucket, None when there is none of that name."""
@@ -92,11 +98,10 @@ class Buckets:
         """Open all; one that is away is logged, and opened when it is first needed. StoreDamaged when that is the first one's end."""
         for bucket in self:
             try:
-                await bucket.store.open()
-            except StoreUnavailable as error:
-                if isinstance(error, StoreDamaged) and bucket.store is self.main:
+                await open_store(bucket)
+            except StoreDamaged:
+                if bucket.store is self.main:
                     raise
-                _log.warning("the store of bucket %s is away: %s", bucket.name, error)
 
     async def close(self) -> None:
         """Write out what is held and let go of all."""
@@ -141,8 +146,9 @@ class Buckets:
 
     async def health(self) -> dict[str, str]:
         """Return what is wrong with each bucket's store, "" where nothing is; by name, the first one first."""
-        found = await asyncio.gather(*(_health(bucket.store, self._patience) for bucket in self))
-        return dict(zip(self._buckets, found, strict=True))
+        buckets = list(self)
+        found = await asyncio.gather(*(_health(bucket.store, self._patience) for bucket in buckets))
+        return {bucket.name: why for bucket, why in zip(buckets, found, strict=True)}
 
     async def damage(self) -> dict[str, str]:
         """Return what each bucket has lost by damaged files, "" where nothing; by name, the first one first."""
@@ -156,6 +162,16 @@ class Buckets:
     async def spending(self) -> list[Spending]:
         """Return who spends the series of each bucket."""
         return [Spending(bucket, await _spenders(bucket.store)) for bucket in self]
+
+
+async def open_store(bucket: Bucket) -> None:
+    """Open the store of a bucket; one that is away is logged, and opened when it is first needed. Raises StoreDamaged, logged too."""
+    try:
+        await bucket.store.open()
+    except StoreUnavailable as error:
+        _log.warning("the store of bucket %s is away: %s", bucket.name, error)
+        if isinstance(error, StoreDamaged):
+            raise
 
 
 def _dropped(bound: str, points: Sequence[Point], kept: Sequence[Point]) -> Rejected:

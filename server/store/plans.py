@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from configs.read import Place, Source, Table
+from configs.read import Place, SettingsError, Source, Table
 from configs.units import Duration
-from server.store import FUTURE_TOLERANCE, STORES, Store
-from server.store.buckets import Bucket, Buckets, Options, place
+from server.store import FUTURE_TOLERANCE, STORES, Store, StoreDamaged
+from server.store.buckets import Bucket, Buckets, Options, open_store, place
 
 _FORGETS: Final = "'retention' of 0 would forget everything"
 
@@ -54,6 +54,28 @@ def read_plans(
 def build(plans: Iterable[Plan]) -> Buckets:
     """Return the buckets, each with its store, closed as yet."""
     return Buckets(Bucket(plan.name, plan.build(), plan.retention, plan.limit, plan.future_tolerance) for plan in plans)
+
+
+async def opened(buckets: Buckets, plans: Iterable[Plan]) -> list[Bucket]:
+    """Return what ``buckets`` would be by other plans: known stores stay as they are, those of new buckets are opened.
+
+    SettingsError when a new one cannot be used; none of them is open then.
+    """
+    found, new = list[Bucket](), list[Bucket]()
+    for plan in plans:
+        known = buckets.find(plan.name)
+        store = plan.build() if known is None else known.store
+        found.append(Bucket(plan.name, store, plan.retention, plan.limit, plan.future_tolerance))
+        if known is None:
+            new.append(found[-1])
+    try:
+        for bucket in new:
+            await open_store(bucket)
+    except StoreDamaged as error:
+        for bucket in new:
+            await bucket.store.close()
+        raise SettingsError(f"bucket {error}") from error
+    return found
 
 
 def _plan(

@@ -34,8 +34,18 @@ class Writers(Protocol):
         ...
 
 
+def devices_of(watched: Watched, before: Mapping[str, Device]) -> dict[str, Device]:
+    """Return the devices to poll by id; one whose settings are as ``before`` stays, with its session and what it knows."""
+    found = {}
+    for name, options in watched.devices.items():
+        known = before.get(name)
+        found[name] = known if known is not None and known.options == options else Device(options)
+    return found
+
+
 def all_jobs(
     watched: Watched,
+    devices: Iterable[Device],
     buckets: Buckets,
     writers: Writers,
     *,
@@ -47,13 +57,13 @@ def all_jobs(
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
-    ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that is too much, ``since``
-    when the centre began to listen, ms.
+    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that
+    is too much, ``since`` when the centre began to listen, ms.
     """
     own = watched.interval
     return [
         *(check_job(check) for check in watched.checks.values()),
-        *(device_job(Device(options), keep) for options in watched.devices.values()),
+        *(device_job(device, keep) for device in devices),
         *(rule_job(rule, buckets.main, states, writers.seen, since) for rule in watched.rules.values()),
         store_job(buckets, own(STORE_CHECK)),
         clones_job(writers.clones, states, own(CLONES_CHECK), since),

@@ -28,6 +28,10 @@ class Observer:
         self._feed = feed
         self._forgotten: dict[str, float] = {}
 
+    def use(self, watched: Watched) -> None:
+        """Go by other settings from now on; results of what they do not name are dropped."""
+        self._watched = watched
+
     @contextmanager
     def forgetting(self, host: str, clock: Callable[[], int]) -> Iterator[None]:
         """Ignore what looks that began before the end of the block say of a host: they may still know it. ``clock`` is ms."""
@@ -40,6 +44,8 @@ class Observer:
     async def observe(self, result: Result, schedule: Schedule) -> None:
         """Judge a result, keep it as a point, publish it, and let ``schedule`` look again soon when it may be a change."""
         kind, _, rest = result.subject.partition("/")
+        if not self._watched.names(result.check, result.subject):
+            return  # its look began before the settings changed
         if kind == "host" and result.at <= self._forgotten.get(rest.partition("/")[0], -1):
             return
         observed = await self._judge.observe(result)
@@ -61,6 +67,6 @@ class Observer:
     async def retire_unnamed(self, database: Database) -> None:
         """Believe nothing any more by checks that settings do not name now: nobody would ever close their incidents."""
         for believed in await database.read(state.all_states):
-            if not self._watched.names(believed.check):
+            if not self._watched.names(believed.check, believed.subject):
                 _log.info("%s of %s is not in the settings any more", believed.check, believed.subject)
                 await self._judge.retire(believed.check, believed.subject, by="settings")

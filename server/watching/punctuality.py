@@ -51,13 +51,24 @@ class Punctuality:
         self._judged: tuple[int, int] = (0, 0)
 
     def add(self, job: str, kind: str, interval: float) -> None:
-        """Know a job from now on; one that is known keeps its counts."""
+        """Know a job from now on; one that is known keeps its counts, unless it is of another kind now."""
         known = self.jobs.get(job)
+        if known is not None and known.kind != kind:
+            self.remove(job)
+            known = None
         if known is None:
             self._tallies.setdefault(kind, Tally()).jobs += 1
             known = self.jobs[job] = Lateness(job, kind, interval)
         known.interval = interval
         self.forget_due(job)
+
+    def remove(self, job: str) -> None:
+        """Know a job no more; its looks stay in the counts of its kind."""
+        known = self.jobs.pop(job, None)
+        if known is not None:
+            self._tallies[known.kind].jobs -= 1
+            self.give_up(job)
+            self.forget_due(job)
 
     def forget_due(self, job: str) -> None:
         """Expect the next due time of a job whenever it comes: it was planned anew."""
@@ -85,9 +96,11 @@ class Punctuality:
         self._waiting[job] = due, at
 
     def start(self, job: str, at: int) -> None:
-        """Record that a look has its slot; up to here nothing of it is response time."""
+        """Record that a look has its slot; up to here nothing of it is response time. One of a job that is gone counts nowhere."""
+        known = self.jobs.get(job)
+        if known is None or job not in self._waiting:
+            return
         due, asked = self._waiting.pop(job)
-        known = self.jobs[job]
         known.runs += 1
         known.due, known.started = due, at
         # a clock that was set back is no look ahead of time
@@ -99,7 +112,9 @@ class Punctuality:
 
     def end(self, job: str, at: int) -> None:
         """Record that a look is over."""
-        known = self.jobs[job]
+        known = self.jobs.get(job)
+        if known is None:
+            return
         known.took_ms = max(0, at - known.started)
         tally = self._tallies[known.kind]
         tally.took_ms = max(tally.took_ms, known.took_ms)
@@ -111,6 +126,8 @@ class Punctuality:
     def take(self, at: int) -> dict[str, Tally]:
         """Return a tally for each kind, looks that wait now included, and begin the worst delays anew."""
         for job, (due, asked) in self._waiting.items():
+            if job not in self.jobs:
+                continue
             tally = self._tallies[self.jobs[job].kind]
             tally.late_ms = max(tally.late_ms, at - due)
             tally.waited_ms = max(tally.waited_ms, at - asked)

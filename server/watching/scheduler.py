@@ -25,6 +25,8 @@ from server.watching.options import Options
 from server.watching.punctuality import Punctuality
 
 _log: Final = logging.getLogger("pantau.schedule")
+_AGAIN: Final = " again"  # which is no part of a job's id
+_SPREAD: Final = 2.0  # seconds over which the first looks of all jobs are spread
 _AHEAD: Final = 1.0  # seconds beyond its interval that a due time lies ahead only after the clock was set back
 
 
@@ -66,9 +68,7 @@ class Schedule:
         self._tell = tell
         self._grace = grace
         self._patience = patience
-        self._total = asyncio.Semaphore(limits.total)
-        self._types: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_type))
-        self._targets: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limits.per_target))
+        self._limits = _Limits(limits)
         self._jobs: dict[str, Job] = {}
         self._running: set[str] = set()
         self._broken: set[str] = set()
@@ -90,6 +90,31 @@ class Schedule:
         self.punctuality.add(job.id, job.group, job.interval)
         self._scheduler.add_job(self._due, _trigger(job), args=[job.id], id=job.id, replace_existing=True)
 
+    def replace(self, jobs: Sequence[Job], limits: Options) -> None:
+        """Run these jobs and no others, from now on; to be called on the event loop.
+
+        A job keeps its due times as long as its id and interval stay, and a look that runs goes on; one that is new also looks soon,
+        as at a start. Looks of jobs that are gone may end. Other ``limits`` count the looks that begin after this.
+        """
+        before, self._jobs = self._jobs, {job.id: job for job in jobs}
+        for job_id in before.keys() - self._jobs.keys():
+            self._remove(job_id)
+        for job in jobs:
+            known = before.get(job.id)
+            if known is None or known.interval != job.interval or known.group != job.group:
+                self.add(job)
+            if known is None:
+                self.recheck(job.id, phase(job.id, _SPREAD))
+        self._broken &= self._jobs.keys()
+        self._limits = self._limits.following(limits, jobs)
+
+    def _remove(self, job_id: str) -> None:
+        for one in (job_id, _again_id(job_id)):
+            if self._scheduler.get_job(one) is not None:
+                self._scheduler.remove_job(one)
+            self._due_at.pop(one, None)
+        self.punctuality.remove(job_id)
+
     def recheck(self, job_id: str, seconds: float) -> None:
         """Look once more soon, beside the due times; a re-check that already waits is moved."""
         if job_id not in self._jobs:
@@ -104,7 +129,7 @@ class Schedule:
         self._scheduler.start()
         if now:
             for job_id in self._jobs:
-                self.recheck(job_id, phase(job_id, 2.0))
+                self.recheck(job_id, phase(job_id, _SPREAD))
 
     def realign(self) -> None:
         """Bring near again the due times that a clock which was set back has left far ahead; call it now and then."""
@@ -136,16 +161,18 @@ class Schedule:
             telling.cancel()
 
     async def _due(self, job_id: str) -> None:
-        if self._stopping:
+        job, due = self._jobs.get(job_id), self._due_at.get(job_id)
+        if self._stopping or job is None or due is None:  # it was handed over, and is gone
             return
         if job_id in self._running:  # a re-check is under way
             self.punctuality.skip(job_id)
         else:
-            await self._guarded(self._jobs[job_id], self._due_at[job_id])
+            await self._guarded(job, due)
 
     async def _again(self, job_id: str) -> None:
-        if job_id not in self._running and not self._stopping:
-            await self._guarded(self._jobs[job_id], self._due_at[_again_id(job_id)])
+        job, due = self._jobs.get(job_id), self._due_at.get(_again_id(job_id))
+        if job is not None and due is not None and job_id not in self._running and not self._stopping:
+            await self._guarded(job, due)
 
     async def _guarded(self, job: Job, due: int) -> None:
         task = asyncio.current_task()
@@ -208,7 +235,7 @@ class Schedule:
             async with contextlib.AsyncExitStack() as stack:
                 if not job.own:
                     # the narrowest first: who waits for a busy host must not keep slots from all others meanwhile
-                    for limit in (self._targets[job.target or job.id], self._types[job.group], self._total):
+                    for limit in self._limits.of(job):
                         await stack.enter_async_context(limit)
                 at = self._clock()
                 self.punctuality.start(job.id, at)
@@ -225,11 +252,36 @@ class Schedule:
                 self.punctuality.skip(event.job_id)
                 return
             due = first
+        elif event.job_id.removesuffix(_AGAIN) not in self._jobs:
+            return  # it is gone
         self._due_at[event.job_id] = due
 
 
+class _Limits:
+    """Slots for looks: in all, of one kind and at one host."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._total = asyncio.Semaphore(options.total)
+        self._types: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(options.per_type))
+        self._targets: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(options.per_target))
+
+    def of(self, job: Job) -> tuple[asyncio.Semaphore, ...]:
+        """Return the slots that a look of a job needs, the narrowest first."""
+        return self._targets[job.target or job.id], self._types[job.group], self._total
+
+    def following(self, options: Options, jobs: Sequence[Job]) -> "_Limits":
+        """Return the limits after these for ``jobs``: the same slots where the options are the same."""
+        if options != self._options:
+            return _Limits(options)
+        burdened = {job.target or job.id for job in jobs}
+        for target in self._targets.keys() - burdened:
+            del self._targets[target]
+        return self
+
+
 def _again_id(job_id: str) -> str:
-    return f"{job_id} again"
+    return job_id + _AGAIN
 
 
 def _trigger(job: Job) -> IntervalTrigger:

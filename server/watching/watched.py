@@ -41,9 +41,10 @@ class Watched:
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
         self._rules = {rule.check: rule.table for rule in rules.values()}
 
-    def names(self, check: str) -> bool:
-        """Return whether settings have such a check."""
-        return check in self._policies
+    def names(self, check: str, subject: str) -> bool:
+        """Return whether settings have such a check of such a subject."""
+        planned = self.checks.get(check)
+        return check in self._policies if planned is None else planned.subject == subject
 
     def policy(self, check: str) -> Policy:
         """Return how results of a check are judged; KeyError for one that settings do not name."""

@@ -1,13 +1,10 @@
 """The web of the centre: builds the pages on one aiohttp application. ``/api/v2/``, ``/write``, ``/ping`` and ``/health`` stay free."""
 
-import asyncio
-
 from aiohttp import web
 
 from server.edge.broken_off import broken_off
 from server.readmodel.overview import Overview
 from server.web.context import WEB, Parts, Web
-from server.web.render import Renderer
 from server.web.routes import ROUTES
 from server.web.security import add_headers, guard
 
@@ -15,13 +12,11 @@ __all__ = ["Parts", "build"]
 
 
 def build(parts: Parts) -> web.Application:
-    """Return the application; templates and static files are read when it starts."""
+    """Return the application; templates and static files are read beside it when it starts."""
     app = web.Application(middlewares=[broken_off, guard])
 
     async def start(app: web.Application) -> None:
-        renderer = await asyncio.to_thread(Renderer, parts.site.zone)
-        overview = Overview(parts.database, parts.watched, zone=parts.site.zone, clock=parts.clock)
-        app[WEB] = Web(parts, renderer, overview)
+        app[WEB] = Web(parts, Overview(parts.database, parts.watched, zone=parts.site.zone, clock=parts.clock))
 
     app.on_startup.append(start)
     app.on_response_prepare.append(add_headers)

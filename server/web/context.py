@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
@@ -57,17 +57,46 @@ class Parts(msgspec.Struct, frozen=True):
         return self.buckets.main
 
 
-class Web:
-    """The web of one centre while it runs."""
+class Shown(NamedTuple):
+    """What pages show by the settings of one time."""
 
-    def __init__(self, parts: Parts, renderer: Renderer, overview: Overview) -> None:
+    parts: Parts
+    renderer: Renderer
+    overview: Overview
+
+
+class Web:
+    """The web of one centre while it runs; ``renderer`` can be used once ``loaded`` has returned."""
+
+    def __init__(self, parts: Parts, overview: Overview) -> None:
         self.parts = parts
-        self.renderer = renderer
         self.overview = overview
+        self.renderer: Renderer
+        # beside the start of everything else: half a second in which the centre would neither look nor take points
+        self._loading = asyncio.create_task(asyncio.to_thread(Renderer, parts.site.zone))
         self.passwords = Passwords()
         self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         self.streams: Counter[str] = Counter()  # open streams of each user
         self._shared: dict[str, Kept[str]] = {}
+
+    async def loaded(self) -> None:
+        """Wait until templates, texts and static files are read."""
+        if not hasattr(self, "renderer"):
+            self.renderer = await asyncio.shield(self._loading)
+
+    async def following(self, watched: Watched, site: Site) -> Shown:
+        """Return what pages show by other settings; nothing changes as yet."""
+        await self.loaded()
+        renderer = self.renderer
+        if site.zone != self.parts.site.zone:
+            renderer = await asyncio.to_thread(Renderer, site.zone)
+        parts = msgspec.structs.replace(self.parts, watched=watched, site=site)
+        return Shown(parts, renderer, self.overview.following(watched, site.zone))
+
+    def use(self, shown: Shown) -> None:
+        """Show pages by other settings from now on; streams and logins go on."""
+        self.parts, self.renderer, self.overview = shown.parts, shown.renderer, shown.overview
+        self._shared = {}
 
     def language(self, request: web.Request) -> Language:
         """Return the language of the visitor: by the switch, else the centre's own."""

@@ -32,6 +32,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith(MACHINES):
         return await handler(request)
     try:
+        await request.app[WEB].loaded()
         return await handler(request)
     except web.HTTPException as error:
         if error.status < web.HTTPBadRequest.status_code or request.path.startswith(("/api/", "/live", "/static/")):

@@ -1,8 +1,10 @@
 """The agent as a process: started, disturbed and ended the way an administrator and systemd do it."""
 
 import logging
+import os
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -244,10 +246,16 @@ def test_a_state_folder_that_cannot_be_made_is_said_plainly(tmp_path):
         daemon.occupy(tmp_path / "state")
 
 
-def test_under_journald_each_line_of_the_log_has_its_level(capsys):
+def journald():
+    """The environment of a service whose standard error journald reads."""
+    about = os.fstat(sys.stderr.fileno())
+    return {"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
+
+
+def test_under_journald_each_line_of_the_log_has_its_level(capfd):
     import logging
 
-    daemon.set_up_log({"JOURNAL_STREAM": "8:1"}, "info")
+    daemon.set_up_log(journald(), "info")
     log = logging.getLogger("pantau.agent.try")
     try:
         log.warning("one\ntwo")
@@ -255,18 +263,29 @@ def test_under_journald_each_line_of_the_log_has_its_level(capsys):
     finally:
         logging.getLogger("pantau").handlers.clear()
         logging.getLogger("pantau").setLevel(logging.NOTSET)
-    assert capsys.readouterr().err == "<4>one\n<4>two\n<3>three\n"
+    assert capfd.readouterr().err == "<4>one\n<4>two\n<3>three\n"
 
 
-@pytest.mark.parametrize("environ", [{}, {"JOURNAL_STREAM": "8:1"}])
-def test_the_log_shows_words_of_others_without_what_a_terminal_obeys(environ, capsys):
+def test_what_a_service_started_with_its_error_output_elsewhere_has_no_marks(capfd):
     logger = logging.getLogger("pantau")
     before = logger.handlers, logger.level
     try:
-        daemon.set_up_log(environ, "info")
+        daemon.set_up_log({"JOURNAL_STREAM": "8:1"}, "info")
+        logger.warning("one")
+    finally:
+        logger.handlers, logger.level = before
+    assert capfd.readouterr().err.endswith(" WARNING one\n")
+
+
+@pytest.mark.parametrize("environ", [dict, journald])
+def test_the_log_shows_words_of_others_without_what_a_terminal_obeys(environ, capfd):
+    logger = logging.getLogger("pantau")
+    before = logger.handlers, logger.level
+    try:
+        daemon.set_up_log(environ(), "info")
         logging.getLogger("pantau.host.mysql").warning("/run/x tells: %s", "a\x1b[2J\x9b1A\u202e\ttab\nline")
     finally:
         logger.handlers, logger.level = before
-    told = capsys.readouterr().err
+    told = capfd.readouterr().err
     assert "/run/x tells: a?[2J?1A?\ttab\n" in told
     assert told.endswith("line\n")

@@ -311,7 +311,7 @@ async def test_a_cancelled_courier_does_not_lose_the_answer(centre):
     await centre.look(UP, DOWN, DOWN)
     async with centre.courier() as courier:
         await wait_until(lambda: centre.channels["mail"].tried)
-        for task in courier._serving:
+        for task in courier._serving.values():
             task.cancel()
         await asyncio.sleep(0.05)
         gate.set()

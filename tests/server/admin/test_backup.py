@@ -13,6 +13,7 @@ import pytest
 from parts import wait_until
 
 from collectors.point import Point
+from configs.read import SettingsError
 from configs.units import Duration
 from server.admin import backup, control_socket
 from server.admin.backup import BackupFailed
@@ -243,9 +244,13 @@ async def no_host(name, by):
     raise HostError(f"no host {name!r} is known to {by}")
 
 
+async def no_reload():
+    raise SettingsError("line 1\nline 2")
+
+
 async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
     await store.write(place(1))
-    centre = Control(one(store), state, tmp_path, lambda: 7, "1", no_host)
+    centre = Control(one(store), state, tmp_path, lambda: 7, "1", no_host, no_reload)
     await centre.open()
     try:
         assert ((tmp_path / "control.sock").stat().st_mode & 0o777) == 0o600
@@ -258,7 +263,7 @@ async def test_a_running_centre_makes_it_on_request(store, state, tmp_path):
             await control_socket.ask(tmp_path, Ask(str(tmp_path / "d")))
         ).error == f"{tmp_path / 'd'} exists already"
         assert (await control_socket.ask(tmp_path, Ask(forget="x", by="sari"))).error == "no host 'x' is known to sari"
-        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup', 'forget' or 'points'"
+        assert (await control_socket.ask(tmp_path, Ask())).error == "expected 'backup', 'forget', 'points' or 'reload'"
     finally:
         await centre.close()
     assert await control_socket.ask(tmp_path, Ask("/nowhere")) is None

@@ -6,6 +6,7 @@ import pytest
 from settled import AT_ONCE
 
 from collectors.point import Point
+from configs.read import SettingsError
 from server.admin.control_socket import Ask, Control, Points, ask
 from server.cli.main import main
 from server.inventory.known_hosts import HostError
@@ -81,17 +82,21 @@ async def no_host(name, by):
     raise HostError(f"no host {name!r} is known to {by}")
 
 
+async def no_reload():
+    raise SettingsError("line 1\nline 2")
+
+
 async def test_it_asks_the_centre_that_has_the_store_open(folder, pantau):
     store, lab = await filled(folder / "data" / "store"), Embedded(AT_ONCE, folder / "lab")
     buckets = Buckets([Bucket("pantau", store, 1.0, 0), Bucket("lab", lab, 1.0, 0)])
-    centre = Control(buckets, "sqlite://", folder / "data", lambda: 7, "1", no_host)
+    centre = Control(buckets, "sqlite://", folder / "data", lambda: 7, "1", no_host, no_reload)
     await centre.open()
     try:
         await check(pantau)
         assert await left(store) == [7, 1]
         answer = await ask(folder / "data", Ask(points=Points("nosuch", Deletion("cpu"))))
         assert answer.error == "unknown bucket 'nosuch'"
-        assert (await ask(folder / "data", Ask())).error == "expected 'backup', 'forget' or 'points'"
+        assert (await ask(folder / "data", Ask())).error == "expected 'backup', 'forget', 'points' or 'reload'"
     finally:
         await centre.close()
         await buckets.close()
