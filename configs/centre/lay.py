@@ -79,7 +79,9 @@ def interpreter(home: Path, python: Path) -> None:
     """Make the environment a virtual one of ``python`` and give it the command."""
     (home / "bin").mkdir()
     (home / "bin/python3").symlink_to(python)
-    (home / "pyvenv.cfg").write_text(f"home = {python.parent}\ninclude-system-site-packages = false\n", encoding="utf-8")
+    (home / "pyvenv.cfg").write_text(
+        f"home = {python.parent}\ninclude-system-site-packages = false\n", encoding="utf-8"
+    )
     launcher = home / "bin/pantau"
     launcher.write_text(LAUNCHER, encoding="utf-8")
     launcher.chmod(0o755)

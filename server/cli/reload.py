@@ -5,7 +5,7 @@ import asyncio
 import sys
 from typing import Any
 
-from server.cli.server import DEFAULT_SETTINGS
+from server.cli.options import add_settings
 from server.settings import data_folder
 
 _REFUSED = 2
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         help=told,
         epilog="Exit code 0: taken, what changed is printed; 1: no centre runs; 2: refused, and why.",
     )
-    command.add_argument("--settings", default=DEFAULT_SETTINGS, metavar="FILE", help="default: %(default)s")
+    add_settings(command)
     command.set_defaults(run=_run)
 
 

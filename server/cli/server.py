@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     hangups: list[int] = []
     signal.signal(signal.SIGHUP, lambda number, _: hangups.append(number))  # else one during the start would end it
+    settings = owner.read(arguments.settings)
     faulthandler.enable()  # a centre that hangs is ended by systemd with SIGABRT: the log then says where it hung
     # they load every library of the centre; the other commands do without
     from server.app import serve  # noqa: PLC0415
@@ -33,4 +34,4 @@ def _run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=arguments.log_level, handlers=[log_to(sys.stderr, os.environ, "%(name)s: %(message)s")])
     logging.getLogger("aiohttp.server").addFilter(fault_of_ours)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return asyncio.run(serve(owner.read(arguments.settings), Systemd(os.environ), hangups))
+    return asyncio.run(serve(settings, Systemd(os.environ), hangups))
