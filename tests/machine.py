@@ -99,11 +99,8 @@ class Machine:
     def _is_up(self) -> bool:
         if self._started.poll() is not None:
             raise AssertionError("systemd ended")
+        self._first = self._first or _systemd_below(self._started.pid)
         if not self._first:
-            children = Path(f"/proc/{self._started.pid}/task/{self._started.pid}/children").read_text().split()
-            self._first = int(children[0]) if children else 0
-            return False
-        if Path(f"/proc/{self._first}/comm").read_text() != "systemd\n":
             return False
         told = self.run("systemctl", "is-system-running", check=False).stdout.strip()
         return told in {"running", "degraded"}
@@ -113,8 +110,7 @@ class Machine:
         if self._started is not None:
             self._started.kill()  # its first process, and with it all, goes with the one that started it
             self._started.wait()
-            wait_for(lambda: not Path(f"/proc/{self._first}").exists(), 20, "the end of the machine")
-            _disband(self._started.pid)
+            wait_for(lambda: _disbanded(self._started.pid), 20, "the end of the machine")
 
     def run(self, *command, check=True, timeout=200, **more) -> subprocess.CompletedProcess:
         """Run a command in the machine as root; outputs are text."""
@@ -130,7 +126,7 @@ class Machine:
 
     def journal(self) -> str:
         """Return the last lines of its journal."""
-        return self.run("journalctl", "--no-pager", "--lines=80", check=False).stdout
+        return self.run("journalctl", "--no-pager", "--lines=25", check=False).stdout
 
     def type(self, script: str, answers: dict[str, str], *, timeout=300) -> tuple[int, str]:
         """Run a script of bash on a terminal, as somebody types it, and answer what is asked; return exit code and what was seen.
@@ -175,10 +171,26 @@ class Machine:
         return ["nsenter", "--target", str(self._first), "--all", *map(str, command)]
 
 
-def _disband(process: int) -> None:
-    for place in _GROUPS:
-        for folder, _, _ in os.walk(f"{place}/pantau-test-{process}", topdown=False):
-            Path(folder).rmdir()
+def _systemd_below(process: int) -> int:
+    """Return the id of a systemd that a process started, or 0."""
+    try:
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                return int(child)
+    except OSError:  # one that ended meanwhile
+        pass
+    return 0
+
+
+def _disbanded(process: int) -> bool:
+    """Remove the groups of processes that are left of a machine; tell whether all are gone."""
+    try:
+        for place in _GROUPS:
+            for folder, _, _ in os.walk(f"{place}/pantau-test-{process}", topdown=False):
+                Path(folder).rmdir()
+    except OSError:  # the kernel is not done with one yet
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:

@@ -12,8 +12,8 @@ import pytest
 from parts import require
 
 ROOT = Path(__file__).parents[1]
-_PARTS = ("agent", "alerts", "collectors", "configs", "docs", "server")
-_FILES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE")
+_PARTS = ("agent", "alerts", "collectors", "configs", "server")
+_FILES = ("pyproject.toml", "requirements.txt", "README.md", "LICENSE", "docs/manual.py")
 _SCRIPTS = ("configs/package/build.sh", "configs/centre/build.sh")
 
 
@@ -57,7 +57,8 @@ def copy_sources(top: Path) -> None:
     for part in _PARTS:
         shutil.copytree(ROOT / part, top / part, ignore=shutil.ignore_patterns("__pycache__"))
     for name in _FILES:
-        shutil.copy(ROOT / name, top)
+        (top / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, top / name)
 
 
 def _digest() -> str:
