@@ -71,4 +71,5 @@ def _ask_the_agent(file: Path) -> None:
     command = [sys.executable, "-m", "agent.cli", "--check", "--settings", str(file)]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if asked.returncode:
-        raise SettingsError(asked.stderr.strip().removeprefix("pantau-agent: "))
+        lines = [line.removeprefix("pantau-agent: ") for line in asked.stderr.splitlines()]
+        raise SettingsError("\n".join(lines))
