@@ -144,8 +144,9 @@ class Source:
         return SettingsError(f"{line}: {message}", line)
 
     def named_secrets(self) -> list[tuple[str, Secret]]:
-        """Return every secret that was parsed, each with the words for where the file names it."""
-        return [(f"{self._line(at)}: {_key(at)}", secret) for at, secret in self.secrets.items()]
+        """Return every secret that was parsed, in the order of the file, each with the words for where it names it."""
+        found = sorted(self.secrets.items(), key=lambda entry: self._line(entry[0]))
+        return [(f"{self._line(at)}: {_key(at)}", secret) for at, secret in found]
 
     def text(self, table: Table, key: str, at: Place) -> str:
         """Return the text that stands under a key; SettingsError when it is missing, empty or something else."""
