@@ -29,6 +29,14 @@ class User(NamedTuple):
         return owner.name_of(self.uid)
 
 
+class Refusal(NamedTuple):
+    """Why a user cannot read a secret's file, "" if it can; the folder that is ``closed`` to it; whether the file itself is not."""
+
+    why: str = ""
+    closed: str = ""
+    open: bool = True
+
+
 class Finding(NamedTuple):
     """One secret: where it is named and kept, "" or why it cannot be read, and the command that mends it."""
 
@@ -62,17 +70,17 @@ def examine(secrets: Sequence[tuple[str, Secret]], user: User) -> list[Finding]:
     if os.geteuid() not in {0, user.uid}:
         raise SettingsError(f"only root and {user.name} can tell what {user.name} can read: use sudo")
     kept = {secret for _, secret in secrets if secret.place[0] == "file"}
-    reasons = _as_user({secret.place[1] for secret in kept}, user)
+    refusals = _as_user({secret.place[1] for secret in kept}, user)
     return [
-        _finding(f"{label}: {secret.place[0]} {secret.place[1]}", secret, user, reasons) for label, secret in secrets
+        _finding(f"{label}: {secret.place[0]} {secret.place[1]}", secret, user, refusals) for label, secret in secrets
     ]
 
 
-def _finding(where: str, secret: Secret, user: User, reasons: dict[str, tuple[str, str]]) -> Finding:
+def _finding(where: str, secret: Secret, user: User, refusals: dict[str, Refusal]) -> Finding:
     place, name = secret.place
     if place == "file":
-        why, closed = reasons[name]
-        return Finding(where, why, _mend(Path(name), closed, user) if why else "")
+        refusal = refusals[name]
+        return Finding(where, refusal.why, _mend(Path(name), refusal, user) if refusal.why else "")
     if place == "env":
         known = name in os.environ or has_variable(name)
         why = "" if known else "neither this shell's environment nor the unit's has it"
@@ -84,20 +92,21 @@ def _finding(where: str, secret: Secret, user: User, reasons: dict[str, tuple[st
     return Finding(where)
 
 
-def _mend(file: Path, closed: str, user: User) -> str:
+def _mend(file: Path, refusal: Refusal, user: User) -> str:
     who = user.name.removeprefix("user ")
     path = shlex.quote(str(file))
-    if closed:
-        return f"chgrp {user.gid} {shlex.quote(closed)} && chmod g+x {shlex.quote(closed)}"
+    if refusal.closed:
+        folder = shlex.quote(refusal.closed)
+        return f"chgrp {user.gid} {folder} && chmod g+x {folder}"
     if not file.exists():
-        return f"install -m 600 -o {who} /dev/null {path}, then write it there"
-    if not file.is_file() or not file.stat().st_size:
+        return f"install -D -m 600 -o {who} /dev/null {path}, then write it there"
+    if refusal.open:
         return f"write it to {path}"
     return f"chmod u+r {path}" if file.stat().st_uid == user.uid else f"chown {who} {path} && chmod 600 {path}"
 
 
-def _as_user(files: set[str], user: User) -> dict[str, tuple[str, str]]:
-    """Return for each file why the user cannot read a secret there, "" if it can, and the folder that is closed to it, if one is."""
+def _as_user(files: set[str], user: User) -> dict[str, Refusal]:
+    """Return for each file how the user fares that reads a secret there."""
     if os.geteuid() == user.uid:
         return {file: _tried(file) for file in files}
     reader, writer = os.pipe()
@@ -114,13 +123,14 @@ def _as_user(files: set[str], user: User) -> dict[str, tuple[str, str]]:
     os.waitpid(child, 0)
     if not answer:
         raise SettingsError(f"cannot act as {user.name} to see what it can read")
-    return {file: (why, closed) for file, (why, closed) in json.loads(answer).items()}
+    return {file: Refusal(*told) for file, told in json.loads(answer).items()}
 
 
-def _tried(file: str) -> tuple[str, str]:
+def _tried(file: str) -> Refusal:
     try:
         Secret("file", file).reveal()
     except SecretUnreadable as error:
         folders = reversed(Path(file).absolute().parents)
-        return str(error), next((str(one) for one in folders if one.exists() and not os.access(one, os.X_OK)), "")
-    return "", ""
+        closed = next((str(one) for one in folders if not os.access(one, os.X_OK)), "")
+        return Refusal(str(error), "" if closed and not Path(closed).is_dir() else closed, os.access(file, os.R_OK))
+    return Refusal()

@@ -142,7 +142,7 @@ def test_who_runs_the_centre_itself_is_told_what_is_missing(folder, capsys, monk
         ["'bearer' in [[check]] #2", f"file {folder}/bearer"],
         ["'password' in [[channel]] #1", "credential pantau-test-mail"],
     ]
-    assert bad[0].endswith(f"; install -m 600 -o {me} /dev/null {folder}/basic, then write it there")
+    assert bad[0].endswith(f"; install -D -m 600 -o {me} /dev/null {folder}/basic, then write it there")
     assert bad[1].endswith("[Service] EnvironmentFile=/etc/pantau/environment")
     assert bad[2].endswith(f"the secret in <Secret file {folder}/bearer> is empty; write it to {folder}/bearer")
     assert bad[3].endswith("[Service] LoadCredential=pantau-test-mail:/etc/pantau/pantau-test-mail")
