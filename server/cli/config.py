@@ -45,7 +45,7 @@ def _check(arguments: argparse.Namespace) -> int:
     worst = 0
     for file in arguments.files or _installed():
         try:
-            kind = check_file(file)
+            kind = check_file(file, missing="" if arguments.files else elsewhere(file))
         except SettingsError as error:
             print(error, file=sys.stderr)
             worst = trouble.REFUSED
@@ -72,9 +72,12 @@ def _installed() -> list[Path]:
     return [file, *([beside] if beside.exists() else [])]
 
 
-def check_file(file: Path) -> str:
-    """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong."""
-    source = Source.read(file, missing=elsewhere(file))
+def check_file(file: Path, missing: str = "") -> str:
+    """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong.
+
+    ``missing`` is said of a file that is not there.
+    """
+    source = Source.read(file, missing=missing)
     keys = source.tree.keys()
     if keys & _AGENT_KEYS and not keys & {"server", "store"}:
         _ask_the_agent(file)
