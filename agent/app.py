@@ -164,8 +164,8 @@ class App:
             try:
                 fresh = await asyncio.to_thread(self._reread)
             except SettingsError as error:
-                log.error("the settings were not taken, the old ones stay in force: %s", error)  # noqa: TRY400 - the message is for the owner
-                self._refused = str(error)
+                self._refused = "; ".join(str(fault) for fault in error.faults)  # in one line, as systemd takes it
+                log.error("the settings were not taken, the old ones stay in force: %s", self._refused)  # noqa: TRY400 - the message is for the owner
                 continue
             self._refused = ""
             if fresh.state_dir != self._settings.state_dir:

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
             return _try_out(found, send=chosen.once)
         app.serve(found, lambda: settings.read(chosen.settings, keep=True), os.environ, hangups)
     except (SettingsError, daemon.Occupied) as error:
-        print(f"pantau-agent: {error}", file=sys.stderr)
+        print("\n".join(f"pantau-agent: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return _BAD
     return 0
 

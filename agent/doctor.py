@@ -63,7 +63,12 @@ def examine(file: Path, become: Callable[[], None] = lambda: None) -> Iterator[F
         if not file.exists():
             yield Finding("bad", "settings_missing", {"file": str(file)}, ("pantau-agent join URL",))
         else:
-            yield Finding("bad", "settings_bad", {"why": str(error)}, (f"pantau-agent --settings {file} --check",))
+            yield Finding(
+                "bad",
+                "settings_bad",
+                {"why": "; ".join(str(one) for one in error.faults)},
+                (f"pantau-agent --settings {file} --check",),
+            )
         return
     yield Finding("well", "settings", {"file": str(file)})
     yield from token(found.output.token, file)

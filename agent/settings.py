@@ -14,7 +14,7 @@ from agent.spool import Options as Bounds
 from collectors.host import COLLECTORS, DEFAULT, Roots
 from configs.place import elsewhere
 from configs.plugin import find
-from configs.read import Source
+from configs.read import Faults, Source
 from configs.units import Duration
 
 _LONGEST_DEADLINE: Final = 10.0
@@ -77,13 +77,15 @@ def read(file: Path | str, roots: Roots = Roots(), *, keep: bool = False) -> Set
     Drop-ins of ``agent.toml`` are ``agent.d/*.toml`` beside it, by name: a later one adds to and replaces what was said before.
     """
     source = _source(Path(file))
-    outer = source.parse(Outer)
+    faults = Faults()
+    outer = source.parse(Outer, faults=faults)
     if wrong := why_not_url(outer.output.url):
-        raise source.error(("output", "url"), f"'url' in [output]: {wrong}")
+        faults.add(source.error(("output", "url"), f"'url' in [output]: {wrong}"))
     if _RESERVED_TAG in outer.tags:
-        raise source.error(("tags", _RESERVED_TAG), "'host' in [tags]: set it as 'host' in [agent]")
-    _check_interval(source, ("agent", "interval"), outer.agent.interval)
-    _check_interval(source, ("output", "interval"), outer.output.interval)
+        faults.add(source.error(("tags", _RESERVED_TAG), "'host' in [tags]: set it as 'host' in [agent]"))
+    for table, interval in (("agent", outer.agent.interval), ("output", outer.output.interval)):
+        with faults.noted():
+            _check_interval(source, (table, "interval"), interval)
     folder = source.file.parent
     output = outer.output
     if output.ca:
@@ -91,13 +93,18 @@ def read(file: Path | str, roots: Roots = Roots(), *, keep: bool = False) -> Set
     tables = {name: {} for name in DEFAULT} if outer.collectors is None else outer.collectors
     if keep:
         roots = msgspec.structs.replace(roots, state=str(folder / outer.agent.state_dir))
+    units: list[Unit] = []
+    for name, table_of_one in tables.items():
+        with faults.noted():
+            units.append(_unit(source, name, table_of_one, outer.agent, roots))
+    faults.tell()
     return Settings(
         agent=outer.agent,
         state_dir=folder / outer.agent.state_dir,
         tags={_RESERVED_TAG: outer.agent.host or socket.gethostname(), **outer.tags},
         output=output,
         spool=outer.spool,
-        units=tuple(_unit(source, name, table, outer.agent, roots) for name, table in tables.items()),
+        units=tuple(units),
     )
 
 
@@ -112,16 +119,22 @@ def _source(file: Path) -> Source:
 def _unit(source: Source, name: str, table: dict[str, Any], agent: Agent, roots: Roots) -> Unit:
     at = ("collectors", name)
     own = {key: value for key, value in table.items() if key not in Common.__struct_fields__}
-    common = source.parse(Common, {key: value for key, value in table.items() if key not in own}, at)
+    faults = Faults()
+    common = source.parse(Common, {key: value for key, value in table.items() if key not in own}, at, faults=faults)
     try:
         kind, options = find("collector", common.type or name, COLLECTORS)
     except ValueError as error:
         raise source.error(at, str(error)) from error
-    interval = common.interval or agent.interval
-    _check_interval(source, (*at, "interval"), interval)
+    interval = agent.interval if common.interval is None else common.interval
+    if common.interval is not None:  # else it is told where it is written
+        with faults.noted():
+            _check_interval(source, (*at, "interval"), interval)
+    with faults.noted():
+        chosen = source.parse(options, own, at)
+    faults.tell()
     return Unit(
         name=name,
-        collector=kind(source.parse(options, own, at), roots),
+        collector=kind(chosen, roots),
         interval=interval,
         timeout=common.timeout or min(interval, _LONGEST_DEADLINE),
         max_series=common.max_series or agent.max_series,

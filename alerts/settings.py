@@ -5,57 +5,63 @@ from functools import partial
 
 from alerts.channels import CHANNELS, Channel
 from alerts.route import Contact, Route
-from configs.read import Source, Table
+from configs.read import Faults, Source, Table
 
 Channels = Mapping[str, Callable[[], Channel]]
 
 
 def read_channels(source: Source, tables: Sequence[Table]) -> Channels:
-    """Return what builds each channel, by name; SettingsError names the line of what cannot be built."""
+    """Return what builds each channel, by name; SettingsError names the line of each that cannot be built."""
     channels: dict[str, Callable[[], Channel]] = {}
+    faults = Faults()
     for position, table in enumerate(tables):
-        at = ("channel", position)
-        name, kind = (source.text(table, key, at) for key in ("name", "type"))
-        if name in channels:
-            raise source.error((*at, "name"), f"channel {name!r} is there twice")
-        plugin, options_type = source.plugin("channel", kind, CHANNELS, (*at, "type"))
-        rest = {key: value for key, value in table.items() if key not in {"name", "type"}}
-        options = source.parse(options_type, rest, at, also=["name", "type"])
-        channels[name] = source.tried(at, partial(plugin, name, options))
+        with faults.noted():
+            at = ("channel", position)
+            name, kind = (source.text(table, key, at) for key in ("name", "type"))
+            if name in channels:
+                raise source.error((*at, "name"), f"channel {name!r} is there twice")
+            plugin, options_type = source.plugin("channel", kind, CHANNELS, (*at, "type"))
+            rest = {key: value for key, value in table.items() if key not in {"name", "type"}}
+            options = source.parse(options_type, rest, at, also=["name", "type"])
+            channels[name] = source.tried(at, partial(plugin, name, options))
+    faults.tell()
     return channels
 
 
-def read_contacts(source: Source, tables: Sequence[Table], channels: Channels) -> list[Contact]:
-    """Return the contacts; SettingsError when one uses a channel that there is not."""
-    contacts = [source.parse(Contact, table, ("contact", at)) for at, table in enumerate(tables)]
-    for position, contact in enumerate(contacts):
+def read_contacts(source: Source, tables: Sequence[Table], channels: Collection[str]) -> list[Contact]:
+    """Return the contacts; ``channels`` are the names that there are. SettingsError names the line of each that is bad."""
+    faults = Faults()
+    contacts = source.entries(Contact, tables, ("contact",), faults)
+    for at, contact in contacts.values():
         for address in contact.channels:
             if address.channel not in channels:
                 names = ", ".join(channels) or "none"
                 message = f"contact {contact.id!r} uses unknown channel {address.channel!r}; known: {names}"
-                raise source.error(("contact", position, "channels"), message)
-    return contacts
+                faults.add(source.error((*at, "channels"), message))
+    faults.tell()
+    return [contact for _, contact in contacts.values()]
 
 
 def read_routes(
     source: Source,
     tables: Sequence[Table],
-    contacts: Sequence[Contact],
     *,
-    agencies: Collection[str],
-    services: Collection[str],
+    contacts: Collection[str],
+    agencies: Collection[str] | None,
+    services: Collection[str] | None,
 ) -> list[Route]:
-    """Return the routes; SettingsError when one names a contact, an agency or a service that there is not."""
-    routes = [source.parse(Route, table, ("route", at)) for at, table in enumerate(tables)]
-    allowed: dict[str, Collection[str]] = {
-        "contacts": {contact.id for contact in contacts},
-        "agencies": agencies,
-        "services": services,
-    }
-    for position, route in enumerate(routes):
-        for key, names in allowed.items():
-            for name in getattr(route, key):
-                if name not in names:
-                    message = f"unknown name {name!r} in {key!r} of [[route]] #{position + 1}"
-                    raise source.error(("route", position, key), message)
+    """Return the routes; SettingsError for each name of a contact, an agency or a service that there is not; None: that is not known."""
+    allowed = {"contacts": contacts, "agencies": agencies, "services": services}
+    routes: list[Route] = []
+    faults = Faults()
+    for position, table in enumerate(tables):
+        with faults.noted():
+            route = source.parse(Route, table, ("route", position))
+            routes.append(route)
+            for key, names in allowed.items():
+                for name in getattr(route, key):
+                    if names is not None and name not in names:
+                        message = f"unknown name {name!r} in {key!r} of [[route]] #{position + 1}"
+                        faults.add(source.error(("route", position, key), message))
+    faults.tell()
     return routes

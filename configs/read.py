@@ -6,22 +6,24 @@ parse the rest of its own table (``Source.parse(Options, table, at)``). Unknown 
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from configs.faults import Faults, Line, SettingsError
 from configs.plugin import find
 from configs.secret import Secret
+from configs.toml_lines import Place, positions
 from configs.units import Duration, Size
+
+__all__ = ["Faults", "Place", "SettingsError", "Source", "Table"]
 
 T = TypeVar("T")
 Table = dict[str, Any]
-Place = tuple[str | int, ...]
 
-_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
-_KEY: Final = re.compile(r"""\s*([A-Za-z0-9_\-."' ]+?)\s*=""")
 _MSGSPEC_AT: Final = re.compile(r"(?s)(.*?)(?: - at (?:the key in )?`\$(.*)`)?")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
@@ -46,10 +48,6 @@ _TOML_WORDS: Final = {
 }
 
 
-class SettingsError(ValueError):
-    """Settings that cannot be used; the message names file, line, table and what was expected."""
-
-
 class Source:
     """One TOML file that was read: its tables, and where each key stands; with ``add``, its drop-ins too."""
 
@@ -61,9 +59,10 @@ class Source:
             where = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
             line = where[1] if where else len(text.splitlines())
             what = re.sub(r"\s*\(at .*\)$", "", str(error))
-            raise SettingsError(f"{file.name}:{line}: not valid TOML: {what[:1].lower()}{what[1:]}") from error
+            at = Line(file.name, int(line))
+            raise SettingsError(f"{at}: not valid TOML: {what[:1].lower()}{what[1:]}", at) from error
         self.secrets: dict[Place, Secret] = {}
-        self.places = {place: f"{file.name}:{line}" for place, line in _positions(text).items()}
+        self.places = {place: Line(file.name, line) for place, line in positions(text).items()}
 
     @classmethod
     def read(cls, file: Path | str, missing: str = "") -> "Source":
@@ -72,11 +71,11 @@ class Source:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            line = path.read_bytes()[: error.start].count(b"\n") + 1
-            raise SettingsError(f"{path.name}:{line}: not UTF-8 text") from error
+            at = Line(path.name, path.read_bytes()[: error.start].count(b"\n") + 1)
+            raise SettingsError(f"{at}: not UTF-8 text", at) from error
         except OSError as error:
             more = missing if isinstance(error, FileNotFoundError) else ""
-            raise SettingsError(f"{path}: {error.strerror}{more}") from error
+            raise SettingsError(f"{path}: {error.strerror}{more}", Line(path.name)) from error
         return cls(text, path)
 
     def add(self, other: "Source") -> None:
@@ -84,17 +83,36 @@ class Source:
         _join(self.tree, other.tree)
         self.places |= other.places
 
-    def parse(self, shape: type[T], table: object = None, at: Place = (), also: Iterable[str] = ()) -> T:
+    def parse(
+        self,
+        shape: type[T],
+        table: object = None,
+        at: Place = (),
+        also: Iterable[str] = (),
+        faults: Faults | None = None,
+    ) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
 
         ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret.
-        Raises SettingsError naming file, line, table and what was expected.
+        Raises SettingsError naming file, line, table and what was expected, for every bad key of the table; with ``faults`` they are
+        noted there, and what is left of the table is returned if that makes a Struct.
         """
-        try:
-            parsed = msgspec.convert(self.tree if table is None else table, shape, dec_hook=self._decode)
-        except msgspec.ValidationError as error:
-            inner, place = self._narrow(self.tree if table is None else table, shape, str(error))
-            raise self._explain(inner, shape, at, place, also) from error
+        rest: Any = self.tree if table is None else table
+        found, dropped = Faults(), set[Place]()
+        while True:
+            try:
+                parsed = msgspec.convert(rest, shape, dec_hook=self._decode)
+                break
+            except msgspec.ValidationError as error:
+                message, inside = self._narrow(rest, shape, str(error))
+                bad = self._explain(message, shape, rest, at, inside, also, dropped, found)
+                if not bad or bad in dropped:
+                    found.tell()
+                    raise
+                rest = _without(rest, bad)
+                dropped.add(bad)
+        with nullcontext() if faults is None else faults.noted():
+            found.tell()
         self.secrets |= _secrets(parsed, at)
         return parsed
 
@@ -122,11 +140,13 @@ class Source:
 
     def error(self, at: Place, message: str) -> SettingsError:
         """Build an error about the key at ``at``, e.g. ``("check", 2, "url")``, for what only the owner of a setting knows."""
-        return SettingsError(f"{self._place(at)}: {message}")
+        line = self._line(at)
+        return SettingsError(f"{line}: {message}", line)
 
     def named_secrets(self) -> list[tuple[str, Secret]]:
-        """Return every secret that was parsed, each with the words for where the file names it."""
-        return [(f"{self._place(at)}: {_key(at)}", secret) for at, secret in self.secrets.items()]
+        """Return every secret that was parsed, in the order of the file, each with the words for where it names it."""
+        found = sorted(self.secrets.items(), key=lambda entry: self._line(entry[0]))
+        return [(f"{self._line(at)}: {_key(at)}", secret) for at, secret in found]
 
     def text(self, table: Table, key: str, at: Place) -> str:
         """Return the text that stands under a key; SettingsError when it is missing, empty or something else."""
@@ -151,18 +171,32 @@ class Source:
         return build
 
     def by_id(self, shape: type[T], tables: Iterable[Table], at: Place) -> dict[str, T]:
-        """Return the tables of a list as Structs by their ``id``; SettingsError when an id is there twice."""
-        return self.unique([self.parse(shape, table, (*at, position)) for position, table in enumerate(tables)], at)
+        """Return the tables of a list as Structs by their ``id``; SettingsError when one is bad or an id is there twice."""
+        faults = Faults()
+        found = self.entries(shape, tables, at, faults)
+        faults.tell()
+        return {name: entry for name, (_, entry) in found.items()}
 
-    def unique(self, entries: Iterable[T], at: Place) -> dict[str, T]:
-        """Return the entries of the list at ``at`` by their ``id``; SettingsError when an id is there twice."""
-        found: dict[str, T] = {}
-        for position, entry in enumerate(entries):
-            name = str(getattr(entry, "id"))  # noqa: B009 - not every Struct has one
-            if name in found:
-                raise self.error((*at, position, "id"), f"{at[-1]} id {name!r} is used twice")
-            found[name] = entry
+    def entries(self, shape: type[T], tables: Iterable[Table], at: Place, faults: Faults) -> dict[str, tuple[Place, T]]:
+        """Return the good ones of a list of tables by their ``id``, each with its place; what is wrong with others is noted."""
+        found: dict[str, tuple[Place, T]] = {}
+        for position, table in enumerate(tables):
+            place = (*at, position)
+            with faults.noted():
+                entry = self.parse(shape, table, place)
+                name = str(getattr(entry, "id"))  # noqa: B009 - not every Struct has one
+                if name in found:
+                    raise self.error((*place, "id"), f"{at[-1]} id {name!r} is used twice")
+                found[name] = (place, entry)
         return found
+
+    def declared(self, *path: str, key: str = "id") -> list[str]:
+        """Return what the tables of a list are called, also of those with faults: who names one of them is not to blame."""
+        tables: object = self.tree
+        for step in path:
+            tables = tables.get(step) if isinstance(tables, dict) else None
+        entries = tables if isinstance(tables, list) else []
+        return [entry[key] for entry in entries if isinstance(entry, dict) and isinstance(entry.get(key), str)]
 
     def _decode(self, kind: type, value: object) -> object:
         if kind is Duration:
@@ -173,17 +207,44 @@ class Source:
             return Secret.parse(value, self.file.parent)
         raise NotImplementedError(kind)
 
-    def _explain(self, message: str, shape: Any, at: Place, inside: Place, also: Iterable[str]) -> SettingsError:
-        if unknown := _UNKNOWN.fullmatch(message):
-            name, where = unknown[1], at + inside
-            from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
-
-            close = get_close_matches(name, [*_fields(shape, inside), *also], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
-        if missing := _MISSING.fullmatch(message):
-            return self.error(at + inside, f"{missing[1]!r} is missing in {_table(at + inside)}")
+    def _explain(
+        self,
+        message: str,
+        shape: Any,
+        table: Any,
+        at: Place,
+        inside: Place,
+        also: Iterable[str],
+        dropped: Collection[Place],
+        faults: Faults,
+    ) -> Place:
+        """Note what is wrong at a place; return the key without which the rest can be read, () when nothing can be left out."""
         where = at + inside
+        if unknown := _UNKNOWN.fullmatch(message):
+            faults.add(self._unknown(unknown[1], shape, at, inside, also))
+            return (*inside, unknown[1])
+        if _MISSING.fullmatch(message):
+            for name in _missing(shape, table, inside):
+                if (*inside, name) not in dropped:
+                    faults.add(self.error(where, f"{name!r} is missing in {_table(where)}"))
+        elif not any(place[: len(inside)] == inside for place in dropped):  # else a table complains of what we left out
+            faults.add(self._bad_value(message, shape, at, inside))
+        while inside and not isinstance(inside[-1], str):
+            inside = inside[:-1]
+        return () if "..." in inside else inside
+
+    def _unknown(self, name: str, shape: Any, at: Place, inside: Place, also: Iterable[str]) -> SettingsError:
+        from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
+
+        where = at + inside
+        close = get_close_matches(name, [*_fields(shape, inside), *also], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
+
+    def _bad_value(self, message: str, shape: Any, at: Place, inside: Place) -> SettingsError:
+        where = at + inside
+        if not inside:  # the table as a whole, by its own __post_init__
+            return self.error(at, f"{_table(at)}: {message}")
         if bad_choice := _BAD_CHOICE.fullmatch(message):
             choices = ", ".join(repr(choice) for choice in _choices(shape, inside))
             message = f"expected one of {choices}, got {bad_choice[1]}"
@@ -192,16 +253,14 @@ class Source:
         elif expected := _EXPECTED.fullmatch(message):
             wanted = " or ".join(_TOML_WORDS.get(word, word) for word in expected[1].split(" | ") if word != "null")
             message = f"expected {wanted}, got {_TOML_WORDS.get(expected[2], expected[2])}"
-        if not inside:  # the table as a whole, by its own __post_init__
-            return self.error(where, f"{_table(where)}: {message}")
         return self.error(where, f"{_key(where)}: {message[:1].lower()}{message[1:]}")
 
-    def _place(self, at: Place) -> str:
+    def _line(self, at: Place) -> Line:
         while at:
             if at in self.places:
                 return self.places[at]
             at = at[:-1]
-        return self.file.name
+        return Line(self.file.name)
 
 
 def _entry(at: Place) -> str:
@@ -249,13 +308,35 @@ def _key(at: Place) -> str:
 
 def _fields(shape: Any, inside: Place) -> list[str]:
     """List the settings' names of the Struct that ``inside`` leads to from ``shape``."""
+    return [field.encode_name for field in _struct(shape, inside)]
+
+
+def _missing(shape: Any, table: Any, inside: Place) -> list[str]:
+    """List the settings that the Struct at ``inside`` requires and the table there has not."""
+    for step in inside:
+        table = table[step]
+    return [field.encode_name for field in _struct(shape, inside) if field.required and field.encode_name not in table]
+
+
+def _struct(shape: Any, inside: Place) -> Sequence[Any]:
     kind: Any = msgspec.inspect.type_info(shape)
     for step in inside:
         kind = _step(kind, step)
     for option in getattr(kind, "types", (kind,)):
         if isinstance(option, msgspec.inspect.StructType):
-            return [field.encode_name for field in option.fields]
-    return []
+            return option.fields
+    return ()
+
+
+def _without(table: Any, place: Place) -> Any:
+    """Return a copy of a table that lacks the key at a place."""
+    step, *rest = place
+    if not rest:
+        return {name: value for name, value in table.items() if name != step}
+    inner = _without(table[step], tuple(rest))
+    if isinstance(step, int):
+        return [*table[:step], inner, *table[step + 1 :]]
+    return {**table, step: inner}
 
 
 def _choices(shape: Any, inside: Place) -> list[Any]:
@@ -282,40 +363,3 @@ def _step(kind: Any, step: str | int) -> Any:
         if isinstance(option, (msgspec.inspect.ListType, msgspec.inspect.VarTupleType)):
             return option.item_type
     return None
-
-
-def _positions(text: str) -> dict[Place, int]:
-    """Map each key's place to its line, by reading headers and ``key =`` lines; good enough to point with."""
-    lines: dict[Place, int] = {}
-    counts: dict[Place, int] = {}
-    table: Place = ()
-    fence = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if fence:
-            fence = "" if fence in line else fence
-            continue
-        if header := _HEADER.fullmatch(line):
-            table = _resolve(_names(header[2]), counts, new=header[1] == "[[")
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            place = table + _names(key[1])
-            lines.setdefault(place, number)
-            fence = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
-    return lines
-
-
-def _resolve(names: Place, counts: dict[Place, int], *, new: bool) -> Place:
-    """Add to a header's names the index of each list of tables on the way."""
-    place: Place = ()
-    for position, name in enumerate(names):
-        place = (*place, name)
-        last = position == len(names) - 1
-        if last and new:
-            counts[place] = counts.get(place, -1) + 1
-        if place in counts:
-            place = (*place, counts[place])
-    return place
-
-
-def _names(dotted: str) -> Place:
-    return tuple(part.strip().strip("\"'") for part in re.findall(r"""\s*(?:"[^"]*"|'[^']*'|[^."']+)\s*""", dotted))

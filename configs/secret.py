@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
+from configs.unit import UNIT, credential_file
+
 _PLACES: Final = ("file", "credential", "env")
 _EXPECTED: Final = (
     'expected where the secret is kept: { file = "PATH" }, { credential = "NAME" } (systemd) or { env = "NAME" }'
@@ -72,12 +74,13 @@ class Secret:
             return value
         path = Path(self._name)
         if self._place == "credential":
-            folder = os.environ.get("CREDENTIALS_DIRECTORY")
-            if folder is None:
+            kept = credential_file(self._name)
+            if kept is None:
                 raise SecretUnreadable(
-                    f"no systemd credentials here (CREDENTIALS_DIRECTORY is unset), wanted {self._name!r}"
+                    f"nothing hands over the credential {self._name!r}: neither CREDENTIALS_DIRECTORY here, nor {UNIT} as it runs, "
+                    f"nor a line LoadCredential={self._name}:PATH of it"
                 )
-            path = Path(folder, self._name)
+            path = kept
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

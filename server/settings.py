@@ -1,6 +1,6 @@
 """Settings of the centre: ``server.toml`` and the register beside it. Each room reads its own tables; here they are put together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,7 +18,7 @@ from collectors import snmp
 from collectors.result import MEASUREMENT
 from collectors.snmp import Options as Device
 from configs.place import elsewhere
-from configs.read import Source, Table
+from configs.read import Faults, SettingsError, Source, Table
 from configs.secret import Secret
 from configs.units import Duration
 from server.edge.connections import Options as ConnectionOptions
@@ -27,7 +27,6 @@ from server.ingest.options import Options as IngestOptions
 from server.ingest.options import check_tokens
 from server.inventory import register
 from server.store.buckets import STORE, Buckets
-from server.store.buckets import Options as BucketOptions
 from server.store.plans import Plan, build, read_plans
 from server.watching import punctuality
 from server.watching.options import Options as ScheduleOptions
@@ -68,7 +67,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     server: General = General()
     store: Table = {}
-    bucket: tuple[BucketOptions, ...] = ()
+    bucket: tuple[Table, ...] = ()
     ingest: Table = {}
     schedule: ScheduleOptions = ScheduleOptions()
     check: tuple[Table, ...] = ()
@@ -129,24 +128,41 @@ class Settings(msgspec.Struct, frozen=True):
 def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
     """Return what ``server.toml`` and its register say; nothing is opened. ``own_interval`` is that of ``Watched``, seconds.
 
-    SettingsError says file, line and what was expected.
+    SettingsError says of everything that is wrong, a line for each, file, line and what was expected.
     """
     source = Source.read(file, missing=elsewhere(file))
-    outer = source.parse(Outer)
+    faults = Faults()
+    outer = source.parse(Outer, faults=faults)
     general = outer.server
-    _check_zone(source, general.zone)
-    folder = source.file.parent
-    known = register.read(Source.read(folder / general.register))
-    data = folder / general.data
-    channels = read_channels(source, outer.channel)
-    contacts = read_contacts(source, outer.contact, channels)
-    ingest = source.parse(IngestOptions, outer.ingest, ("ingest",))
-    plans = read_plans(
-        source, outer.store, outer.bucket, main=ingest.bucket, retention=general.retention, folder=data / STORE
-    )
-    check_tokens(source, ingest, [plan.name for plan in plans])
+    data = source.file.parent / general.data
+    with faults.noted():
+        _check_zone(source, general.zone)
+    with faults.noted():
+        listen = _address(source, general.listen)
+    known, services, agencies = _registered(source, general.register, faults)
+    with faults.noted():
+        channels = read_channels(source, outer.channel)
+    with faults.noted():
+        contacts = read_contacts(source, outer.contact, source.declared("channel", key="name"))
+    ingest = source.parse(IngestOptions, outer.ingest, ("ingest",), faults=faults)
+    with faults.noted():
+        plans = read_plans(
+            source, outer.store, outer.bucket, main=ingest.bucket, retention=general.retention, folder=data / STORE
+        )
+    with faults.noted():
+        check_tokens(source, ingest, [ingest.bucket, *source.declared("bucket", key="name")])
+    with faults.noted():
+        checks = read_checks(source, outer.check, known, services)
+    with faults.noted():
+        devices = source.by_id(Device, outer.snmp.device, ("snmp", "device"))
+    with faults.noted():
+        rules = read_rules(source, outer.rule)
+    with faults.noted():
+        contacts_declared = source.declared("contact")
+        routes = read_routes(source, outer.route, contacts=contacts_declared, agencies=agencies, services=services)
+    faults.tell()
     return Settings(
-        listen=_address(source, general.listen),
+        listen=listen,
         data=data,
         state_url=general.state or f"sqlite:///{data / 'state.db'}",
         connections=general.connections,
@@ -157,15 +173,9 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
             public_url=general.public_url.rstrip("/"),
             trusted_proxies=general.trusted_proxies,
         ),
-        watched=Watched(
-            register=known,
-            checks=read_checks(source, outer.check, known),
-            devices=source.by_id(Device, outer.snmp.device, ("snmp", "device")),
-            rules=read_rules(source, outer.rule),
-            own_interval=own_interval,
-        ),
+        watched=Watched(register=known, checks=checks, devices=devices, rules=rules, own_interval=own_interval),
         contacts=contacts,
-        routes=read_routes(source, outer.route, contacts, agencies=known.agencies, services=known.services),
+        routes=routes,
         ingest=ingest,
         schedule=outer.schedule,
         plans=plans,
@@ -187,6 +197,21 @@ def data_folder(file: Path | str) -> Path:
     table = source.tree.get("server")
     data = table.get("data") if isinstance(table, dict) else None
     return source.file.parent / (data if isinstance(data, str) else General().data)
+
+
+def _registered(
+    source: Source, name: str, faults: Faults
+) -> tuple[register.Register, Collection[str] | None, Collection[str] | None]:
+    """Return what of the register can be read, and which services and agencies it names; None when that cannot be told."""
+    table = source.tree.get("server")
+    if isinstance(table, dict) and not isinstance(table.get("register", ""), str):  # told already
+        return register.Register({}, {}, {}, {}), None, None
+    try:
+        beside = Source.read(source.file.parent / name)
+    except SettingsError as error:
+        faults.add(error)
+        return register.Register({}, {}, {}, {}), None, None
+    return register.read_good(beside, faults), beside.declared("service"), beside.declared("agency")
 
 
 def _address(source: Source, listen: str) -> tuple[str, int]:

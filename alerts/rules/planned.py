@@ -10,7 +10,7 @@ from alerts.rules import RULES, Evidence, Rule, Target, Unreadable
 from alerts.state import Policy, Severity
 from collectors.result import Reason, Result, Status
 from configs.plugin import find
-from configs.read import Place, Source, Table
+from configs.read import Faults, Place, Source, Table
 from configs.units import Duration
 
 _DEFAULT: Final = "threshold"
@@ -80,29 +80,36 @@ def check_name(rule_id: str) -> str:
 
 
 def read_rules(source: Source, tables: Sequence[Table]) -> dict[str, PlannedRule]:
-    """Return the rules of all ``[[rule]]`` tables by id; SettingsError says file, line and what was expected."""
+    """Return the rules of all ``[[rule]]`` tables by id; SettingsError says file, line and what was expected, for each bad one."""
     planned: dict[str, PlannedRule] = {}
+    faults = Faults()
     for position, table in enumerate(tables):
-        rule = plan(source, table, ("rule", position))
-        if rule.table.id in planned:
-            raise source.error(("rule", position, "id"), f"rule id {rule.table.id!r} is used twice")
-        planned[rule.table.id] = rule
+        with faults.noted():
+            rule = plan(source, table, ("rule", position))
+            if rule.table.id in planned:
+                raise source.error(("rule", position, "id"), f"rule id {rule.table.id!r} is used twice")
+            planned[rule.table.id] = rule
+    faults.tell()
     return planned
 
 
 def plan(source: Source, table: Table, at: Place) -> PlannedRule:
     """Return the rule of the ``[[rule]]`` table at ``at``; SettingsError says what cannot be evaluated."""
-    common = source.parse(RuleTable, {key: value for key, value in table.items() if key in _COMMON}, at)
+    faults = Faults()
+    common = source.parse(RuleTable, {key: value for key, value in table.items() if key in _COMMON}, at, faults=faults)
     where = f"[[rule]] #{int(at[1]) + 1}: rule {common.id!r}"
     plugin, options_type = source.plugin("rule", common.type, RULES, (*at, "type"))
     own = {key: value for key, value in table.items() if key not in _COMMON}
     for key in own.keys() - set(options_type.__struct_encode_fields__):
         if others := [kind for kind in RULES if key in _options_of(kind)]:
             why = f"a rule of type {common.type!r} takes no {key}; {' and '.join(others)} rules do"
-            raise source.error((*at, key), f"{where}: {why}")
+            faults.add(source.error((*at, key), f"{where}: {why}"))
+            del own[key]
     if common.interval <= 0:
-        raise source.error((*at, "interval"), f"{where}: interval must be longer than nothing")
-    options = source.parse(options_type, own, at, also=_COMMON)
+        faults.add(source.error((*at, "interval"), f"{where}: interval must be longer than nothing"))
+    with faults.noted():
+        options = source.parse(options_type, own, at, also=_COMMON)
+    faults.tell()
     try:
         rule = plugin(Target(check_name(common.id), Status(common.status or plugin.status)), options)
     except ValueError as error:

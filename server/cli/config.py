@@ -9,6 +9,7 @@ from typing import Any, Final
 from configs.place import elsewhere, settings_file
 from configs.read import SettingsError, Source
 from server import settings
+from server.cli import secrets, trouble
 from server.cli.options import SETTINGS
 from server.inventory import register
 
@@ -29,6 +30,14 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="a server.toml, services.toml or agent.toml (default: those that the commands read)",
     )
+    check.add_argument(
+        "--secrets",
+        action="store_true",
+        help="say of each secret whether the service's user can read it, and what mends it; exit 1 when it cannot",
+    )
+    check.add_argument(
+        "--user", metavar="NAME", help="with --secrets: the service's user (default: the owner of `data`)"
+    )
     check.set_defaults(run=_check)
 
 
@@ -36,13 +45,24 @@ def _check(arguments: argparse.Namespace) -> int:
     worst = 0
     for file in arguments.files or _installed():
         try:
-            kind = check_file(file)
+            kind = check_file(file, missing="" if arguments.files else elsewhere(file))
         except SettingsError as error:
             print(error, file=sys.stderr)
-            worst = 2
+            worst = trouble.REFUSED
         else:
             print(f"{file}: good {kind} settings")
+            if kind == "server" and arguments.secrets and not _secrets_readable(file, arguments.user):
+                worst = max(worst, trouble.FAILED)
     return worst
+
+
+def _secrets_readable(file: Path, user: str | None) -> bool:
+    known = settings.read(file)
+    who = secrets.service_user(known, user)
+    findings = secrets.examine(known.secrets, who)
+    for finding in findings:
+        print(finding.told(who.name), file=sys.stderr if finding.why else sys.stdout)
+    return not any(finding.why for finding in findings)
 
 
 def _installed() -> list[Path]:
@@ -52,9 +72,12 @@ def _installed() -> list[Path]:
     return [file, *([beside] if beside.exists() else [])]
 
 
-def check_file(file: Path) -> str:
-    """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong."""
-    source = Source.read(file, missing=elsewhere(file))
+def check_file(file: Path, missing: str = "") -> str:
+    """Read a settings file as the program that owns it would; return whose it is. SettingsError says what is wrong.
+
+    ``missing`` is said of a file that is not there.
+    """
+    source = Source.read(file, missing=missing)
     keys = source.tree.keys()
     if keys & _AGENT_KEYS and not keys & {"server", "store"}:
         _ask_the_agent(file)
@@ -71,4 +94,5 @@ def _ask_the_agent(file: Path) -> None:
     command = [sys.executable, "-m", "agent.cli", "--check", "--settings", str(file)]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
     if asked.returncode:
-        raise SettingsError(asked.stderr.strip().removeprefix("pantau-agent: "))
+        lines = [line.removeprefix("pantau-agent: ") for line in asked.stderr.splitlines()]
+        raise SettingsError("\n".join(lines))

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -140,10 +141,21 @@ def _asked(arguments: argparse.Namespace) -> str:
     if arguments.password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Once more: "):
+        password = _typed("Password: ")
+        if password != _typed("Once more: "):
             raise AccountError("the two passwords differ")
     return Passwords().make(password)
+
+
+def _typed(prompt: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would show what is typed
+            return getpass.getpass(prompt)
+    except (EOFError, getpass.GetPassWarning) as error:
+        raise AccountError(
+            "there is no terminal to ask for the password: --password-stdin takes it from a pipe"
+        ) from error
 
 
 def _now() -> int:

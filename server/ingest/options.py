@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from configs.read import Source
+from configs.read import Faults, Source
 from configs.units import Duration, Size
 from server.ingest.tokens import Token
 
@@ -35,8 +35,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_tokens(source: Source, options: Options, buckets: Collection[str]) -> None:
-    """Raise SettingsError when a token is for a bucket that there is not."""
+    """Raise SettingsError for each token of a bucket that there is not."""
+    faults = Faults()
     for position, token in enumerate(options.tokens):
         if token.bucket and token.bucket not in buckets:
             why = f"unknown bucket {token.bucket!r} of token {token.name!r}; known: {', '.join(buckets)}"
-            raise source.error(("ingest", "tokens", position, "bucket"), why)
+            faults.add(source.error(("ingest", "tokens", position, "bucket"), why))
+    faults.tell()

@@ -2,12 +2,12 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from configs.read import Source
+from configs.read import Faults, Place, Source, Table
 from server.calendar.service_hours import BadHours, Calendar, Profile, calendar
 
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
@@ -63,9 +63,9 @@ class Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file ``services.toml``."""
 
-    agency: tuple[Agency, ...] = ()
-    service: tuple[Service, ...] = ()
-    host: tuple[Host, ...] = ()
+    agency: tuple[Table, ...] = ()
+    service: tuple[Table, ...] = ()
+    host: tuple[Table, ...] = ()
     hours: dict[str, Profile] = {}
 
 
@@ -93,19 +93,36 @@ class Register(msgspec.Struct, frozen=True):
 
 
 def read(source: Source) -> Register:
-    """Read a register; SettingsError names what is doubled, unknown or impossible."""
-    outer = source.parse(Outer)
-    agencies = source.unique(outer.agency, ("agency",))
-    services = source.unique(outer.service, ("service",))
-    hosts = source.unique(outer.host, ("host",))
-    owners = [("service", at, entry.agency) for at, entry in enumerate(outer.service)]
-    owners += [("host", at, entry.agency) for at, entry in enumerate(outer.host)]
-    for kind, position, agency in owners:
-        _known(source, (kind, position, "agency"), agency, agencies)
-    for position, service in enumerate(outer.service):
-        _check_service(source, position, service, services, outer.hours)
-    calendars = {name: _calendar(source, name, profile) for name, profile in outer.hours.items()}
-    return Register(agencies=agencies, services=services, hosts=hosts, hours=outer.hours, calendars=calendars)
+    """Read a register; SettingsError names everything that is doubled, unknown or impossible."""
+    faults = Faults()
+    register = read_good(source, faults)
+    faults.tell()
+    return register
+
+
+def read_good(source: Source, faults: Faults) -> Register:
+    """Return what of a register can be read; what is doubled, unknown or impossible is noted."""
+    outer = source.parse(Outer, faults=faults)
+    agencies = source.entries(Agency, outer.agency, ("agency",), faults)
+    services = source.entries(Service, outer.service, ("service",), faults)
+    hosts = source.entries(Host, outer.host, ("host",), faults)
+    owned = [(at, one.agency) for at, one in services.values()] + [(at, one.agency) for at, one in hosts.values()]
+    for at, agency in owned:
+        with faults.noted():
+            _known(source, (*at, "agency"), agency, source.declared("agency"))
+    for at, service in services.values():
+        _check_service(source, at, service, faults)
+    calendars: dict[str, Calendar] = {}
+    for name, profile in outer.hours.items():
+        with faults.noted():
+            calendars[name] = _calendar(source, name, profile)
+    return Register(
+        agencies={name: agency for name, (_, agency) in agencies.items()},
+        services={name: service for name, (_, service) in services.items()},
+        hosts={name: host for name, (_, host) in hosts.items()},
+        hours=outer.hours,
+        calendars=calendars,
+    )
 
 
 def _calendar(source: Source, name: str, profile: Profile) -> Calendar:
@@ -115,24 +132,28 @@ def _calendar(source: Source, name: str, profile: Profile) -> Calendar:
         raise source.error(("hours", name, error.key), f"{error.key!r} in [hours.{name}]: {error}") from error
 
 
-def _check_service(
-    source: Source, position: int, service: Service, services: Mapping[str, Service], hours: Mapping[str, Profile]
-) -> None:
-    at = ("service", position)
+def _check_service(source: Source, at: Place, service: Service, faults: Faults) -> None:
     for other in service.depends_on:
-        _known(source, (*at, "depends_on"), other, services)
-        if other == service.id:
-            raise source.error((*at, "depends_on"), f"service {service.id!r} cannot depend on itself")
-    if service.hours != ALWAYS:
-        _known(source, (*at, "hours"), service.hours, {ALWAYS: None, **hours})
+        with faults.noted():
+            _known(source, (*at, "depends_on"), other, source.declared("service"))
+    if service.id in service.depends_on:
+        faults.add(source.error((*at, "depends_on"), f"service {service.id!r} cannot depend on itself"))
+    with faults.noted():
+        _known(source, (*at, "hours"), service.hours, [ALWAYS, *source.tree.get("hours", ())])
+    for key, why in _impossible(service):
+        faults.add(source.error((*at, key), why))
+
+
+def _impossible(service: Service) -> Iterator[tuple[str, str]]:
+    """Yield each key of a service that cannot be, and why."""
     if not 0 < service.target <= 100:  # noqa: PLR2004 - percent
-        raise source.error((*at, "target"), f"target of {service.id!r}: expected percent above 0 and up to 100")
+        yield "target", f"target of {service.id!r}: expected percent above 0 and up to 100"
     if service.url and not re.match(r"https?://[^/]", service.url):
-        raise source.error((*at, "url"), f"url of {service.id!r}: expected http:// or https://, got {service.url!r}")
+        yield "url", f"url of {service.id!r}: expected http:// or https://, got {service.url!r}"
     if service.registered and service.retired and service.retired <= service.registered:
-        raise source.error((*at, "retired"), f"service {service.id!r} cannot be retired before it is registered")
+        yield "retired", f"service {service.id!r} cannot be retired before it is registered"
 
 
-def _known(source: Source, at: tuple[str | int, ...], name: str, known: Mapping[str, Any]) -> None:
+def _known(source: Source, at: Place, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise source.error(at, f"unknown {at[-1]} {name!r}; known: {', '.join(known) or 'none'}")

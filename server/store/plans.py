@@ -1,11 +1,11 @@
 """The stores that settings plan: the table ``[store]``, and one store for each bucket."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from configs.read import Place, SettingsError, Source, Table
+from configs.read import Faults, Place, SettingsError, Source, Table
 from configs.units import Duration
 from server.store import FUTURE_TOLERANCE, STORES, Store, StoreDamaged
 from server.store.buckets import Bucket, Buckets, Options, open_store, place
@@ -27,28 +27,43 @@ class Plan(NamedTuple):
 
 
 def read_plans(
-    source: Source, store: Table, tables: Sequence[Options], *, main: str, retention: Duration, folder: Path
+    source: Source, store: Table, tables: Sequence[Table], *, main: str, retention: Duration, folder: Path
 ) -> list[Plan]:
     """Return the plans of all buckets, ``main`` first; ``retention`` is theirs by default, ``folder`` where their files are.
 
-    Raises SettingsError that names the line of what cannot be had.
+    Raises SettingsError that names the line of everything that cannot be had.
     """
+    faults = Faults()
     if not retention:
-        raise source.error(("server", "retention"), _FORGETS)
-    plans = {main: _plan(source, store, folder, main, retention)}
-    for position, options in enumerate(tables):
-        at: Place = ("bucket", position)
-        if options.retention is not None and not options.retention:
-            raise source.error((*at, "retention"), _FORGETS)
-        if options.name in plans:
-            raise source.error((*at, "name"), f"bucket {options.name!r} is there twice")
-        if "type" in options.store:
-            why = f"'type' in 'store' of bucket {options.name!r}: all buckets are in one kind of store"
-            raise source.error((*at, "store", "type"), why)
-        own, kept = {**store, **options.store}, options.retention or retention
-        where = place(folder, options.name)
-        plans[options.name] = _plan(source, own, where, options.name, kept, at=(*at, "store"), named=True)
+        faults.add(source.error(("server", "retention"), _FORGETS))
+    plans: dict[str, Plan] = {}
+    with faults.noted():
+        plans[main] = _plan(source, store, folder, main, retention)
+    names, sound = {main}, main in plans
+    for position, table in enumerate(tables):
+        with faults.noted():
+            at: Place = ("bucket", position)
+            options = source.parse(Options, table, at, faults=faults)
+            _check_bucket(source, options, at, names)
+            names.add(options.name)
+            if sound:  # else its faults would be told of each bucket that takes them over
+                own, kept = {**store, **options.store}, options.retention or retention
+                where = place(folder, options.name)
+                plans[options.name] = _plan(source, own, where, options.name, kept, at=(*at, "store"), named=True)
+    faults.tell()
     return list(plans.values())
+
+
+def _check_bucket(source: Source, options: Options, at: Place, names: Collection[str]) -> None:
+    faults = Faults()
+    if options.retention is not None and not options.retention:
+        faults.add(source.error((*at, "retention"), _FORGETS))
+    if options.name in names:
+        faults.add(source.error((*at, "name"), f"bucket {options.name!r} is there twice"))
+    if "type" in options.store:
+        why = f"'type' in 'store' of bucket {options.name!r}: all buckets are in one kind of store"
+        faults.add(source.error((*at, "store", "type"), why))
+    faults.tell()
 
 
 def build(plans: Iterable[Plan]) -> Buckets:

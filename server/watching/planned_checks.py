@@ -1,6 +1,6 @@
 """The checks of services as settings plan them: the tables ``[[check]]``, and the check that a registered address gets by itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ import msgspec
 
 from alerts.state import Policy
 from collectors.checks import CHECKS, Check, Target
-from configs.read import Place, Source, Table
+from configs.read import Faults, Place, Source, Table
 from configs.units import Duration
 from server.inventory.register import Id, Register
 
@@ -53,23 +53,31 @@ class PlannedCheck(msgspec.Struct, frozen=True):
         return self.policy.counts
 
 
-def read_checks(source: Source, tables: Sequence[Table], register: Register) -> dict[str, PlannedCheck]:
-    """Return the checks of all tables by id, and one for each registered address that no table watches.
+def read_checks(
+    source: Source, tables: Sequence[Table], register: Register, declared: Collection[str] | None
+) -> dict[str, PlannedCheck]:
+    """Return the checks of all tables by id, and one for each registered address that no table watches; nothing is opened.
 
-    Raises SettingsError naming the line of what cannot be planned; nothing is opened.
+    Raises SettingsError naming the line of each that cannot be planned. ``declared`` are the services that the register names, though
+    it may lack some for faults of its own: of their checks only what all checks have is judged. None: that is not known.
     """
     planned: dict[str, PlannedCheck] = {}
+    faults = Faults()
+    ids: set[str] = set()
     for position, table in enumerate(tables):
-        at = ("check", position)
-        own = CheckTable.__struct_fields__
-        common = source.parse(CheckTable, {key: value for key, value in table.items() if key in own}, at)
-        if common.id in planned:
-            raise source.error((*at, "id"), f"check id {common.id!r} is used twice")
-        if common.service not in register.services:
-            names = ", ".join(register.services) or "none"
-            raise source.error((*at, "service"), f"unknown service {common.service!r}; known: {names}")
-        rest = {key: value for key, value in table.items() if key not in own}
-        planned[common.id] = _plan(source, at, common, rest, register)
+        with faults.noted():
+            at = ("check", position)
+            common = _common(source, at, table, faults)
+            if common.id in ids:
+                faults.add(source.error((*at, "id"), f"check id {common.id!r} is used twice"))
+            ids.add(common.id)
+            if common.service in register.services:
+                rest = {key: value for key, value in table.items() if key not in CheckTable.__struct_fields__}
+                planned[common.id] = _plan(source, at, common, rest, register)
+            elif declared is not None and common.service not in declared:
+                names = ", ".join(declared) or "none"
+                raise source.error((*at, "service"), f"unknown service {common.service!r}; known: {names}")
+    faults.tell()
     watched = {check.subject for check in planned.values()}
     for service in register.services.values():
         # a registered address is watched without further ado, unless somebody wrote how
@@ -77,6 +85,18 @@ def read_checks(source: Source, tables: Sequence[Table], register: Register) -> 
             common = CheckTable(id=f"{service.id}-{_DEFAULT_CHECK}", service=service.id)
             planned[common.id] = _plan(source, ("check",), common, {}, register)
     return planned
+
+
+def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTable:
+    """Return what all checks have of one table; what is wrong with it is noted."""
+    own = {key: value for key, value in table.items() if key in CheckTable.__struct_fields__}
+    common = source.parse(CheckTable, own, at, faults=faults)
+    if common.timeout > common.interval:
+        faults.add(source.error((*at, "timeout"), f"'timeout' of check {common.id!r} is longer than its interval"))
+    for key in ("confirm", "recover"):
+        if getattr(common, key) < 1:
+            faults.add(source.error((*at, key), f"{key!r} of check {common.id!r}: expected 1 or more"))
+    return common
 
 
 def _plan(source: Source, at: Place, common: CheckTable, options_table: Table, register: Register) -> PlannedCheck:
@@ -88,11 +108,6 @@ def _plan(source: Source, at: Place, common: CheckTable, options_table: Table, r
     table = {key: value for key, value in defaults.items() if value and key in fields} | options_table
     options = source.parse(options_type, table, at, also=CheckTable.__struct_fields__)
     target = Target(check=common.id, subject=service.subject, timeout=common.timeout)
-    if common.timeout > common.interval:
-        raise source.error((*at, "timeout"), f"'timeout' of check {common.id!r} is longer than its interval")
-    for key in ("confirm", "recover"):
-        if getattr(common, key) < 1:
-            raise source.error((*at, key), f"{key!r} of check {common.id!r}: expected 1 or more")
     return PlannedCheck(
         id=common.id,
         type=common.type,

@@ -129,7 +129,10 @@ def test_a_secret_comes_from_the_environment_or_a_systemd_credential(tmp_path, m
     ("table", "message"),
     [
         ({"env": "PANTAU_NOT_SET"}, "the environment has no PANTAU_NOT_SET"),
-        ({"credential": "x"}, "no systemd credentials here"),
+        (
+            {"credential": "x"},
+            "nothing hands over the credential .x.: neither CREDENTIALS_DIRECTORY here, nor pantau-server.service",
+        ),
         ({"file": "none"}, "cannot read the secret file .*none: No such file"),
         ({"file": "empty"}, "is empty"),
     ],

@@ -63,6 +63,16 @@ def test_without_a_command_it_shows_how_it_is_used(capsys):
     assert "exit codes:\n  0  done" in shown.err
 
 
+def test_a_password_that_nobody_can_type(centre):
+    told = "there is no terminal to ask for the password: --password-stdin takes it from a pipe"
+    assert run("user", "add", "siti", start_new_session=True) == (2, f"pantau: {told}\n")
+
+
+def test_a_file_of_settings_that_is_named_and_missing(centre, capsys):
+    assert main(["config", "check", "none.toml"]) == 2
+    assert capsys.readouterr().err == "none.toml: No such file or directory\n"
+
+
 def test_a_file_system_that_is_read_only(state):
     mount = in_a_mount(f"mount --bind {state.parent} {state.parent} && mount -o remount,bind,ro {state.parent}")
     code, told = run("enrol", "new", before=mount)
