@@ -1,107 +1,108 @@
-"""Backups of the whole data folder, made while the centre runs, and brought back into an empty folder.
+"""Backups of the whole data folder, made while the centre runs: a copy of one instant in the data folder, read out as a tar.
 
-A backup is a folder (or a tar file of it): ``state.db``, the embedded store's files in ``store``, and ``manifest.json`` with the size and
-SHA-256 of each. Its last step is a rename, so a backup that has its name is whole.
+The copy needs little room: sorted files of the store, which never change, are hard links. It is made by whom the data folder belongs to,
+and goes as soon as it was read.
 """
 
 import asyncio
+import fcntl
 import hashlib
-import lzma
-import os
 import shutil
 import sqlite3
 import tarfile
-import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, Final, cast
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Final
 
-import msgspec
-
-from server.state.folder import private_folder
+from server.admin.manifest import MANIFEST, STATE, BackupFailed, Entry, manifest_of, write_manifest
+from server.store import StoreUnavailable
 from server.store.buckets import STORE, Buckets
 
-STATE: Final = "state.db"
-_MANIFEST: Final = "manifest.json"
-_FORMAT: Final = 1
+SCRATCH: Final = "backup.scratch"
+_LOCK: Final = "backup.lock"
 _SQLITE: Final = "sqlite:///"
+_PIECE: Final = 256 * 1024  # bytes that are read at once
 
 
-class BackupFailed(Exception):
-    """A backup that cannot be made or brought back, and why, in one line."""
+class Pieces:
+    """Bytes that come in pieces, to be read in portions of any size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def read(self, size: int = _PIECE, /) -> bytes:
+        """Return at most ``size`` bytes, b"" at the end."""
+        if not self._left:
+            self._left = memoryview(next(self._pieces, b""))
+        taken, self._left = self._left[:size], self._left[size:]
+        return bytes(taken)
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One file of a backup."""
+class Scratch:
+    """The place in a data folder for the copy of a backup; one at a time, whichever process makes it."""
 
-    size: int
-    sha256: str
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What a backup holds: ``at`` is ms since epoch; ``missing`` says what has to be saved by other means."""
-
-    format: int
-    at: int
-    version: str
-    missing: tuple[str, ...]
-    files: dict[str, Entry]
-
-
-async def make(buckets: Buckets, state_url: str, to: Path, *, at: int, version: str) -> Manifest:
-    """Make a backup at ``to``, a tar file when it ends so, else a folder; neither may exist. BackupFailed, StoreUnavailable."""
-    if await asyncio.to_thread(os.path.lexists, to):
-        raise BackupFailed(f"{to} exists already")
-    part = to.with_name(f"{to.name}.part")
-    try:
-        await asyncio.to_thread(_begin, part)
-        missing = []
-        if not await buckets.backup(part / STORE):
-            missing.append("the points are in a database of its own: back them up with its tools")
-        if state_url.startswith(_SQLITE):
-            await asyncio.to_thread(_copy_state, Path(state_url.removeprefix(_SQLITE)), part / STATE)
-        else:
-            missing.append("the state is in a database of its own: back it up with its tools, e.g. pg_dump")
-        manifest = Manifest(_FORMAT, at, version, tuple(missing), await asyncio.to_thread(_entries, part))
-        await asyncio.to_thread(_finish, part, to, manifest)
-    except (OSError, sqlite3.Error) as error:
-        raise BackupFailed(f"cannot write the backup: {error}") from error
-    finally:
-        await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
-    return manifest
-
-
-def restore(source: Path, data: Path) -> Manifest:
-    """Bring a backup into ``data``, which is empty or not there yet; every file is compared with the manifest first."""
-    if data.exists() and any(data.iterdir()):
-        raise BackupFailed(f"{data} is not empty: move it away first")
-    with _unpacked(source, data.with_name(f"{data.name}.restoring")) as folder:
+    def __init__(self, data: Path) -> None:
+        """Take it; what a killed one left there goes. BackupFailed when another backup is being made, or nothing can be written."""
+        self.folder = data / SCRATCH
         try:
-            manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError) as error:
-            raise BackupFailed(f"{source} is no backup: {error}") from error
-        if manifest.format != _FORMAT:
-            raise BackupFailed(f"{source} has format {manifest.format}, this version of Pantau reads {_FORMAT}")
-        _compare(folder, manifest)
-        private_folder(data)
-        for name in manifest.files:
-            target = data / name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copyfile(folder / name, target)
-            _sync(target)
-    if STATE in manifest.files:
-        with closing(sqlite3.connect(data / STATE)) as state:
-            (answer,) = state.execute("PRAGMA integrity_check").fetchone()
-        if answer != "ok":
-            raise BackupFailed(f"{data / STATE} is damaged: {answer}")
-    return manifest
+            self._lock = (data / _LOCK).open("a")
+        except OSError as error:
+            raise BackupFailed(f"cannot write the backup: {error}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(mode=0o700)
+        except OSError as error:
+            self._lock.close()
+            busy = isinstance(error, BlockingIOError)
+            raise BackupFailed(
+                "a backup is being made already" if busy else f"cannot write the backup: {error}"
+            ) from error
+
+    def close(self) -> None:
+        """Remove the copy and let go of the place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
 
 
-def _begin(part: Path) -> None:
-    part.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700)
+def tidy(data: Path) -> None:
+    """Remove what a backup left that was killed; nothing while one is being made."""
+    if (data / SCRATCH).exists():
+        with suppress(BackupFailed):
+            Scratch(data).close()
+
+
+@asynccontextmanager
+async def copied(
+    buckets: Buckets, state_url: str, data: Path, *, at: int, version: str
+) -> AsyncIterator[Iterator[bytes]]:
+    """Copy one instant of everything; yield the pieces of a tar of it, each read from disk when it is asked for.
+
+    The copy is there until the block ends. Raises BackupFailed.
+    """
+    scratch = await asyncio.to_thread(Scratch, data)
+    try:
+        try:
+            missing = await _copy(buckets, state_url, scratch.folder)
+        except (OSError, sqlite3.Error, StoreUnavailable) as error:
+            raise BackupFailed(f"cannot write the backup: {error}") from error
+        yield _packed(scratch.folder, at=at, version=version, missing=missing)
+    finally:
+        await asyncio.to_thread(scratch.close)
+
+
+async def _copy(buckets: Buckets, state_url: str, folder: Path) -> tuple[str, ...]:
+    """Copy store and state; return what is not in it."""
+    missing = []
+    if not await buckets.backup(folder / STORE):
+        missing.append("the points are in a database of its own: back them up with its tools")
+    if state_url.startswith(_SQLITE):
+        await asyncio.to_thread(_copy_state, Path(state_url.removeprefix(_SQLITE)), folder / STATE)
+    else:
+        missing.append("the state is in a database of its own: back it up with its tools, e.g. pg_dump")
+    return tuple(missing)
 
 
 def _copy_state(file: Path, to: Path) -> None:
@@ -110,83 +111,32 @@ def _copy_state(file: Path, to: Path) -> None:
         now.backup(copy)
 
 
-def _entries(folder: Path) -> dict[str, Entry]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): Entry(path.stat().st_size, _digest(path)) for path in files}
+def _packed(folder: Path, *, at: int, version: str, missing: tuple[str, ...]) -> Iterator[bytes]:
+    """Yield a tar of a folder in pieces that are not empty: its files, then the manifest with the digests of what was read."""
+    files: dict[str, Entry] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        size, known, left = path.stat().st_size, hashlib.sha256(), path.stat().st_size
+        yield _header(name, size, at)
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                known.update(piece)
+                left -= len(piece)
+                yield piece
+        if left:
+            raise BackupFailed(f"{path} changed while it was read")
+        if padding := _padding(size):
+            yield padding
+        files[name] = Entry(size, known.hexdigest())
+    told = write_manifest(manifest_of(files, at=at, version=version, missing=missing))
+    yield _header(MANIFEST, len(told), at) + told + _padding(len(told)) + bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _header(name: str, size: int, at: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o600, at // 1000
+    return member.tobuf(tarfile.GNU_FORMAT)
 
 
-def _finish(part: Path, to: Path, manifest: Manifest) -> None:
-    (part / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    for path in part.rglob("*"):
-        _sync(path)
-    if to.suffix == ".tar":
-        packed = to.with_name(f"{to.name}.packing")
-        with tarfile.open(packed, "w") as archive:
-            archive.add(part, arcname=".")
-        packed.chmod(0o600)
-        _sync(packed)
-        packed.rename(to)
-    else:
-        part.rename(to)
-    _sync(to.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _unpacked(source: Path, beside: Path) -> Iterator[Path]:
-    if not source.is_file():
-        yield source
-        return
-    try:
-        _begin(beside)
-        with tarfile.open(source) as archive:
-            for member in archive:
-                _extract(archive, member, beside)
-        yield beside
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise BackupFailed(f"{source} is no backup: {error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write one plain file or folder of an archive below ``folder``; of the rest of a member (mode, owner) nothing is taken.
-
-    TarError for what leads outside, is neither a plain file nor a folder, or stands twice. ``extractall(filter="data")`` is
-    not asked, since Python 3.11.2, that of Debian 12, does not have it.
-    """
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts or "\0" in member.name:
-        raise tarfile.TarError(f"{member.name!r} leads outside the backup")
-    if not (member.isdir() or (member.isreg() and not member.issparse())):
-        raise tarfile.TarError(f"{member.name!r} is neither a plain file nor a folder")
-    target = folder / path
-    try:
-        (target if member.isdir() else target.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
-        if member.isdir():
-            return
-        with target.open("xb") as file:
-            shutil.copyfileobj(cast("IO[bytes]", archive.extractfile(member)), file)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise tarfile.TarError(f"{member.name!r} stands twice") from error
-
-
-def _compare(folder: Path, manifest: Manifest) -> None:
-    for name, entry in manifest.files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BackupFailed(f"the manifest names a file outside the backup: {name}")
-        if not path.is_file() or path.stat().st_size != entry.size or _digest(path) != entry.sha256:
-            raise BackupFailed(f"{path} is missing or not as it was written")
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)

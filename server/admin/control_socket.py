@@ -1,22 +1,24 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
-One line of JSON asks, one line answers: ``{"backup": "/where"}`` or ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or
-``{"error": "..."}``, ``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` ->
-``{"found": {...}}``.
+One line of JSON asks, one line answers: ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or ``{"error": "..."}``,
+``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``. After ``{"backup": true}`` ->
+``{"tar": true}`` a tar follows; when the command has it on disk it says where in one line, a JSON string.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from configs.read import SettingsError
-from server.admin import backup
+from server.admin.archive import Readable
+from server.admin.backup_stream import Backups
+from server.admin.manifest import BROKEN_OFF, BackupFailed
 from server.inventory.known_hosts import HostError
 from server.store import Deletion, Found, StoreUnavailable
 from server.store.buckets import Buckets
@@ -35,12 +37,12 @@ class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A command: ``backup`` is the absolute path of the backup to make, ``forget`` a host to forget, ``by`` who wants it.
+    """A command: a ``backup`` to send, ``forget`` is a host to forget, ``by`` who wants it.
 
     Or ``points`` are looked for or deleted, or the settings read again (``reload``).
     """
 
-    backup: str = ""
+    backup: bool = False
     forget: str = ""
     by: str = ""
     points: Points | None = None
@@ -48,11 +50,12 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of it; ``found`` are the points that go, or went."""
+    """What became of it; ``found`` are the points that go, or went; after ``tar`` one follows."""
 
     done: str = ""
     error: str = ""
     found: Found | None = None
+    tar: bool = False
 
 
 class Control:
@@ -73,17 +76,15 @@ class Control:
         reload: Callable[[], Awaitable[str]],
     ) -> None:
         self._buckets = buckets
-        self._state_url = state_url
+        self._backups = Backups(buckets, state_url, data, clock, version)
         self._file = data / SOCKET
-        self._clock = clock
-        self._version = version
         self._forget = forget
         self._reload = reload
         self._server: asyncio.Server | None = None
-        self._one = asyncio.Lock()
 
     async def open(self) -> None:
         """Begin to listen; OSError when the path cannot be had."""
+        await self._backups.open()
         sock = await asyncio.to_thread(_listening, self._file)
         self._server = await asyncio.start_unix_server(self._answer, sock=sock)
 
@@ -91,17 +92,19 @@ class Control:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
+            await self._backups.close()
             await asyncio.to_thread(self._file.unlink, missing_ok=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
-            answer = await self._do(await reader.readline())
-            writer.write(msgspec.json.encode(answer) + b"\n")
-            await writer.drain()
+            answer = await self._do(reader, writer)
+            if answer is not None:
+                writer.write(_line(answer))
+                await writer.drain()
 
-    async def _do(self, line: bytes) -> Answer:
+    async def _do(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer | None:
         try:
-            ask = msgspec.json.decode(line, type=Ask)
+            ask = msgspec.json.decode(await reader.readline(), type=Ask)
         except msgspec.DecodeError as error:
             return Answer(error=str(error))
         if ask.points is not None:
@@ -112,16 +115,11 @@ class Control:
             return await self._read_again()
         if not ask.backup:
             return Answer(error="expected 'backup', 'forget', 'points' or 'reload'")
-        if self._one.locked():
-            return Answer(error="a backup is being made already")
-        async with self._one:
-            try:
-                made = await backup.make(
-                    self._buckets, self._state_url, Path(ask.backup), at=self._clock(), version=self._version
-                )
-            except (backup.BackupFailed, StoreUnavailable) as error:
-                return Answer(error=str(error))
-        return Answer(done=told(Path(ask.backup), made))
+        try:
+            await self._backups.send(_line(Answer(tar=True)), reader, writer)
+        except BackupFailed as error:
+            return Answer(error=str(error))
+        return None
 
     async def _forget_host(self, ask: Ask) -> Answer:
         try:
@@ -152,12 +150,6 @@ async def take(buckets: Buckets, points: Points) -> Answer:
     return Answer(found=found)
 
 
-def told(to: Path, made: backup.Manifest) -> str:
-    """Return in one line what was made."""
-    size = sum(entry.size for entry in made.files.values()) / 1e6
-    return "; ".join([f"{to}: {len(made.files)} files, {size:.1f} MB", *made.missing])
-
-
 async def ask(data: Path, command: Ask) -> Answer | None:
     """Ask the centre that runs on ``data``; None when none does."""
     try:
@@ -168,6 +160,53 @@ async def ask(data: Path, command: Ask) -> Answer | None:
         writer.write(msgspec.json.encode(command) + b"\n")
         line = await reader.readline()
     return msgspec.json.decode(line, type=Answer) if line else Answer(error="the centre stopped before it was done")
+
+
+def _line(answer: Answer) -> bytes:
+    return msgspec.json.encode(answer) + b"\n"
+
+
+class Coming:
+    """A backup that comes from the centre."""
+
+    def __init__(self, sock: socket.socket, stream: Readable) -> None:
+        self._sock = sock
+        self._stream = stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most ``size`` bytes of the tar; BackupFailed when the centre is gone."""
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise BackupFailed(BROKEN_OFF) from error
+
+    def kept(self, where: Path) -> None:
+        """Tell the centre where the backup is now, whole."""
+        with contextlib.suppress(OSError):  # the centre need not know
+            self._sock.sendall(msgspec.json.encode(str(where)) + b"\n")
+
+
+@contextlib.contextmanager
+def coming_backup(data: Path) -> Iterator[Coming | None]:
+    """Ask the centre that runs on ``data`` for a backup; None when none runs. BackupFailed when it cannot make one."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(str(data / SOCKET))
+        except (FileNotFoundError, ConnectionRefusedError):
+            yield None
+            return
+        except PermissionError as error:
+            raise BackupFailed(f"cannot ask the centre on {data}: run this as the folder's owner or as root") from error
+        with sock.makefile("rb") as stream:
+            coming = Coming(sock, stream)
+            try:
+                sock.sendall(msgspec.json.encode(Ask(backup=True)) + b"\n")
+                answer = msgspec.json.decode(stream.readline(), type=Answer)
+            except (OSError, msgspec.DecodeError) as error:
+                raise BackupFailed(BROKEN_OFF) from error
+            if not answer.tar:
+                raise BackupFailed(answer.error)
+            yield coming
 
 
 def _listening(file: Path) -> socket.socket:

@@ -60,6 +60,25 @@ EXAMPLES: Final[dict[str, tuple[_Line, ...]]] = {
         ("pantau store delete cpu --tag host=web-1 --from 2026-11-01", "show what would go"),
         ("pantau store delete cpu --tag host=web-1 --from 2026-11-01 --yes", "delete it"),
     ),
+    "backup": (
+        ("pantau backup --to /mnt/nas/pantau.tar", "one backup, in this file"),
+        ("pantau backup --to /mnt/nas/november", "one backup, as a folder"),
+        (
+            "pantau backup --into /var/backups/pantau --keep 14",
+            "one more in a folder of many: pantau-20261125T021700Z.tar",
+        ),
+        ("pantau backup --schedule", "what to type for one every night"),
+    ),
+    "restore": (
+        (
+            "pantau restore --drill --from /mnt/nas/pantau.tar",
+            "could it be brought back? changes nothing, also while the centre runs",
+        ),
+        (
+            "pantau restore --from /mnt/nas/pantau.tar",
+            "bring it back: the centre is stopped, its data folder moved away",
+        ),
+    ),
 }
 
 

@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     "maintenance",
     "store",
     "backup",
+    "restore",
 )
 _INTERRUPTED: Final = 130  # as a shell tells a Ctrl-C
 

@@ -112,7 +112,10 @@ class Views:
             return question(seen)
 
     def copy(self, folder: Path) -> None:
-        """Copy one state of everything into a new folder, beside writing and reading."""
+        """Copy one state of everything into a new folder, beside writing and reading.
+
+        Sorted files never change, so on the same file system they are hard links.
+        """
         database = self._database
         folder, name = folder.absolute(), identifier(f"copied_{uuid4().hex}")
         try:
@@ -127,8 +130,15 @@ class Views:
                 seen.cursor.execute("COMMIT")
                 for known in seen.shelves.values():
                     for one in known.files():
-                        shutil.copyfile(database.folder / one.name, folder / database.folder.name / one.name)
+                        _link(database.folder / one.name, folder / database.folder.name / one.name)
         finally:
             # also of a copy that failed: what is attached would stay open until the end
             with database.plain_errors():
                 database.cursor().execute(sql("DETACH DATABASE IF EXISTS {name}", name=name))
+
+
+def _link(file: Path, to: Path) -> None:
+    try:
+        to.hardlink_to(file)
+    except OSError:  # another file system, or one without such links
+        shutil.copyfile(file, to)

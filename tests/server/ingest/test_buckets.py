@@ -5,13 +5,13 @@ import re
 import time
 
 import pytest
+from backups import make, restore
 
 from collectors.point import Point
 from configs.read import SettingsError
 from configs.secret import Secret
 from configs.units import Duration
 from server import settings
-from server.admin import backup
 from server.ingest.options import Options
 from server.ingest.tokens import Token
 from server.store import Aggregate, Latest, Range, StoreUnavailable
@@ -128,13 +128,11 @@ async def test_settings_name_buckets_and_a_backup_holds_all_of_them(tmp_path):
     ]  # fmt: skip
     for position, one in enumerate(buckets):
         await one.store.write([Point("m", {}, {"f": 1.0}, number) for number in range(position + 1)])
-    made = await backup.make(
-        buckets, "postgresql://made.up/pantau", tmp_path / "copy", at=int(time.time()), version="1"
-    )
+    made = await make(buckets, "postgresql://made.up/pantau", tmp_path / "copy", tmp_path)
     await buckets.close()
     assert "store/buckets/lab/points.duckdb" in made.files
     await asyncio.to_thread((tmp_path / "data").rename, tmp_path / "lost")
-    await asyncio.to_thread(backup.restore, tmp_path / "copy", tmp_path / "data")
+    await asyncio.to_thread(restore, tmp_path / "copy", tmp_path / "data")
     back = known.buckets()
     assert [await count(one) for one in back] == [1, 2, 3]
     await back.close()
