@@ -41,7 +41,20 @@ def owner_for(data: Path, named: str | None = None) -> Owner:
 
 @contextmanager
 def acting(owner: Owner) -> Iterator[None]:
-    """Have the rights of a user, and no others, until the block ends; nothing changes unless this runs as root."""
+    """Have the rights of a user, and no others, until the block ends, unless this does not run as root anyway.
+
+    What is made meanwhile is for that user only.
+    """
+    before = os.umask(0o077)
+    try:
+        with _switched(owner):
+            yield
+    finally:
+        os.umask(before)
+
+
+@contextmanager
+def _switched(owner: Owner) -> Iterator[None]:
     if os.geteuid() != 0 or owner.uid == 0:
         yield
         return
