@@ -21,19 +21,22 @@ class Owner(NamedTuple):
 
 
 def owner_for(data: Path, named: str | None = None) -> Owner:
-    """Return who owns a data folder, or is to: who is ``named``, else the owner of the folder, else ``pantau``, else who runs this.
+    """Return who owns a data folder, or is to: who is ``named``, else the owner of the folder, else that of the folder around it.
 
-    BackupFailed where there is no such user, or where it is somebody else and this does not run as root.
+    Where that is root, as of ``/var/lib``, it is the user ``pantau`` if there is one. BackupFailed where there is no such user, or
+    where it is somebody else and this does not run as root.
     """
     us = os.geteuid()
     if named is not None:
         owner = _of_name(named)
         if owner is None:
             raise BackupFailed(f"there is no user {named!r}")
-    elif data.exists():
-        owner = _of_number(data.stat().st_uid)
+    elif us != 0 and not data.exists():
+        owner = _of_number(us)
     else:
-        owner = (_of_name(SERVICE) if us == 0 else None) or _of_number(us)
+        owner = _of_number(next(folder for folder in (data, *data.parents) if folder.exists()).stat().st_uid)
+        if owner.uid == 0 and not data.exists():
+            owner = _of_name(SERVICE) or owner
     if us not in {0, owner.uid}:
         raise BackupFailed(f"{data} belongs to {owner.name}: run this as {owner.name} or as root")
     return owner

@@ -25,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--owner",
         metavar="USER",
-        help="as root: whose it is to be; default: the owner of the data folder, else the user pantau, else root",
+        help="as root: whose it is to be; default: who owns the data folder, else the folder around it, else the user pantau",
     )
     parser.add_argument(
         "--drill", action="store_true", help="bring it back into a folder that goes again, and count what is in it"

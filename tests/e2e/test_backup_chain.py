@@ -48,6 +48,7 @@ host = "127.0.0.1"
 port = {port}
 interval = "1s"
 timeout = "1s"
+counts = false
 """
 SERVICES = """
 [[agency]]
@@ -153,7 +154,7 @@ def house(folder):
             ):
                 tx.execute(
                     span.insert().values(
-                        check_id="portal-tcp",
+                        check_id="portal-http",
                         subject="service/portal",
                         status=status,
                         counts=True,
