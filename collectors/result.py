@@ -49,6 +49,7 @@ class Reason(StrEnum):
     SNMP_AUTH = "snmp_auth"  # wrong user, key or community
     CLONE = "clone"  # two machines write under one name
     STORE_UNREADABLE = "store_unreadable"  # the database of points cannot be read
+    NO_BACKUP = "no_backup"  # backups of the centre have stopped
     LATE = "late"  # the schedule cannot look as often as it should
     BUG = "bug"  # Pantau itself failed; never held against the subject
 

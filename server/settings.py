@@ -29,6 +29,8 @@ from server.inventory import register
 from server.store.buckets import STORE, Buckets
 from server.store.plans import Plan, build, read_plans
 from server.watching import punctuality
+from server.watching.expected_backups import ExpectedBackups
+from server.watching.expected_backups import Options as BackupOptions
 from server.watching.options import Options as ScheduleOptions
 from server.watching.planned_checks import read_checks
 from server.watching.watched import Watched
@@ -70,6 +72,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bucket: tuple[Table, ...] = ()
     ingest: Table = {}
     schedule: ScheduleOptions = ScheduleOptions()
+    backup: BackupOptions = BackupOptions()
     check: tuple[Table, ...] = ()
     rule: tuple[Table, ...] = ()
     channel: tuple[Table, ...] = ()
@@ -173,7 +176,14 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
             public_url=general.public_url.rstrip("/"),
             trusted_proxies=general.trusted_proxies,
         ),
-        watched=Watched(register=known, checks=checks, devices=devices, rules=rules, own_interval=own_interval),
+        watched=Watched(
+            register=known,
+            checks=checks,
+            devices=devices,
+            rules=rules,
+            own_interval=own_interval,
+            backups=ExpectedBackups(data, outer.backup.expect) if outer.backup.expect else None,
+        ),
         contacts=contacts,
         routes=routes,
         ingest=ingest,

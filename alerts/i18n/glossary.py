@@ -127,6 +127,12 @@ REASONS: Final = {
         gettext_noop("Pantau tidak dapat membaca data pengukuran"),
         gettext_noop("Periksa basis data pengukuran Pantau: layanan, ruang disk dan sambungannya."),
     ),
+    Reason.NO_BACKUP: (
+        gettext_noop("tidak ada cadangan (backup) Pantau yang baru"),
+        gettext_noop(
+            "Jalankan `pantau backup` dengan tangan; periksa `systemctl status pantau-backup` dan ruang di folder cadangan."
+        ),
+    ),
     Reason.LATE: (
         gettext_noop("Pantau terlambat memeriksa; gangguan bisa terlambat diketahui"),
         gettext_noop(

@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from server.admin.backup import copied, tidy
-from server.admin.last_backup import LastBackup, remember
 from server.admin.manifest import BackupFailed
+from server.state.last_backup import LastBackup, remember
 from server.store.buckets import Buckets
 
 _log: Final = logging.getLogger("pantau.backup")

@@ -1,8 +1,8 @@
 """The way to a running centre for commands on its machine: a Unix socket in the data folder, for its owner only.
 
 One line of JSON asks, one line answers: ``{"forget": "HOST", "by": "WHO"}`` -> ``{"done": "..."}`` or ``{"error": "..."}``,
-``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``. After ``{"backup": true}`` ->
-``{"tar": true}`` a tar follows; when the command has it on disk it says where in one line, a JSON string.
+``{"reload": true}`` likewise; ``{"points": {"bucket": "pantau", "deletion": {"measurement": "cpu"}}}`` -> ``{"found": {...}}``.
+After ``{"backup": true}`` -> ``{"tar": true}`` a tar follows; when the command has it on disk it says where in one line, a JSON string.
 """
 
 import asyncio

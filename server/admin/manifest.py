@@ -1,6 +1,5 @@
 """What a backup is: ``state.db``, the embedded store's files in ``store``, and ``manifest.json`` with the size and SHA-256 of each."""
 
-import time
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -81,8 +80,3 @@ def compare(manifest: Manifest, found: dict[str, Entry]) -> None:
     for name in found:
         if name not in manifest.files:
             raise BackupFailed(f"{name} is not in the manifest")
-
-
-def moment(at: int) -> str:
-    """Return a time (ms since epoch) as UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))

@@ -18,15 +18,15 @@ from server.admin.acting import Owner, acting, owner_for
 from server.admin.backup import Pieces, copied
 from server.admin.backup_file import dated, keep_newest, require_absent, save
 from server.admin.control_socket import coming_backup
-from server.admin.last_backup import LastBackup, last_backup, remember
-from server.admin.manifest import BackupFailed, Manifest, moment
+from server.admin.manifest import BackupFailed, Manifest
 from server.cli.options import add_settings
 from server.settings import Settings
+from server.state.last_backup import LastBackup, last_backup, moment, remember
 
 _UNITS: Final = ("pantau-backup.service", "pantau-backup.timer")
 _SYSTEM: Final = Path("/etc/systemd/system")
-_FOLDER: Final = "/var/backups/pantau"  # that of the unit
-_KEEP: Final = 14
+FOLDER: Final = "/var/backups/pantau"  # that of the unit
+KEEP: Final = 14
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -131,7 +131,7 @@ def _schedule(file: Path) -> str:
     """Return what to type: the timer's where systemd runs, else a line of a crontab."""
     if not Path("/run/systemd/system").is_dir():
         program = shlex.quote(str(Path(sys.argv[0]).absolute()))
-        line = f"17 2 * * * {program} backup --settings {shlex.quote(str(file))} --into {_FOLDER} --keep {_KEEP}"
+        line = f"17 2 * * * {program} backup --settings {shlex.quote(str(file))} --into {FOLDER} --keep {KEEP}"
         return f"# systemd does not run here; add this line by: crontab -e (as root)\n{line}"
     source = Path(configs.__path__[0]) / "systemd"
     installed = all(
@@ -140,7 +140,7 @@ def _schedule(file: Path) -> str:
     copy = [f"install -m 644 {' '.join(str(source / unit) for unit in _UNITS)} {_SYSTEM}", "systemctl daemon-reload"]
     return "\n".join(
         [
-            f"# every night, {_KEEP} are kept in {_FOLDER}; other figures: systemctl edit pantau-backup.service",
+            f"# every night, {KEEP} are kept in {FOLDER}; other figures: systemctl edit pantau-backup.service",
             *([] if installed else copy),
             "systemctl enable --now pantau-backup.timer",
             "systemctl start pantau-backup.service     # the first one now",

@@ -15,13 +15,14 @@ from sqlalchemy.exc import DatabaseError
 
 from alerts.tables import incident, outbox
 from server.admin.acting import owner_for
-from server.admin.manifest import STATE, BackupFailed, Manifest, moment
+from server.admin.manifest import STATE, BackupFailed, Manifest
 from server.admin.restore import restore, size_of
 from server.report import document
 from server.report.build import build, month
 from server.settings import Settings
 from server.state.damage import require_sound
 from server.state.database import Database
+from server.state.last_backup import moment
 from server.state.migrate import upgrade
 from server.state.tables import enrolled, span, user
 from server.store.buckets import STORE

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from server import settings
 from server.admin.acting import acting, owner_for
-from server.admin.manifest import BackupFailed, moment
+from server.admin.manifest import BackupFailed
 from server.admin.restore import restore
 from server.cli.drill import drill
 from server.cli.options import add_settings
 from server.state.damage import StateDamaged
+from server.state.last_backup import moment
 from server.store import StoreUnavailable
 from server.store.buckets import Buckets
 

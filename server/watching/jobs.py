@@ -13,11 +13,11 @@ from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
 from server.store import Store
 from server.store.buckets import Buckets
-from server.watching.own_jobs import clones_job, schedule_job, store_job
+from server.watching.own_jobs import backup_job, clones_job, schedule_job, store_job
 from server.watching.planned_checks import PlannedCheck
 from server.watching.punctuality import Punctuality
 from server.watching.scheduler import Job
-from server.watching.watched import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Watched
+from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Watched
 
 Keep = Callable[[Iterable[Point]], None]
 States = Callable[[str], Awaitable[Sequence[State]]]
@@ -68,6 +68,7 @@ def all_jobs(
         store_job(buckets, own(STORE_CHECK)),
         clones_job(writers.clones, states, own(CLONES_CHECK), since),
         schedule_job(punctuality, keep, platform.node(), late, own(SCHEDULE_CHECK)),
+        *([backup_job(watched.backups, own(BACKUP_CHECK))] if watched.backups else []),
     ]
 
 

@@ -1,5 +1,6 @@
 """What the centre sees of itself: its stores, the names of hosts, its own schedule; each is a job that returns Results."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
@@ -7,10 +8,12 @@ from alerts.state import State
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from server.enrolment.fingerprints import Clones
+from server.state.last_backup import last_backup, moment
 from server.store.buckets import Buckets
+from server.watching.expected_backups import ExpectedBackups
 from server.watching.punctuality import Punctuality, to_points
 from server.watching.scheduler import Job
-from server.watching.watched import CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
+from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
 
 _STORE_TIMEOUT: Final = 10.0
 
@@ -61,6 +64,21 @@ def schedule_job(
         return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late), Reason.LATE)]
 
     return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
+
+
+def backup_job(expected: ExpectedBackups, interval: float) -> Job:
+    """Make the job that tells when backups have stopped, or never began."""
+
+    async def look(at: int) -> Sequence[Result]:
+        last = await asyncio.to_thread(last_backup, expected.data)
+        wrong = ""
+        if last is None:
+            wrong = "no backup was made yet"
+        elif at - last.at > expected.age * 1000:
+            wrong = f"no backup since {moment(last.at)}"
+        return [_own(BACKUP_CHECK, BACKUP_CHECK, at, wrong, Reason.NO_BACKUP)]
+
+    return _own_job(BACKUP_CHECK, "backup", look, interval, _STORE_TIMEOUT)
 
 
 def _own(check: str, subject: str, at: int, wrong: str, reason: Reason, bad: Status = Status.DEGRADED) -> Result:

@@ -9,15 +9,20 @@ from alerts.subject_info import SubjectInfo
 from collectors.snmp import Options as Device
 from server.inventory.register import Register
 from server.inventory.subject_info import subject_info
+from server.watching.expected_backups import ExpectedBackups
 from server.watching.planned_checks import PlannedCheck
 
 STORE_CHECK: Final = "pantau/store"
 CLONES_CHECK: Final = "pantau/clones"
 SCHEDULE_CHECK: Final = "pantau/schedule"
+BACKUP_CHECK: Final = "pantau/backup"
 
 
 class Watched:
-    """Everything that results can name; ``own_interval`` is the seconds between looks of the centre at itself."""
+    """Everything that results can name; ``own_interval`` is the seconds between looks of the centre at itself.
+
+    ``backups`` are those that are expected, None when nobody said so.
+    """
 
     def __init__(
         self,
@@ -27,11 +32,13 @@ class Watched:
         rules: Mapping[str, PlannedRule],
         *,
         own_interval: float = 15.0,
+        backups: ExpectedBackups | None = None,
     ) -> None:
         self.register = register
         self.checks = checks
         self.devices = devices
         self.rules = rules
+        self.backups = backups
         self._policies = {check.id: check.policy for check in checks.values()}
         self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
@@ -39,6 +46,8 @@ class Watched:
         self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
         # a minute on time before it is over: a schedule at its limit comes and goes
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
+        if backups is not None:
+            self._policies[BACKUP_CHECK] = Policy(interval=own_interval, severity="high", counts=False)
         self._rules = {rule.check: rule.table for rule in rules.values()}
 
     def names(self, check: str, subject: str) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from parts import require
 
+from server.cli.backup import FOLDER, KEEP
+
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "configs/systemd"
 DROP_INS = sorted((UNITS / "pantau-agent.service.d").glob("*.conf.example"))
-EXPOSURE = {"pantau-agent": 1.5, "pantau-server": 1.4}
+EXPOSURE = {"pantau-agent": 1.5, "pantau-backup": 1.2, "pantau-server": 1.4}
 
 
 @pytest.fixture
@@ -40,6 +42,19 @@ def lay(folder, name, *drop_ins):
 @pytest.mark.parametrize("name", sorted(EXPOSURE))
 def test_systemd_has_nothing_to_complain_of(analyze, tmp_path, name):
     assert analyze("verify", "--man=no", lay(tmp_path, name)) == (0, "")
+
+
+def test_the_timer_finds_its_service(analyze, tmp_path):
+    lay(tmp_path, "pantau-backup")
+    timer = shutil.copy(UNITS / "pantau-backup.timer", tmp_path)
+    assert analyze("verify", "--man=no", timer) == (0, "")
+
+
+def test_the_backup_has_the_users_rights_and_keeps_as_many_as_the_command_says():
+    text = (UNITS / "pantau-backup.service").read_text()
+    folder, keep = re.search(r"--into (\S+) --keep (\d+)", text).groups()
+    assert {"User=pantau", f"ReadWritePaths=-{folder}", "Type=oneshot"} <= set(text.splitlines())
+    assert (folder, int(keep)) == (FOLDER, KEEP)
 
 
 @pytest.mark.parametrize("drop_in", DROP_INS, ids=lambda file: file.name.partition(".")[0])

@@ -26,6 +26,7 @@ from server.ingest.options import Options as Ingest
 from server.inventory import register
 from server.store import STORES
 from server.store.buckets import Options as Bucket
+from server.watching.expected_backups import Options as Backup
 from server.watching.options import Options as Schedule
 from server.watching.planned_checks import CheckTable
 
@@ -117,6 +118,7 @@ def document():
     lines += section("[server.connections]", Connections)
     lines += section("[ingest]", Ingest)
     lines += section("[schedule]", Schedule)
+    lines += section("[backup]", Backup)
     lines += section("[[bucket]]", Bucket)
     for name in STORES:
         lines += section(f'[store] type = "{name}"', find("store", name, STORES)[1])

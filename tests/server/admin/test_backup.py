@@ -19,11 +19,11 @@ from server.admin import control_socket
 from server.admin.backup import copied
 from server.admin.backup_file import keep_newest, save
 from server.admin.control_socket import Ask, Control, coming_backup
-from server.admin.last_backup import last_backup
 from server.admin.manifest import BackupFailed
 from server.cli.main import main
 from server.inventory.known_hosts import HostError
 from server.state.database import Database
+from server.state.last_backup import last_backup
 from server.state.migrate import upgrade
 from server.store import Aggregate, Range, StoreUnavailable
 from server.store.buckets import Bucket, Buckets

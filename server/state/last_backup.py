@@ -1,5 +1,6 @@
-"""The last backup that is known to be whole, as the data folder remembers it."""
+"""The last backup that is known to be whole, as the data folder remembers it; no part of a backup itself."""
 
+import time
 from pathlib import Path
 from typing import Final
 
@@ -30,3 +31,8 @@ def last_backup(data: Path) -> LastBackup | None:
         return msgspec.json.decode((data / _FILE).read_bytes(), type=LastBackup)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def moment(at: int) -> str:
+    """Return a time (ms since epoch) as UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))
