@@ -8,20 +8,19 @@ import asyncio
 import fcntl
 import hashlib
 import shutil
-import sqlite3
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from server.admin.manifest import MANIFEST, STATE, BackupFailed, Entry, manifest_of, write_manifest
+from server.admin.state_copy import copy_out
 from server.store import StoreUnavailable
 from server.store.buckets import STORE, Buckets
 
 SCRATCH: Final = "backup.scratch"
 _LOCK: Final = "backup.lock"
-_SQLITE: Final = "sqlite:///"
 _PIECE: Final = 256 * 1024  # bytes that are read at once
 
 
@@ -86,7 +85,7 @@ async def copied(
     try:
         try:
             missing = await _copy(buckets, state_url, scratch.folder)
-        except (OSError, sqlite3.Error, StoreUnavailable) as error:
+        except (OSError, StoreUnavailable) as error:
             raise BackupFailed(f"cannot write the backup: {error}") from error
         yield _packed(scratch.folder, at=at, version=version, missing=missing)
     finally:
@@ -98,17 +97,8 @@ async def _copy(buckets: Buckets, state_url: str, folder: Path) -> tuple[str, ..
     missing = []
     if not await buckets.backup(folder / STORE):
         missing.append("the points are in a database of its own: back them up with its tools")
-    if state_url.startswith(_SQLITE):
-        await asyncio.to_thread(_copy_state, Path(state_url.removeprefix(_SQLITE)), folder / STATE)
-    else:
-        missing.append("the state is in a database of its own: back it up with its tools, e.g. pg_dump")
+    await asyncio.to_thread(copy_out, state_url, folder / STATE)
     return tuple(missing)
-
-
-def _copy_state(file: Path, to: Path) -> None:
-    source = f"{file.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(source, uri=True)) as now, closing(sqlite3.connect(to)) as copy:
-        now.backup(copy)
 
 
 def _packed(folder: Path, *, at: int, version: str, missing: tuple[str, ...]) -> Iterator[bytes]:

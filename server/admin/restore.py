@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -32,20 +32,21 @@ _LOCK: Final = "centre.lock"
 _NO_DATA: Final = {_PART, _LOCK, "lost+found"}  # an empty folder may have them
 
 
-def restore(source: Path, data: Path, owner: Owner) -> Manifest:
+def restore(source: Path, data: Path, owner: Owner, *, take_state: Callable[[Path], None] | None = None) -> Manifest:
     """Bring a backup into ``data``, which is empty or not there yet; every file is compared with the manifest first.
 
     ``source`` is a folder or a tar, read with the rights of who runs this. The folder and all that is in it belong to ``owner``.
-    BackupFailed says why not, and nothing is left then. A centre cannot start on the folder meanwhile.
+    State goes to ``take_state`` as an SQLite file where it is given, else into ``data``. BackupFailed says why not, and nothing is left
+    then. A centre cannot start on the folder meanwhile.
     """
     _require_no_centre(data)
     try:
-        return _restored(source, data, owner)
+        return _restored(source, data, owner, take_state)
     except OSError as error:
         raise BackupFailed(f"cannot write {error.filename or data}: {error.strerror or error}") from error
 
 
-def _restored(source: Path, data: Path, owner: Owner) -> Manifest:
+def _restored(source: Path, data: Path, owner: Owner, take_state: Callable[[Path], None] | None) -> Manifest:
     with _opened(source, owner) as files:
         made = not data.exists()
         if made:
@@ -55,7 +56,7 @@ def _restored(source: Path, data: Path, owner: Owner) -> Manifest:
         try:
             with acting(owner):
                 private_folder(data)
-                return _brought(files, data, source)
+                return _brought(files, data, source, take_state)
         except BaseException:
             if made:
                 shutil.rmtree(data, ignore_errors=True)
@@ -82,7 +83,9 @@ def _require_no_centre(data: Path) -> None:
                 raise BackupFailed(f"a centre runs on {folder}: stop it first") from error
 
 
-def _brought(files: Iterator[tuple[str, Readable]], data: Path, source: Path) -> Manifest:
+def _brought(
+    files: Iterator[tuple[str, Readable]], data: Path, source: Path, take_state: Callable[[Path], None] | None
+) -> Manifest:
     if {path.name for path in data.iterdir()} - _NO_DATA:
         raise BackupFailed(f"{data} is not empty: move it away first")
     part = data / _PART
@@ -94,6 +97,9 @@ def _brought(files: Iterator[tuple[str, Readable]], data: Path, source: Path) ->
                 manifest = _checked(files, part, source)
                 for folder in (path for path in part.rglob("*") if path.is_dir()):
                     sync(folder)
+                if take_state is not None and (part / STATE).exists():
+                    take_state(part / STATE)
+                    (part / STATE).unlink()
                 for name in PARTS:
                     if (part / name).exists():
                         (part / name).rename(data / name)

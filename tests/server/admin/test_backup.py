@@ -241,13 +241,6 @@ async def test_a_backup_that_cannot_be_written_leaves_nothing(store, state, tmp_
     }  # fmt: skip
 
 
-async def test_state_elsewhere_is_said_to_be_missing(store, tmp_path):
-    made = await make(one(store), "postgresql://made.up/pantau", tmp_path / "copy.tar", tmp_path)
-    assert "pg_dump" in made.missing[0]
-    with tarfile.open(tmp_path / "copy.tar") as archive:
-        assert "state.db" not in archive.getnames()
-
-
 async def no_host(name, by):
     raise HostError(f"no host {name!r} is known to {by}")
 

@@ -128,7 +128,8 @@ async def test_settings_name_buckets_and_a_backup_holds_all_of_them(tmp_path):
     ]  # fmt: skip
     for position, one in enumerate(buckets):
         await one.store.write([Point("m", {}, {"f": 1.0}, number) for number in range(position + 1)])
-    made = await make(buckets, "postgresql://made.up/pantau", tmp_path / "copy", tmp_path)
+    await asyncio.to_thread((tmp_path / "state.db").touch)
+    made = await make(buckets, f"sqlite:///{tmp_path / 'state.db'}", tmp_path / "copy", tmp_path)
     await buckets.close()
     assert "store/buckets/lab/points.duckdb" in made.files
     await asyncio.to_thread((tmp_path / "data").rename, tmp_path / "lost")
