@@ -83,6 +83,7 @@ def changes(before: Settings, after: Settings) -> list[str]:
         _table("[server.connections]", before.connections, after.connections),
         _table("[ingest]", before.ingest, after.ingest, ("tokens",)),
         _table("[schedule]", before.schedule, after.schedule),
+        "[backup] changed: expect" if old.backups != new.backups else "",
     ]
     return [line for line in lines if line]
 

@@ -36,11 +36,11 @@ def test_nobody_looks_unless_settings_say_so(tmp_path):
     file = tmp_path / "server.toml"
     file.write_text('[server]\ndata = "data"\n')
     quiet = settings.read(file).watched
-    assert (quiet.backups, quiet.names(BACKUP_CHECK)) == (None, False)
+    assert (quiet.backups, quiet.names(BACKUP_CHECK, BACKUP_CHECK)) == (None, False)
     file.write_text('[server]\ndata = "data"\n[backup]\nexpect = "26h"\n')
     told = settings.read(file).watched
     assert told.backups == ExpectedBackups(tmp_path / "data", 93600.0)
-    assert told.names(BACKUP_CHECK)
+    assert told.names(BACKUP_CHECK, BACKUP_CHECK)
     file.write_text('[backup]\nexpect = "soon"\n')
     with pytest.raises(SettingsError, match="expect"):
         settings.read(file)
