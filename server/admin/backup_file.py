@@ -64,7 +64,7 @@ def keep_newest(folder: Path, count: int) -> list[Path]:
 
 
 def _tar(stream: Readable, to: Path) -> Manifest:
-    with _part(to) as part, part.open("wb") as file:
+    with _part(to) as (part, file):
         manifest = _received(Tee(stream, file), lambda _, member: digest(member))
         file.flush()
         os.fsync(file.fileno())
@@ -85,16 +85,16 @@ def _folder(stream: Readable, to: Path) -> Manifest:
 
 
 @contextmanager
-def _part(to: Path) -> Iterator[Path]:
-    """Have a file beside ``to`` until the block ends, for its owner only; those that killed commands left go."""
+def _part(to: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Have an open file beside ``to`` until the block ends, for its owner only; those that killed commands left go."""
     _sweep(to)
     handle, name = tempfile.mkstemp(prefix=f".{to.name}.", suffix=".part", dir=to.parent)
     try:
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield Path(name)
+        with os.fdopen(handle, "wb") as file:
+            yield Path(name), file
     finally:
-        os.close(handle)
         with suppress(FileNotFoundError):
             Path(name).unlink()
 

@@ -79,8 +79,7 @@ class Backups:
                 return
         # the copy is gone; when the command answers it has all of it on disk
         with suppress(OSError, msgspec.DecodeError):
-            async with asyncio.timeout(self._patience):
-                to = msgspec.json.decode(await reader.readline(), type=str)
+            to = msgspec.json.decode(await reader.readline(), type=str)
             await asyncio.to_thread(remember, self._data, LastBackup(at, to, size))
             _log.info("backup made: %s, %.1f MB", to, size / 1e6)
 

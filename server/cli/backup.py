@@ -83,7 +83,10 @@ def _backup(known: Settings, to: Path | None, into: Path | None, keep: int | Non
     require_absent(target)
     print(f"{target}: {_made(known, target).told()}")
     if into is not None and keep is not None:
-        gone = keep_newest(into, keep)
+        try:
+            gone = keep_newest(into, keep)
+        except OSError as error:
+            raise BackupFailed(f"made, but cannot delete older ones: {error.filename}: {error.strerror}") from error
         if gone:
             print(f"deleted: {', '.join(path.name for path in gone)}")
     return 0

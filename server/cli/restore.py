@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from configs.read import SettingsError
 from server import settings
 from server.admin.acting import acting, owner_for
 from server.admin.manifest import BackupFailed
@@ -47,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
             drill(arguments.source, known, arguments.place, tell=print)
         else:
             _restore(arguments.source, known, arguments.owner)
-    except (BackupFailed, StoreUnavailable, StateDamaged, OSError) as error:
+    except (BackupFailed, SettingsError, StoreUnavailable, StateDamaged, OSError) as error:
         print(f"pantau: {error}", file=sys.stderr)
         return 1
     return 0
