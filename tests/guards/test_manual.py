@@ -43,11 +43,10 @@ def refused(words):
 def commands(text):
     """Yield the commands of Pantau in the blocks of a page, without what a shell does with them."""
     blocks = re.findall(r"^(?: {4}.*|```sh\n[\s\S]*?^```)$", text, flags=re.MULTILINE)
-    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+    text = re.sub(r"\"?\$\((?:[^()]|\([^()]*\))*\)\"?", "2026-11", "\n".join(blocks).replace("\\\n", " "))
+    for line in text.splitlines():
         for part in re.split(r"&& |; |\| ", line):
-            plain = re.split(r"\s+(?:#|>|<)\s*", re.sub(r"\"?\$\((?:[^()]|\([^()]*\))*\)\"?", "2026-11", part.strip()))[
-                0
-            ]
+            plain = re.split(r"\s+(?:#|>|<)\s*", part.strip())[0]
             if re.match(r"pantau(-agent)? ", plain):
                 yield shlex.split(plain.replace(" ...", ""))
 
