@@ -39,14 +39,14 @@ trap 'export -p > /run/typed' EXIT
 
 SITES = """
 server {{
-    listen 127.0.0.1:443 ssl;
+    listen 127.0.2.1:443 ssl;
     server_name {names};
     ssl_certificate /srv/outside/outside.pem;
     ssl_certificate_key /srv/outside/outside.key;
     location / {{ return 200 "<title>baik</title>"; }}
 }}
 server {{
-    listen 127.0.0.1:443 ssl;
+    listen 127.0.2.1:443 ssl;
     server_name api.telegram.org;
     ssl_certificate /srv/outside/outside.pem;
     ssl_certificate_key /srv/outside/outside.key;
@@ -140,9 +140,10 @@ def service(machine, name, command):
 
 def prepare(machine, folder):
     """Do to a machine what its owner has done before Pantau comes: names and a known authority."""
-    hosts = [f"127.0.0.1 {name}.kota.example" for name in ("pantau", "relay", "mail", *SERVICES)]
+    hosts = [f"127.0.0.1 {name}" for name in ("localhost", "pantau.kota.example", "mail.kota.example")]
+    hosts += [f"127.0.2.1 {name}.kota.example" for name in SERVICES]
     hosts += [f"127.0.1.{at} {name}.kota.example" for at, name in enumerate(DEVICES, 11)]
-    hosts += ["127.0.0.1 api.telegram.org", f"127.0.1.1 {machine.name}", "127.0.0.1 localhost", ""]
+    hosts += ["127.0.2.1 api.telegram.org", f"127.0.1.1 {machine.name}", ""]
     (machine.folder / "etc/hosts").write_text("\n".join(hosts))
     shutil.copy(folder / "ca.crt", machine.folder / "usr/local/share/ca-certificates/outside.crt")
     machine.run("update-ca-certificates")
