@@ -39,7 +39,7 @@ def main() -> int:
     try:
         wheels = verified(bundle)
     except ValueError as error:
-        print(f"pantau: {error}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+        print(f"pantau: {error}", file=sys.stderr)
         return 1
     home = arguments.root / arguments.home
     shutil.rmtree(home, ignore_errors=True)
