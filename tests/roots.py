@@ -11,8 +11,11 @@ from parts import require
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(*command, **more):
-    return subprocess.run(command, capture_output=True, text=True, timeout=more.pop("timeout", 200), check=True, **more)
+def run(*command, check=True, **more):
+    """Run a program; return how it ended, or fail with what it said."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=more.pop("timeout", 200), **more)
+    assert not check or ended.returncode == 0, f"{command}: {ended.stdout}\n{ended.stderr}"
+    return ended
 
 
 def mirror():
@@ -36,10 +39,9 @@ def kept_root(folder):
     kept = cache / f"root-{suite}.tar"
     if not kept.exists():
         root = folder / "root"
-        try:
-            run(tool, "--variant=minbase", "--include=python3", suite, root, address, timeout=500)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"no empty Debian can be made here and now: {tool}: {(error.stdout or '')[-300:]}")
+        made = run(tool, "--variant=minbase", "--include=python3", suite, root, address, timeout=900, check=False)
+        if made.returncode:
+            pytest.skip(f"no empty Debian can be made here and now: {tool}: {made.stdout[-300:]}")
         fresh = kept.with_suffix(f".{os.getpid()}")
         left_out = ("--exclude=./var/cache/apt/*", "--exclude=./dev/*")
         run("tar", "--create", "--file", fresh, "--directory", root, *left_out, ".")
@@ -67,16 +69,9 @@ class Empty:
         script = 'mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && exec env -i "PATH=$1" LC_ALL=C chroot "$0" "${@:2}"'
         return ["unshare", *spaces, "bash", "-c", script, str(self.folder), PATH, *map(str, command)]
 
-    def call(self, *command, network=False, check=True, timeout=200, **more):
-        """Run a command there and return how it ended."""
-        return subprocess.run(
-            self.entering(*command, network=network),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=check,
-            **more,
-        )
+    def call(self, *command, network=False, **more):
+        """Run a command there; return how it ended."""
+        return run(*self.entering(*command, network=network), **more)
 
     def has(self, name):
         return os.path.lexists(self.folder / name.removeprefix("/"))
