@@ -10,9 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from centre_packages import PYTHON, build_packages
+from empty_root import Empty, root_with_our_python, run
+from packages import built
 from parts import daemon, free_port, require, wait_for
-from roots import Empty, kept_root, run
 
 ROOT = Path(__file__).parents[2]
 DATA = ("/var/lib/pantau", "/var/backups/pantau")
@@ -20,35 +20,23 @@ pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200), pyte
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory):
-    return build_packages(tmp_path_factory.mktemp("packages"))
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory):
-    return kept_root(tmp_path_factory.mktemp("debootstrap"))
-
-
-def another(folder, empty):
-    """Return an empty root whose Python is the one that packages are built for here."""
-    found = Empty(folder, empty)
-    told = found.call("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").stdout.strip()
-    if told != PYTHON:
-        pytest.skip(f"packages are built for Python {PYTHON} here, this Debian has {told}: make PYTHON=python{told}")
-    return found
+def packages():
+    """The .deb and the bundle."""
+    folder = built()
+    return next(folder.glob("pantau_*.deb")), next(folder.glob("pantau-[0-9]*.tar.gz"))
 
 
 @pytest.fixture
-def machine(tmp_path, empty):
-    found = another(tmp_path / "root", empty)
+def machine(tmp_path):
+    found = Empty(tmp_path / "root", root_with_our_python())
     yield found
     shutil.rmtree(found.folder)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory, empty, packages):
+def installed(tmp_path_factory, packages):
     """A root with the .deb, for tests that install nothing more; ``told`` is what dpkg said."""
-    found = another(tmp_path_factory.mktemp("installed") / "root", empty)
+    found = Empty(tmp_path_factory.mktemp("installed") / "root", root_with_our_python())
     found.told = install(found, packages[0]).stdout
     yield found
     shutil.rmtree(found.folder)

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from centre_packages import PYTHON, build_packages
+from empty_root import root_with_our_python, run
+from packages import built
 from parts import require, wait_for
-from roots import kept_root, run
 
 HERE = Path(__file__).parents[2] / "configs/container"
 IMAGE = "localhost/pantau:uji"
@@ -37,17 +37,15 @@ def podman():
 def image(podman, tmp_path_factory):
     """Build the image on an empty Debian with Python, for no registry can be asked here."""
     folder = tmp_path_factory.mktemp("image")
-    imported = podman("import", kept_root(folder), "localhost/base:uji")
+    imported = podman("import", root_with_our_python(), "localhost/base:uji")
     if imported.returncode:
         pytest.skip(f"Podman can keep no image here: {imported.stderr.strip()[-300:]}")
-    _, tar = build_packages(folder)
+    (tar,) = built().glob("pantau-[0-9]*.tar.gz")
     run("tar", "--extract", "--file", tar, "--directory", folder)
     (bundle,) = folder.glob("pantau-*")
     words = ["--format=docker", "--layers=false", "--network=none", "--build-arg=BASE=localhost/base:uji"]
-    built = podman("build", *words, f"--file={bundle}/container/Containerfile", f"--tag={IMAGE}", bundle, timeout=900)
-    if "the bundle is for Python" in built.stderr + built.stdout:
-        pytest.skip(f"packages are built for Python {PYTHON} here, this Debian has another")
-    assert built.returncode == 0, built.stderr
+    made = podman("build", *words, f"--file={bundle}/container/Containerfile", f"--tag={IMAGE}", bundle, timeout=900)
+    assert made.returncode == 0, made.stderr
     return IMAGE
 
 

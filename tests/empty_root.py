@@ -1,14 +1,14 @@
-"""Empty roots of other machines, made by debootstrap and kept over runs, in which packages are installed without a network."""
+"""Empty roots of other machines, in which packages are installed without a network."""
 
 import os
-import shutil
 import subprocess
-from pathlib import Path
+import sys
 
 import pytest
-from parts import require
+from debian import root_of
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUITES = {(3, 11): "bookworm", (3, 13): "trixie"}  # the Python of each Debian
 
 
 def run(*command, check=True, **more):
@@ -18,36 +18,12 @@ def run(*command, check=True, **more):
     return ended
 
 
-def mirror():
-    """Return (address, suite) of the first source of packages that apt has on this machine."""
-    fields = "$(SITE) $(CODENAME)"
-    told = run("apt-get", "indextargets", "--format", fields, "Created-By: Packages").stdout.split("\n")
-    address, suite = next(line.split() for line in told if line and "-" not in line.split()[1])
-    return address, suite
-
-
-def kept_root(folder):
-    """Return the tar of an empty Debian with Python, of the suite of this machine; made in ``folder`` the first time: a minute."""
-    if os.geteuid() != 0:
-        pytest.skip("installing into an empty root needs root")
-    tool = require("debootstrap", "debootstrap")
-    require("unshare", "util-linux")
-    require("apt-get", "apt")
-    address, suite = mirror()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pantau-tests")
-    cache.mkdir(parents=True, exist_ok=True)
-    kept = cache / f"root-{suite}.tar"
-    if not kept.exists():
-        root = folder / "root"
-        made = run(tool, "--variant=minbase", "--include=python3", suite, root, address, timeout=900, check=False)
-        if made.returncode:
-            pytest.skip(f"no empty Debian can be made here and now: {tool}: {made.stdout[-300:]}")
-        fresh = kept.with_suffix(f".{os.getpid()}")
-        left_out = ("--exclude=./var/cache/apt/*", "--exclude=./dev/*")
-        run("tar", "--create", "--file", fresh, "--directory", root, *left_out, ".")
-        fresh.rename(kept)
-        shutil.rmtree(root)
-    return kept
+def root_with_our_python():
+    """Return the tar of an empty Debian whose Python is of the minor that runs this; skip where no Debian has it."""
+    suite = SUITES.get(sys.version_info[:2])
+    if suite is None:
+        pytest.skip("no Debian here has this Python: run the tests with Python 3.11 or 3.13")
+    return root_of(suite, "python3")
 
 
 class Empty:
