@@ -39,7 +39,7 @@ def main() -> int:
     try:
         wheels = verified(bundle)
     except ValueError as error:
-        print(f"pantau: {error}", file=sys.stderr)  # noqa: T201 - a command speaks by printing
+        print(f"pantau: {error}", file=sys.stderr)
         return 1
     home = arguments.root / arguments.home
     shutil.rmtree(home, ignore_errors=True)
@@ -98,7 +98,7 @@ def compiled(site: Path) -> None:
     """Compile once what the service's user may not write; a file that is no Python of this minor stays as it is."""
     there = f"{HOME}/{site.relative_to(site.parents[2])}"
     by_time = py_compile.PycInvalidationMode.TIMESTAMP
-    compileall.compile_dir(site, ddir=there, quiet=2, workers=0, invalidation_mode=by_time)
+    compileall.compile_dir(site, ddir=there, quiet=2, invalidation_mode=by_time)
 
 
 if __name__ == "__main__":
