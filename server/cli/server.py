@@ -37,4 +37,6 @@ def _run(arguments: argparse.Namespace) -> int:
     code = asyncio.run(serve(settings, Systemd(os.environ), hangups))
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(code)  # all is closed and on disk; to take the interpreter apart costs a third of a second in which nobody looks
+    os._exit(
+        code
+    )  # all is closed and on disk; to take the interpreter apart costs a third of a second in which nobody looks

@@ -254,10 +254,11 @@ class Program:
         (self.folder / "server.toml").write_text(text)
 
     def running(self):
-        settings = str(self.folder / "server.toml")
-        return daemon(
-            [sys.executable, "-m", "server.cli.main", "server", "--settings", settings], port=self.port, log=self.log
-        )
+        command = [sys.executable, "-m", "server.cli.main", "server", "--settings", str(self.folder / "server.toml")]
+        self.log.touch()
+        about = self.log.stat()
+        # as if journald read it
+        return daemon(command, port=self.port, log=self.log, env={"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"})
 
     def reload(self):
         command = [sys.executable, "-m", "server.cli.main", "reload", "--settings", str(self.folder / "server.toml")]
@@ -299,3 +300,7 @@ def test_a_process_reads_again_at_sighup_and_by_the_command_and_goes_on_by_good_
         assert code == 2
         assert "not valid TOML" in told
         assert process.is_running()
+    told = program.log.read_text()
+    assert "<6>pantau.server: the centre runs on" in told
+    assert re.search(r"^<3>pantau.server: server.toml:\d+: unknown field 'nonsense'", told, re.MULTILINE)
+    assert all(re.match(r"<[3-7]>", line) for line in told.splitlines())
