@@ -76,6 +76,7 @@ class Courier:
         """Look at the outbox now: messages were planned. To be called on the event loop."""
         for waker in self._wakers.values():
             waker.set()
+        self._changed.set()  # what was planned may be for a channel that is gone
 
     async def run(self) -> None:
         """Send until stopped or cancelled; a cancelled courier still gives running sends 10 s."""
@@ -114,7 +115,6 @@ class Courier:
             retiring = asyncio.create_task(self._retire(name, channel, set(self._sending[name].values())))
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
-        self._changed.set()
         self.wake()
 
     async def _retire(self, name: str, channel: Channel, sending: set[asyncio.Task[None]]) -> None:
@@ -144,7 +144,6 @@ class Courier:
     async def stop(self, seconds: float) -> None:
         """Accept no more messages, and wait up to ``seconds`` for running sends, so that their answers are not lost."""
         self._stopping = True
-        self._changed.set()
         self.wake()
         if self._serving:
             await asyncio.wait(list(self._serving.values()))

@@ -34,14 +34,14 @@ _COMMANDS: Final = (
 _INTERRUPTED: Final = 130  # as a shell tells a Ctrl-C
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the whole command line: help, manual page and completion are made of it."""
+def parser(names: Sequence[str] = _COMMANDS) -> argparse.ArgumentParser:
+    """Return the whole command line: help, manual page and completion are made of it; or the part of it that has these commands."""
     whole = argparse.ArgumentParser(
         prog="pantau", description="Keep watch over services, servers and network devices.", epilog=trouble.CODES
     )
     whole.add_argument("--version", action="version", version=f"pantau {version('pantau')}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
-    for name in _COMMANDS:
+    for name in names:
         import_module(f"server.cli.{name}").add(commands)
     add_examples(whole)
     return whole
@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command; return its exit code (``trouble.CODES``). What stands in the way outside is told in one line."""
     words = sys.argv[1:] if argv is None else argv
-    known = parser()
+    # one command loads nothing of the others: of the time that a restart takes, that would be a third
+    known = parser(words[:1] if words and words[0] in _COMMANDS else _COMMANDS)
     if not words:
         known.print_help(sys.stderr)
         return trouble.REFUSED

@@ -162,11 +162,11 @@ class Schedule:
 
     async def _due(self, job_id: str) -> None:
         job, due = self._jobs.get(job_id), self._due_at.get(job_id)
-        if self._stopping or job is None or due is None:  # it was handed over, and is gone
+        if self._stopping or job is None:  # it was handed over, and is gone
             return
         if job_id in self._running:  # a re-check is under way
             self.punctuality.skip(job_id)
-        else:
+        elif due is not None:
             await self._guarded(job, due)
 
     async def _again(self, job_id: str) -> None:

@@ -29,9 +29,9 @@ def analyze():
 
 
 def lay(folder, name, *drop_ins):
-    """Copy a unit with a program that is there; return its file."""
+    """Copy a unit with programs that are there; return its file."""
     unit = folder / f"{name}.service"
-    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", (UNITS / unit.name).read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", (UNITS / unit.name).read_text(), flags=re.MULTILINE)
     unit.write_text(text)
     for drop_in in drop_ins:
         (folder / f"{name}.service.d").mkdir(exist_ok=True)
@@ -75,6 +75,17 @@ def test_the_exposure_is_the_one_that_the_operations_page_states(analyze, name, 
     assert measured <= exposure
     stated = re.search(rf"`{name}.service`: (\d+\.\d)", (ROOT / "docs/operations.md").read_text())
     assert float(stated[1]) == exposure
+
+
+def test_a_centre_that_hangs_is_started_again_and_one_that_is_told_reads_its_settings():
+    text = (UNITS / "pantau-server.service").read_text()
+    assert {
+        "Type=notify",
+        "WatchdogSec=60",
+        "ExecReload=/opt/pantau/bin/pantau reload --settings /etc/pantau/server.toml",
+        "RestartPreventExitStatus=2",
+        "TimeoutStartSec=infinity",
+    } <= set(text.splitlines())
 
 
 def test_the_watchdog_leaves_the_agent_time_to_tell_that_it_lives():

@@ -286,3 +286,82 @@ async def test_a_stop_ends_looks_that_run_and_those_that_are_due_at_that_moment_
     await asyncio.sleep(0.05)
     assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
     assert schedule.told == []
+
+
+async def test_replaced_jobs_keep_their_due_times_and_the_look_that_runs(schedule):
+    gate, looks = asyncio.Event(), []
+
+    async def slow(at):
+        await gate.wait()
+        return [good("slow", at)]
+
+    def noting(name):
+        async def look(at):
+            looks.append(name)
+            return [good(name, at)]
+
+        return look
+
+    schedule.add(job(slow, name="slow", interval=60))
+    schedule.add(job(noting("old"), name="a", interval=0.3))
+    schedule.add(job(noting("gone"), name="b", interval=0.3))
+    schedule.start()
+    schedule.recheck("slow", 0)
+    await wait_until(lambda: "slow" in schedule._running and {"old", "gone"} <= {*looks})
+    due = schedule._scheduler.get_job("slow").next_run_time
+    schedule.replace(
+        [
+            job(noting("slow anew"), name="slow", interval=60),
+            job(noting("new"), name="a", interval=0.3),
+            job(noting("other"), name="c", interval=60),
+        ],
+        Limits(),
+    )
+    looks.clear()
+    assert schedule._scheduler.get_job("slow").next_run_time == due
+    assert "slow" in schedule._running
+    gate.set()
+    await wait_until(lambda: looks.count("new") >= 3 and "other" in looks)
+    assert not {"old", "gone"} & {*looks}
+    assert [result.check for result in schedule.told].count("slow") == 1
+    assert sorted(schedule.punctuality.jobs) == ["a", "c", "slow"]
+    assert sum(tally.jobs for tally in schedule.punctuality.take(clock()).values()) == 3
+
+
+async def test_a_look_that_ends_after_its_job_is_gone_disturbs_nothing(schedule):
+    gate = asyncio.Event()
+
+    async def slow(at):
+        await gate.wait()
+        return [good("a", at)]
+
+    schedule.add(job(slow, interval=60))
+    schedule.start()
+    schedule.recheck("a", 0)
+    await wait_until(lambda: "a" in schedule._running)
+    schedule.replace([], Limits())
+    gate.set()
+    await wait_until(lambda: not schedule._running and schedule.told)
+    assert schedule.punctuality.jobs == {}
+    schedule.recheck("a", 0)  # asked for by its result
+    assert schedule._scheduler.get_jobs() == []
+
+
+async def test_other_limits_count_the_looks_that_begin_after(schedule):
+    most, now = 0, 0
+
+    async def look(at):
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return [good("a", at)]
+
+    jobs = [job(look, name=f"job-{number}", interval=0.2, target="x") for number in range(8)]
+    schedule.replace(jobs, Limits(per_target=1))
+    schedule.start()
+    await wait_until(lambda: len(schedule.told) > 8)
+    assert most == 1
+    schedule.replace(jobs, Limits(per_target=8))
+    await wait_until(lambda: most > 1)
