@@ -9,7 +9,7 @@ cat << SPEC
 %global debug_package %{nil}
 %global __os_install_post %{nil}
 %global _build_id_links none
-%global _binary_payload w6.xzdio
+%global _binary_payload %{?pantau_payload}%{!?pantau_payload:w6.xzdio}
 %global use_source_date_epoch_as_buildtime 1
 Name: pantau-agent
 Version: $1

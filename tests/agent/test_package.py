@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from debians import SUITES, Root, run
+from other_machine import SUITES, Root, run
 from parts import require
 
 from agent.version import VERSION
@@ -254,12 +254,12 @@ def test_the_rpm_installs_runs_is_upgraded_taken_back_and_erased(machine, packag
     collects_and_sends(machine, centre)
     rpm(machine, packages.rpm, "--upgrade", "--replacepkgs")
     assert not machine.has(f"{HOME}/former")
-    newer = other_rpm(packages.rpm, tmp_path / "good", "7.0.0")
+    newer = other_rpm(packages.deb, tmp_path / "good", "7.0.0")
     rpm(machine, newer, "--upgrade")
     assert version(machine) == "7.0.0"
     assert f"went back to pantau-agent {VERSION}" in machine.call(f"{HOME}/bin/rollback").stdout
     machine.call(f"{HOME}/bin/rollback")
-    spoilt = other_rpm(packages.rpm, tmp_path / "bad", "7.0.1", spoil="import sys; sys.exit('not for me')\n")
+    spoilt = other_rpm(packages.deb, tmp_path / "bad", "7.0.1", spoil="import sys; sys.exit('not for me')\n")
     done = rpm(machine, spoilt, "--upgrade", check=False)
     assert "this version cannot run here: not for me" in done.stderr
     assert "scriptlet failed" in done.stderr
@@ -271,12 +271,12 @@ def test_the_rpm_installs_runs_is_upgraded_taken_back_and_erased(machine, packag
     assert not machine.has("/usr/bin/pantau-agent")
 
 
-def other_rpm(rpm_file, folder, number, *, spoil=""):
-    """Make the .rpm once more as another version, by the same spec."""
+def other_rpm(deb, folder, number, *, spoil=""):
+    """Make the .rpm once more as another version, by the same spec, of the files of the .deb, which are the same."""
     files, scripts = folder / "files", folder / "scripts"
     files.mkdir(parents=True)
     scripts.mkdir()
-    run("sh", "-c", 'rpm2cpio "$0" | cpio --extract --make-directories --quiet', rpm_file, cwd=files)
+    run("dpkg-deb", "--extract", deb, files)
     for name, text in (("version.py", VERSION), ("cli.py", "")):
         file = files / "opt/pantau-agent/lib/agent" / name
         file.write_text((spoil if name == "cli.py" else "") + file.read_text().replace(text or "\0", number))
@@ -284,7 +284,7 @@ def other_rpm(rpm_file, folder, number, *, spoil=""):
         (scripts / script).write_text((ROOT / "configs/package" / script).read_text().replace("kind=deb", "kind=rpm"))
     spec = folder / "agent.spec"
     spec.write_text(run("sh", ROOT / "configs/package/spec.sh", number, files, scripts).stdout)
-    places = ["--define", f"_topdir {folder}/top", "--define", "_binary_payload w1.gzdio"]
+    places = ["--define", f"_topdir {folder}/top", "--define", "pantau_payload w1.gzdio"]
     run("rpmbuild", "--quiet", "-bb", *places, spec)
     return next((folder / "top/RPMS").glob("*/*.rpm"))
 

@@ -35,7 +35,7 @@ x86_64 | aarch64) ;;
 esac
 work=$(mktemp -d)
 log=$cache/interpreter-$machine.log
-trap 'code=$?; rm -rf "$work"; [ "$code" = 0 ] || echo "the build of the interpreter failed, see $log" >&2' EXIT
+trap 'code=$?; rm -rf "$work"; [ "$code" = 0 ] || { tail -n 20 "$log"; echo "the build of the interpreter failed, see $log"; } >&2' EXIT
 mkdir -p "$cache"
 : > "$log"
 
@@ -125,9 +125,10 @@ build_python() {
     export LIBFFI_CFLAGS="-I$out/include" LIBFFI_LIBS="-L$out/lib -lffi"
     export LIBSQLITE3_CFLAGS="-I$out/include" LIBSQLITE3_LIBS="-L$out/lib -lsqlite3"
     # shellcheck disable=SC2086
-    LDFLAGS="-s -Wl,--gc-sections" ./configure --quiet --prefix=$prefix --with-openssl="$out" --without-ensurepip --disable-test-modules \
+    ./configure --quiet --prefix=$prefix --with-openssl="$out" --without-ensurepip --disable-test-modules \
         --without-doc-strings --without-readline --with-pkg-config=no $cross
-    make --silent "$jobs"
+    # without symbols, and of the libraries only what is called
+    make --silent "$jobs" CONFIGURE_LDFLAGS="-s -Wl,--gc-sections"
     # nothing is compiled yet: the package does that, for all of its files at once
     make --silent install DESTDIR="$work/root" COMPILEALL_OPTS="-q -r 0"
 }
