@@ -9,7 +9,7 @@ RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs texts lock agent-package centre-package clean
+.PHONY: run test check bench docs texts lock agent-package agent-interpreter agent-sources centre-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -54,9 +54,18 @@ $(TESTS): $(RUNS) requirements-dev.txt
 	$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $(TESTS)
 
-# The agent as a .deb and as a tar.gz for other systems, in dist/; neither needs the network where it is installed.
+# The agent as a .deb, an .rpm and a tar.gz for other systems, in dist/; none needs the network or a Python where it is installed.
+# MACHINE=aarch64 builds for that one.
 agent-package: $(RUNS)
-	sh configs/package/build.sh $(BIN)/python
+	sh configs/package/build.sh $(BIN)/python $(MACHINE)
+
+# The interpreter that the packages bring, from Debian's sources: some minutes, once, then it is kept in the user's cache.
+agent-interpreter: $(RUNS)
+	sh configs/package/interpreter/build.sh $(BIN)/python $(MACHINE)
+
+# Which sources those are: the newest that Debian has, after a security update of Python, OpenSSL, SQLite or zlib.
+agent-sources: $(RUNS)
+	$(BIN)/python configs/package/interpreter/sources.py --renew
 
 # The centre as a .deb and as a bundle for machines without a network, for the minor of the Python here.
 centre-package: $(RUNS)

@@ -5,6 +5,7 @@ Speaks HTTP/1.1 with keep-alive from a thread of its own. ``timeout`` bounds the
 
 import base64
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from agent.resolve import Address, Names
+from agent.trust import system_bundle
 from agent.version import VERSION
 from configs.secret import Secret, SecretUnreadable
 from configs.terminal import one_line
@@ -268,7 +270,7 @@ class _Connection(HTTPConnection):
         import ssl  # noqa: PLC0415 - 4 MB of memory that only https needs
 
         if self._context is None:
-            self._context = ssl.create_default_context(cafile=self._ca or None)
+            self._context = ssl.create_default_context(cafile=self._ca or system_bundle(os.environ))
             self._context.sslsocket_class = type(
                 "TlsSocket", (_Deadline, ssl.SSLSocket), {"left": staticmethod(self.left)}
             )

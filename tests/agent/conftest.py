@@ -2,13 +2,14 @@
 
 import socket
 import struct
+import subprocess
 import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from agents import Agent
-from parts import free_port
+from parts import free_port, require
 
 from agent.clock import Clock
 from agent.post import Options as Output
@@ -207,3 +208,14 @@ def agent(tmp_path, centre):
     if found.process is not None and found.process.poll() is None:
         found.process.kill()
         found.process.wait()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Make the key and the certificate of a centre at localhost, signed by itself; return both files."""
+    openssl = require("openssl", "openssl")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subprocess.run([*command, *subject, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return key, cert

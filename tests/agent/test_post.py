@@ -1,6 +1,5 @@
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import zlib
@@ -10,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from parts import require, wait_for
+from parts import wait_for
 
 from agent.post import Endpoint, Options, Unreachable, why_not_url
 from configs.secret import Secret
@@ -158,16 +157,6 @@ def test_a_web_page_is_recognised_and_a_long_answer_is_not_read_to_its_end(centr
     assert len(answer.text) <= 500
     centre.mood = "ok"
     assert post()(BODY).status == 204
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    openssl = require("openssl", "openssl")
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    subprocess.run([*command, *subject, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return key, cert
 
 
 @pytest.mark.parametrize("mood", ["ok", "drip"])
