@@ -20,6 +20,8 @@ _SCRIPTS = ("configs/package/build.sh", "configs/centre/build.sh")
 def built() -> Path:
     """Return the folder with all packages of the agent and of the centre; skip where they cannot be made."""
     require("dpkg-deb", "dpkg")
+    require("rpmbuild", "rpm")
+    require_interpreter()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pantau-tests")
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f"packages-{_digest()}"
@@ -30,6 +32,14 @@ def built() -> Path:
                 shutil.rmtree(old)
             _make(kept)
     return kept
+
+
+def require_interpreter() -> None:
+    """Skip where the interpreter of the agent's packages is not built: that takes minutes, which are not a test's to spend."""
+    recipe = ROOT / "configs/package/interpreter/build.sh"
+    kept = subprocess.run(["sh", recipe, "--where"], capture_output=True, text=True, check=True).stdout.strip()
+    if not Path(kept).exists():
+        pytest.skip("the agent's interpreter is not built: make agent-interpreter")
 
 
 def deb(name: str) -> Path:

@@ -47,7 +47,8 @@ pip wheel --wheel-dir "$work/wheels" "$top"
 import pathlib, sys, zipfile
 
 wheels, lib = map(pathlib.Path, sys.argv[1:])
-centre = ("server/", "alerts/", "collectors/checks/", "collectors/snmp/", "configs/package/")
+centre = ("server/", "alerts/", "collectors/checks/", "collectors/snmp/", "configs/package/", "configs/centre/", "configs/container/",
+    "configs/ansible/", "configs/nginx/")
 for wheel in sorted(wheels.glob("*.whl")):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(lib, [name for name in archive.namelist() if not name.startswith(centre)])

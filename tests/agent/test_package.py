@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from other_machine import SUITES, Root, run
+from packages import built
 from parts import require
 
 from agent.version import VERSION
@@ -29,30 +30,16 @@ class Packages:
     """What ``make agent-package`` made."""
 
     def __init__(self, folder):
-        self.deb, self.rpm, self.tar = (next(folder.glob(f"*.{kind}")) for kind in ("deb", "rpm", "tar.gz"))
+        self.deb, self.rpm, self.tar = (
+            next(folder.glob(pattern))
+            for pattern in ("pantau-agent_*.deb", "pantau-agent-*.rpm", "pantau-agent-*.tar.gz")
+        )
 
 
 @pytest.fixture(scope="module")
-def packages(tmp_path_factory):
-    """Build all three with the interpreter that is kept; building that one takes minutes, which is not a test's to spend."""
-    require("dpkg-deb", "dpkg")
-    require("rpmbuild", "rpm")
-    recipe = "configs/package/interpreter/build.sh"
-    kept = run("sh", ROOT / recipe, "--where").stdout.strip()
-    if not Path(kept).exists():
-        pytest.skip("the agent's interpreter is not built: make agent-interpreter")
-    top = tmp_path_factory.mktemp("source")
-    for name in ("agent", "alerts", "collectors", "configs", "server"):
-        shutil.copytree(ROOT / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, top)
-    built = subprocess.run(
-        ["sh", top / "configs/package/build.sh", sys.executable], capture_output=True, text=True, timeout=800
-    )
-    if built.returncode and "Retrying (" in built.stderr:  # pip's word for a network that fails
-        pytest.skip(f"the wheels cannot be fetched now, the network fails: {built.stderr[-300:]}")
-    assert built.returncode == 0, built.stderr
-    return Packages(top / "dist")
+def packages():
+    """All three, of this source tree."""
+    return Packages(built())
 
 
 @pytest.fixture
@@ -322,7 +309,7 @@ def test_the_packages_bring_an_interpreter_that_asks_glibc_of_2_17_only_and_noth
     ):
         assert name in names
         assert name in listed.splitlines()
-    for part in ("/lib/server/", "/lib/alerts/", "/checks/", "/snmp/", "/configs/package/"):
+    for part in ("/lib/server/", "/lib/alerts/", "/checks/", "/snmp/", "/configs/package/", "/configs/centre/"):
         assert not [name for name in [*names, *listed.splitlines()] if f"{part}" in name]
     programs = [f"{HOME}/lib/python/bin/python3", *(name for name in names if name.endswith(".so"))]
     symbols = run(objdump, "--dynamic-syms", *(tmp_path / name[1:] for name in programs)).stdout
