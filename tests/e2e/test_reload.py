@@ -30,7 +30,7 @@ from server.web.context import WEB
 
 pytestmark = [pytest.mark.e2e, pytest.mark.may_block, pytest.mark.timeout(300)]
 
-RELOADS, WARM = 100, 25
+RELOADS = 100
 STEADY = ("http-0", "http-1", "http-2", "tcp-0", "tcp-1", "tcp-2", "changing", "down")  # checks that are never left out
 MESSAGES = "SELECT id, incident_id, kind, channel, recipient, idem_key, payload FROM outbox"
 SERVER = """
@@ -156,7 +156,10 @@ class City:
     def looks(self):
         """Return check -> (looks, slot of the last one) by the ledger, for those that are never left out."""
         found = self.rows("SELECT check_id, sum(looks), max(last_ms) FROM span GROUP BY check_id")
-        return {name: (looks, int(last / 1000 - phase(name, 1.0))) for name, looks, last in found if name in STEADY}
+        # a look that begins within the very millisecond of its due time is written down as up to one before it
+        return {
+            name: (looks, int((last + 1) / 1000 - phase(name, 1.0))) for name, looks, last in found if name in STEADY
+        }
 
 
 class Witness:
@@ -211,14 +214,14 @@ async def test_a_hundred_reloads_under_load_miss_no_look_and_touch_no_incident(t
             await wait_until(lambda: hook.posts and city.rows("SELECT 1 FROM outbox WHERE attempt > 0"), 20, "messages")
             incidents, messages = city.rows("SELECT * FROM incident"), city.rows(MESSAGES)
             before, missed = await asyncio.to_thread(city.looks), witness.missed()
+            holding = []
             for turn in range(RELOADS):
                 good = city.write(turn)
                 answer = await ask(tmp_path / "data", Ask(reload=True))
                 assert bool(answer.error) is not good, answer
-                if turn == WARM:
-                    first = held()
+                if turn % 5 == 0:
+                    holding.append(held())
                 await asyncio.sleep(0.1)
-            last = held()
             await asyncio.sleep(1.5)
             after, missed = await asyncio.to_thread(city.looks), witness.missed() - missed
             heard = len(city.events)
@@ -235,8 +238,12 @@ async def test_a_hundred_reloads_under_load_miss_no_look_and_touch_no_incident(t
     assert {row[0] for row in city.rows("SELECT DISTINCT status FROM outbox")} <= {"sent", "queued", "leased"}
     assert hook.kinds() == ["problem"]
     assert set(city.statuses) == {204}
-    assert last[0] <= first[0] + 4
-    assert last[1] <= first[1] + 20_000_000
+    # the least of a quarter, once it has warmed up: looks on their way come and go
+    (descriptors, memory), (descriptors_then, memory_then) = (
+        map(min, zip(*quarter, strict=True)) for quarter in (holding[5:10], holding[15:])
+    )
+    assert descriptors_then <= descriptors + 4
+    assert memory_then <= memory + 20_000_000
 
 
 class Program:
