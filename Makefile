@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 TESTS := $(VENV)/.tests
+MANUAL := $(VENV)/.manual
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: run test check bench docs texts lock agent-package agent-interpreter agent-sources centre-package clean
@@ -56,8 +57,13 @@ $(TESTS): $(RUNS) requirements-dev.txt
 
 # The agent as a .deb, an .rpm and a tar.gz for other systems, in dist/; none needs the network or a Python where it is installed.
 # MACHINE=aarch64 builds for that one.
-agent-package: $(RUNS)
+agent-package: $(MANUAL)
 	sh configs/package/build.sh $(BIN)/python $(MACHINE)
+
+# What makes manual pages and completions.
+$(MANUAL): $(RUNS) requirements-package.txt
+	$(PIP) --require-hashes -r requirements-package.txt
+	@touch $(MANUAL)
 
 # The interpreter that the packages bring, from Debian's sources: some minutes, once, then it is kept in the user's cache.
 agent-interpreter: $(RUNS)
@@ -68,13 +74,14 @@ agent-sources: $(RUNS)
 	$(BIN)/python configs/package/interpreter/sources.py --renew
 
 # The centre as a .deb and as a bundle for machines without a network, for the minor of the Python here.
-centre-package: $(RUNS)
+centre-package: $(MANUAL)
 	sh configs/centre/build.sh $(BIN)/python
 
 # After a change of dependencies in pyproject.toml (needs uv).
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --extra postgres pyproject.toml -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --extra server --extra snmp --extra postgres --group dev pyproject.toml -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --group package -o requirements-package.txt
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

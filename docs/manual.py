@@ -1,6 +1,7 @@
-"""Writes a manual page or the completion for a shell, from the command line itself: ``python manual.py PROGRAM man|bash|zsh``."""
+"""Makes manual pages and completions for shells from the command lines themselves: ``python manual.py PROGRAM ROOT``."""
 
 import argparse
+import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -41,5 +42,19 @@ def document(program: str, kind: str) -> str:
     return str(page).rstrip() + "\n"
 
 
+def lay(program: str, root: Path) -> None:
+    """Put the manual page and the completions where packages have them, below ``root``; the same bytes whenever it is done."""
+    files = {
+        f"man/man1/{program}.1.gz": gzip.compress(document(program, "man").encode(), mtime=0),
+        f"bash-completion/completions/{program}": document(program, "bash").encode(),
+        f"zsh/vendor-completions/_{program}": document(program, "zsh").encode(),
+    }
+    for name, content in files.items():
+        file = root / "usr/share" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o644)
+
+
 if __name__ == "__main__":
-    print(document(*sys.argv[1:]), end="")
+    lay(sys.argv[1], Path(sys.argv[2]))

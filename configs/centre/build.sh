@@ -51,6 +51,7 @@ arch=$(dpkg --print-architecture)
 root=$work/root
 "$python" -I "$bundle/lay.py" --root "$root" --python "/usr/bin/python$minor"
 sh "$bundle/install.sh" --files "$root" usr/lib usr/bin
+"$python" "$top/docs/manual.py" pantau "$root"
 install -d "$root/DEBIAN" "$root/usr/share/doc/pantau"
 cp "$top/LICENSE" "$root/usr/share/doc/pantau/copyright"
 install -m 755 "$here/preinst" "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN/"

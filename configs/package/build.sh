@@ -78,6 +78,7 @@ echo "dist/$name.tar.gz"
 # the places of the system's own packages
 install -D -m 644 "$lib/configs/systemd/pantau-agent.service" "$files/usr/lib/systemd/system/pantau-agent.service"
 install -D -m 644 "$top/LICENSE" "$files/usr/share/doc/pantau-agent/copyright"
+"$python" "$top/docs/manual.py" pantau-agent "$files"
 mkdir "$files/usr/bin"
 ln -s "/$home/bin/pantau-agent" "$files/usr/bin/pantau-agent"
 

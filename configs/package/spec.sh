@@ -30,6 +30,9 @@ cp -a "$2/." "%{buildroot}/"
 /usr/bin/pantau-agent
 /usr/lib/systemd/system/pantau-agent.service
 %doc /usr/share/doc/pantau-agent
+%doc /usr/share/man/man1/pantau-agent.1.gz
+/usr/share/bash-completion/completions/pantau-agent
+/usr/share/zsh/vendor-completions/_pantau-agent
 %pre
 [ "\$1" = 1 ] && set -- install || set -- upgrade
 $(script preinst)
