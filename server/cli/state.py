@@ -12,7 +12,8 @@ from sqlalchemy import Connection, inspect
 
 from configs.read import SettingsError
 from configs.secret import Secret
-from server import settings
+from server.cli import owner
+from server.cli.options import add_settings
 from server.settings import Settings
 from server.state import before
 from server.state.alone import Occupied, alone
@@ -40,14 +41,15 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def _verb(verbs: "argparse._SubParsersAction[Any]", name: str, told: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=told, description=f"{told[0].upper()}{told[1:]}.")
-    parser.add_argument("--settings", type=Path, default=Path("server.toml"), metavar="PATH", help="server.toml")
+    add_settings(parser)
     return parser
 
 
 def _copy(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
     target = _place(arguments.to, arguments.password_file)
-    source = _place(arguments.source, arguments.from_password_file) if arguments.source else known.state
+    given = _place(arguments.source, arguments.from_password_file) if arguments.source else None
+    known = owner.read(arguments.settings)
+    source = given or known.state
     if source.url == target.url:
         raise SettingsError("--to is where the state is already")
     try:
@@ -71,7 +73,10 @@ def _copy(arguments: argparse.Namespace) -> int:
 
 
 def _place(url: str, password_file: Path | None) -> Place:
-    password = None if password_file is None else Secret("file", str(password_file.absolute()))
+    password = None
+    if password_file is not None:
+        password = Secret("file", str(password_file.absolute()))
+        password.hold()  # by who typed the command, before it goes on as the owner of data
     try:
         place = Place.parse(url, password)
         # the line that is printed for the settings is to mean the same file wherever they lie
@@ -153,7 +158,7 @@ def _tell_settings(target: Place, password_file: Path | None) -> None:
 
 
 def _back(arguments: argparse.Namespace) -> int:
-    known = settings.read(arguments.settings)
+    known = owner.read(arguments.settings)
     file = known.state.file
     if file is None:
         raise SettingsError("the state is in PostgreSQL: bring the dump from before the upgrade back with pg_restore")
