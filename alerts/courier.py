@@ -15,7 +15,7 @@ from alerts import outbox
 from alerts.channels import Channel, Message, Refused, Unreachable
 from alerts.message import Look, render
 from alerts.outbox import Idle, Leased, Outcome
-from alerts.tables import Database
+from alerts.tables import Database, StateAway
 
 _log: Final = logging.getLogger("pantau.alerts")
 
@@ -182,6 +182,8 @@ class Courier:
             except asyncio.CancelledError:
                 self._start(await leasing)  # it is ours already: send it rather than leave it leased
                 raise
+            except StateAway:
+                return self._tick
             except Exception:  # noqa: BLE001 - one bad transaction must not end the courier
                 _log.exception("the outbox of %s cannot be read", name)
                 return self._tick
@@ -208,7 +210,7 @@ class Courier:
         at = self._clock()
         try:
             tried = await self._try(row, channel) if channel else _Try("transient", "its channel left the settings")
-            await self._settle(row, tried, at)
+            await self._settled(row, tried, at)
         except Exception:  # noqa: BLE001 - the others go on
             _log.exception("message %d could not be settled; its lease will run out", row.id)
 
@@ -228,6 +230,16 @@ class Courier:
             _log.error("bug in channel %s: %s\n%s", row.channel, type(error).__name__, where)
             return _Try("transient", f"a bug in the channel: {type(error).__name__}")
         return _Try("delivered", provider_id=provider_id)
+
+    async def _settled(self, row: Leased, tried: _Try, at: int) -> None:
+        """Record what became of a message, once the database takes it: forgotten, it would be sent a second time."""
+        while True:
+            try:
+                return await self._settle(row, tried, at)
+            except StateAway:
+                if self._stopping:
+                    raise
+                await asyncio.sleep(self._tick)
 
     async def _settle(self, row: Leased, tried: _Try, at: int) -> None:
         now = self._clock()

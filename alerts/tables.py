@@ -26,8 +26,20 @@ from sqlalchemy import (
 T = TypeVar("T")
 
 
+class StateAway(Exception):
+    """The database of state cannot be reached, or takes nothing, for now: what was asked of it may be asked again later."""
+
+
 class Database(Protocol):
-    """Where work on the tables is run: off the event loop, each call one transaction that commits unless the work raises."""
+    """Where work on the tables is run: off the event loop, each call one transaction that commits unless the work raises.
+
+    Both raise StateAway.
+    """
+
+    @property
+    def away(self) -> str:
+        """Why nothing can be written just now; "" when all is well."""
+        ...
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` alone (one writer at a time) and commit."""

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     CLONE = "clone"  # two machines write under one name
     STORE_UNREADABLE = "store_unreadable"  # the database of points cannot be read
     NO_BACKUP = "no_backup"  # backups of the centre have stopped
+    STATE_AWAY = "state_away"  # the database of state cannot be written
     LATE = "late"  # the schedule cannot look as often as it should
     BUG = "bug"  # Pantau itself failed; never held against the subject
 

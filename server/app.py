@@ -6,16 +6,16 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from alerts import state
 from alerts.courier import Courier
 from alerts.judge import Judge
+from alerts.tables import StateAway
 from collectors.result import Result
 from collectors.snmp import Device
 from configs.daemon import Systemd
@@ -34,15 +34,18 @@ from server.ledger.running_time import RunningTime
 from server.reloading import Ready, changes, require_reloadable
 from server.settings import Settings
 from server.state.alone import Occupied, alone
-from server.state.damage import remedy, require_sound
+from server.state.damage import remedy
 from server.state.database import Database
 from server.state.folder import private_folder
-from server.state.migrate import upgrade
+from server.state.opening import open_state
 from server.store import StoreDamaged
 from server.store.plans import opened
 from server.store.recorder import Recorder
+from server.watching import lease
 from server.watching.feed import RESYNC, Feed
 from server.watching.jobs import all_jobs, devices_of
+from server.watching.known_states import KnownStates
+from server.watching.lease import Lease
 from server.watching.observer import Observer
 from server.watching.recurring import forever
 from server.watching.scheduler import Job, Schedule
@@ -79,35 +82,47 @@ async def serve(settings: Settings, systemd: Systemd, hangups: Sequence[int] = (
         loop.add_signal_handler(number, event.set)
     if hangups:
         hung_up.set()
-    async with running(settings, systemd, hung_up):
+    lost: list[str] = []
+
+    def end(words: str) -> None:
+        lost.append(words)
+        loop.call_soon_threadsafe(stop.set)
+
+    async with running(settings, systemd, hung_up, end):
         host, port = settings.listen
         _log.info("the centre runs on http://%s:%d/", host, port)
         systemd.tell("READY=1", "STATUS=runs")
         await stop.wait()
         _log.info("stopping")
         systemd.tell("STOPPING=1")
+    if lost:
+        raise SettingsError(lost[0])
     return 0
 
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, systemd: Systemd = _NO_SYSTEMD, hung_up: asyncio.Event | None = None
+    settings: Settings,
+    systemd: Systemd = _NO_SYSTEMD,
+    hung_up: asyncio.Event | None = None,
+    lost: Callable[[str], None] = lambda _words: None,
 ) -> AsyncIterator[web.Application]:
     """Run the centre until the block ends; each time ``hung_up`` is set, its settings are read again.
 
-    Raises SettingsError when its address or its folder cannot be had, StateDamaged and StoreDamaged when a file cannot be used.
+    ``lost`` is called, in a thread or on the loop, when another centre has taken this one's place.
+
+    Raises SettingsError when its address, its folder or its database cannot be had, StateAway when the database is not there,
+    StateDamaged and StoreDamaged when a file cannot be used.
     """
     private_folder(settings.data)
     async with contextlib.AsyncExitStack() as stack:
         try:
             stack.enter_context(alone(settings.data))
+            database = await asyncio.to_thread(open_state, settings.state, settings.data, lost)
         except Occupied as error:
             raise SettingsError(str(error)) from error
-        database = await asyncio.to_thread(Database, settings.state_url)
         stack.callback(database.close)
-        await asyncio.to_thread(require_sound, database.engine, settings.data)
-        await asyncio.to_thread(upgrade, database.engine)
-        centre = Centre(settings, database, systemd, hung_up or asyncio.Event())
+        centre = Centre(settings, database, systemd, hung_up or asyncio.Event(), lost)
         stack.push_async_callback(centre.close)
         try:
             await centre.open()
@@ -145,11 +160,19 @@ class Centre:
     """The parts of the centre, connected. ``open`` before it listens, ``start`` after; ``stop`` and ``close`` the other way.
 
     It tells ``systemd`` that it lives, and reads its settings again each time ``hung_up`` is set. ``door`` is where it listens.
+    ``lost`` is called when another centre has taken its place.
     """
 
     door: Door
 
-    def __init__(self, settings: Settings, database: Database, systemd: Systemd, hung_up: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        systemd: Systemd,
+        hung_up: asyncio.Event,
+        lost: Callable[[str], None],
+    ) -> None:
         release = version("pantau")
         self._settings = settings
         self._database = database
@@ -161,6 +184,7 @@ class Centre:
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
+        self._lease = Lease(self._buckets.main, settings.data, now_ms, lost)
         self._ingest = Ingest(
             self._buckets,
             database,
@@ -185,8 +209,9 @@ class Centre:
         self._observer = Observer(settings.watched, self._judge, self._recorder, self._feed)
         self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
         self._control = Control(
-            self._buckets, settings.state_url, settings.data, now_ms, release, self._forget_host, self._reload
+            self._buckets, settings.state, settings.data, now_ms, release, self._forget_host, self._reload
         )
+        self._known_states = KnownStates(database)
         self._running_time = RunningTime(database, now_ms, release)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
@@ -222,6 +247,8 @@ class Centre:
             "retention": (self._forget, _RETENTION_EVERY),
             "recorder": (self._recorder.flush, _RECORD),
             "clock": (self._realign, _REALIGN_EVERY),
+            "unjudged": (self._catch_up, _RECORD),
+            "lease": (self._lease.renew, lease.RENEW),
             "courier": (self._courier.run, _RECORD),
             "reload": (self._reload_when_told, 0.0),
         }
@@ -238,7 +265,8 @@ class Centre:
             self._buckets,
             self._ingest,
             keep=self._recorder.add,
-            states=self._states,
+            states=self._known_states,
+            away=lambda: self._database.away,
             punctuality=self._schedule.punctuality,
             late=settings.schedule.late,
             since=self._since,
@@ -326,6 +354,8 @@ class Centre:
     async def _retire(self) -> None:
         try:
             await self._observer.retire_unnamed(self._database)
+        except StateAway:
+            _log.warning("what left the settings is not retired while the database of state is away: reload once more")
         except Exception:  # noqa: BLE001 - all else is done
             _log.exception("what left the settings could not be retired; the next reload or start does it")
 
@@ -345,9 +375,12 @@ class Centre:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._observer.finish()
         await self._recorder.flush()
+        await self._lease.end()
         await self._ingest.close()
-        await self._running_time.beat()
+        with contextlib.suppress(StateAway):
+            await self._running_time.beat()
 
     async def close(self) -> None:
         """Let go of everything outside."""
@@ -362,8 +395,8 @@ class Centre:
     async def _tell(self, result: Result) -> None:
         await self._observer.observe(result, self._schedule)
 
-    async def _states(self, check: str) -> Sequence[state.State]:
-        return await self._database.read(lambda tx: state.of_check(tx, check))
+    async def _catch_up(self) -> None:
+        await self._observer.catch_up(self._schedule)
 
     async def _forget_host(self, name: str, by: str) -> str:
         await self._ingest.flush_seen()

@@ -46,7 +46,7 @@ def require_reloadable(before: Settings, after: Settings) -> None:
         for name, old, new in (
             ("listen", before.listen, after.listen),
             ("data", before.data, after.data),
-            ("state", before.state_url, after.state_url),
+            ("state", before.state, after.state),
         )
         if old != new
     ]

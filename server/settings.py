@@ -26,9 +26,10 @@ from server.ingest.centre_series import CentreSeries
 from server.ingest.options import Options as IngestOptions
 from server.ingest.options import check_tokens
 from server.inventory import register
+from server.state.place import STATE, Place
 from server.store.buckets import STORE, Buckets
 from server.store.plans import Plan, build, read_plans
-from server.watching import punctuality
+from server.watching import lease, punctuality
 from server.watching.expected_backups import ExpectedBackups
 from server.watching.expected_backups import Options as BackupOptions
 from server.watching.options import Options as ScheduleOptions
@@ -40,14 +41,16 @@ from server.web.site import Site
 class General(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table ``[server]``.
 
-    ``listen`` is ADDRESS:PORT; ``data`` the folder of state, store and spools; ``state`` an SQLAlchemy URL when state lives
-    elsewhere (PostgreSQL); ``public_url`` the address that people use (links in messages; https makes cookies Secure);
+    ``listen`` is ADDRESS:PORT; ``data`` the folder of state, store and spools; ``state`` the URL of a database when state lives
+    elsewhere (``postgresql://USER@HOST/DATABASE``), ``state_password`` where its password is kept, read anew for each connection;
+    ``public_url`` the address that people use (links in messages; https makes cookies Secure);
     ``trusted_proxies`` the addresses of reverse proxies whose ``X-Forwarded-For`` is believed.
     """
 
     listen: str = "127.0.0.1:8420"
     data: str = "/var/lib/pantau"
     state: str = ""
+    state_password: Secret | None = None
     register: str = "services.toml"
     title: str = "Pantau"
     public_url: str = ""
@@ -89,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     listen: tuple[str, int]
     data: Path
-    state_url: str
+    state: Place
     connections: ConnectionOptions
     site: Site
     watched: Watched
@@ -101,6 +104,11 @@ class Settings(msgspec.Struct, frozen=True):
     channels: Mapping[str, Callable[[], Channel]]
     secrets: Sequence[tuple[str, Secret]]
     reread: Callable[[], "Settings"]
+
+    @property
+    def state_url(self) -> str:
+        """The URL of state, which has no password that is a secret."""
+        return self.state.url
 
     def buckets(self) -> Buckets:
         """Return all buckets with their stores, closed as yet."""
@@ -122,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True):
     def centre_series(self) -> CentreSeries:
         """Return the series that nobody but the centre writes."""
         return CentreSeries(
-            measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT}),
+            measurements=frozenset({MEASUREMENT, punctuality.MEASUREMENT, lease.MEASUREMENT}),
             polled=snmp.MEASUREMENTS,
             devices=self.watched.devices.keys(),
         )
@@ -167,7 +175,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
     return Settings(
         listen=listen,
         data=data,
-        state_url=general.state or f"sqlite:///{data / 'state.db'}",
+        state=_state(source, general, data),
         connections=general.connections,
         site=Site(
             zone=general.zone,
@@ -229,6 +237,13 @@ def _address(source: Source, listen: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise source.error(("server", "listen"), f"'listen' in [server]: expected ADDRESS:PORT, got {listen!r}")
     return host.strip("[]"), int(port)
+
+
+def _state(source: Source, general: General, data: Path) -> Place:
+    try:
+        return Place.parse(general.state or f"sqlite:///{data / STATE}", general.state_password)
+    except ValueError as error:
+        raise source.error(("server", "state"), f"'state' in [server]: {error}") from error
 
 
 def _check_zone(source: Source, zone: str) -> None:

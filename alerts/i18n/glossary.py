@@ -133,6 +133,10 @@ REASONS: Final = {
             "Jalankan `pantau backup` dengan tangan; periksa `systemctl status pantau-backup` dan ruang di folder cadangan."
         ),
     ),
+    Reason.STATE_AWAY: (
+        gettext_noop("basis data keadaan Pantau tidak dapat dihubungi"),
+        gettext_noop("Periksa basis data keadaan Pantau (PostgreSQL): layanan, ruang disk dan sambungannya."),
+    ),
     Reason.LATE: (
         gettext_noop("Pantau terlambat memeriksa; gangguan bisa terlambat diketahui"),
         gettext_noop(

@@ -16,6 +16,7 @@ from typing import Final
 
 from server.admin.manifest import MANIFEST, STATE, BackupFailed, Entry, manifest_of, write_manifest
 from server.admin.state_copy import copy_out
+from server.state.place import Place
 from server.store import StoreUnavailable
 from server.store.buckets import STORE, Buckets
 
@@ -75,7 +76,7 @@ def tidy(data: Path) -> None:
 
 @asynccontextmanager
 async def copied(
-    buckets: Buckets, state_url: str, data: Path, *, at: int, version: str
+    buckets: Buckets, state: Place | str, data: Path, *, at: int, version: str
 ) -> AsyncIterator[Iterator[bytes]]:
     """Copy one instant of everything; yield the pieces of a tar of it, each read from disk when it is asked for.
 
@@ -84,7 +85,7 @@ async def copied(
     scratch = await asyncio.to_thread(Scratch, data)
     try:
         try:
-            missing = await _copy(buckets, state_url, scratch.folder)
+            missing = await _copy(buckets, state, scratch.folder)
         except (OSError, StoreUnavailable) as error:
             raise BackupFailed(f"cannot write the backup: {error}") from error
         yield _packed(scratch.folder, at=at, version=version, missing=missing)
@@ -92,12 +93,12 @@ async def copied(
         await asyncio.to_thread(scratch.close)
 
 
-async def _copy(buckets: Buckets, state_url: str, folder: Path) -> tuple[str, ...]:
+async def _copy(buckets: Buckets, state: Place | str, folder: Path) -> tuple[str, ...]:
     """Copy store and state; return what is not in it."""
     missing = []
     if not await buckets.backup(folder / STORE):
         missing.append("the points are in a database of its own: back them up with its tools")
-    await asyncio.to_thread(copy_out, state_url, folder / STATE)
+    await asyncio.to_thread(copy_out, state, folder / STATE)
     return tuple(missing)
 
 

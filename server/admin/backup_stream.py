@@ -12,6 +12,7 @@ import msgspec
 from server.admin.backup import copied, tidy
 from server.admin.manifest import BackupFailed
 from server.state.last_backup import LastBackup, remember
+from server.state.place import Place
 from server.store.buckets import Buckets
 
 _log: Final = logging.getLogger("pantau.backup")
@@ -26,7 +27,7 @@ class Backups:
     def __init__(
         self,
         buckets: Buckets,
-        state_url: str,
+        state: Place | str,
         data: Path,
         clock: Callable[[], int],
         version: str,
@@ -34,7 +35,7 @@ class Backups:
         patience: float = 600.0,
     ) -> None:
         self._buckets = buckets
-        self._state_url = state_url
+        self._state = state
         self._data = data
         self._clock = clock
         self._version = version
@@ -65,7 +66,7 @@ class Backups:
 
     async def _send(self, begin: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         at = self._clock()
-        async with copied(self._buckets, self._state_url, self._data, at=at, version=self._version) as pieces:
+        async with copied(self._buckets, self._state, self._data, at=at, version=self._version) as pieces:
             try:
                 await self._pass_on(begin, writer)
                 size = 0

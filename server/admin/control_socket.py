@@ -20,6 +20,7 @@ from server.admin.archive import Readable
 from server.admin.backup_stream import Backups
 from server.admin.manifest import BROKEN_OFF, BackupFailed
 from server.inventory.known_hosts import HostError
+from server.state.place import Place
 from server.store import Deletion, Found, StoreUnavailable
 from server.store.buckets import Buckets
 
@@ -68,7 +69,7 @@ class Control:
     def __init__(
         self,
         buckets: Buckets,
-        state_url: str,
+        state: Place | str,
         data: Path,
         clock: Callable[[], int],
         version: str,
@@ -76,7 +77,7 @@ class Control:
         reload: Callable[[], Awaitable[str]],
     ) -> None:
         self._buckets = buckets
-        self._backups = Backups(buckets, state_url, data, clock, version)
+        self._backups = Backups(buckets, state, data, clock, version)
         self._file = data / SOCKET
         self._forget = forget
         self._reload = reload

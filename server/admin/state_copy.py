@@ -8,46 +8,43 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from alerts.tables import StateAway
 from server.admin.manifest import BackupFailed
 from server.state.copy import CopyFailed, copy
 from server.state.database import Database
 from server.state.migrate import upgrade
+from server.state.place import Place
 
 _SQLITE: Final = "sqlite:///"
 
 
-def in_file(state_url: str) -> Path | None:
-    """Return the file that a URL of state names, None when it is in a database of its own."""
-    return Path(state_url.removeprefix(_SQLITE)) if state_url.startswith(_SQLITE) else None
-
-
-def copy_out(state_url: str, to: Path) -> None:
+def copy_out(state: Place | str, to: Path) -> None:
     """Copy one instant of the state into a new file, beside its readers and writers; BackupFailed."""
     with _plain_errors("cannot copy the state"):
-        file = in_file(state_url)
+        file = Place.of(state).file
         if file is not None:
             _copy_file(file, to)
             return
-        with closing(Database(state_url)) as state, closing(Database(f"{_SQLITE}{to}")) as target:
+        with closing(Database(state)) as source, closing(Database(f"{_SQLITE}{to}")) as target:
             upgrade(target.engine)
-            one_instant = state.engine.connect().execution_options(isolation_level="REPEATABLE READ", writes=False)
+            one_instant = source.engine.connect().execution_options(isolation_level="REPEATABLE READ", writes=False)
             with one_instant as here, here.begin(), target.engine.connect() as there:
                 # portion by portion: the log beside the file stays small
                 copy(here, there, told=lambda _table, _rows: there.commit())
                 there.commit()
 
 
-def copy_in(file: Path, state_url: str) -> None:
+def copy_in(file: Path, state: Place | str) -> None:
     """Bring the state of a file into a database that has none yet, in one transaction; BackupFailed."""
     with (
         _plain_errors("cannot bring the state back into its database"),
-        closing(Database(f"{_SQLITE}{file}")) as state,
-        closing(Database(state_url)) as target,
+        closing(Database(f"{_SQLITE}{file}")) as source,
+        closing(Database(state)) as target,
     ):
-        upgrade(state.engine)
+        upgrade(source.engine)
         upgrade(target.engine)
         with (
-            state.engine.connect().execution_options(writes=False) as here,
+            source.engine.connect().execution_options(writes=False) as here,
             here.begin(),
             target.engine.begin() as there,
         ):
@@ -64,7 +61,7 @@ def _copy_file(file: Path, to: Path) -> None:
 def _plain_errors(what: str) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.Error, CopyFailed) as error:
+    except (sqlite3.Error, CopyFailed, StateAway) as error:
         raise BackupFailed(f"{what}: {error}") from error
     except SQLAlchemyError as error:
         why = error.orig if isinstance(error, DBAPIError) else error

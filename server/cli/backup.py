@@ -110,7 +110,7 @@ async def _made_here(known: Settings, to: Path, owner: Owner, us: str) -> Manife
     async with AsyncExitStack() as stack:
         with acting(owner):
             try:
-                copying = copied(buckets, known.state_url, known.data, at=at, version=us)
+                copying = copied(buckets, known.state, known.data, at=at, version=us)
                 pieces = await stack.enter_async_context(copying)
             finally:
                 await buckets.close()

@@ -62,7 +62,7 @@ def _run(plan: Callable[[argparse.Namespace, Settings], Work], arguments: argpar
     private_folder(known.data)
     work = plan(arguments, known)
     try:
-        with closing(Database(known.state_url)) as database:
+        with closing(Database(known.state)) as database:
             upgrade(database.engine)
             with database.engine.begin() as tx:
                 told = work(tx, time.time_ns() // 1_000_000)

@@ -56,6 +56,17 @@ EXAMPLES: Final[dict[str, tuple[_Line, ...]]] = {
     "store init": (("pantau store init --lang en", "buckets, retention and roll-ups"),),
     "store check": (("pantau store check --bucket lab", "one bucket only"),),
     "store copy": (("pantau store copy --from embedded --to influx", "beside the running centre"),),
+    "state copy": (
+        (
+            "pantau state copy --to postgresql://pantau@127.0.0.1/pantau --password-file /etc/pantau/state-password",
+            "into PostgreSQL, while the centre is stopped; prints the lines for the settings",
+        ),
+        (
+            "pantau state copy --from postgresql://pantau@127.0.0.1/pantau --to sqlite:////var/lib/pantau/state.db",
+            "and back into a file",
+        ),
+    ),
+    "state back": (("pantau state back", "the state.db from before the last upgrade"),),
     "store delete": (
         ("pantau store delete cpu --tag host=web-1 --from 2026-11-01", "show what would go"),
         ("pantau store delete cpu --tag host=web-1 --from 2026-11-01 --yes", "delete it"),

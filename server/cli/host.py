@@ -84,7 +84,7 @@ async def _forget_here(known: Settings, name: str, by: str) -> Answer:
 
 def _database(known: Settings) -> Database:
     known.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = Database(known.state_url)
+    database = Database(known.state)
     upgrade(database.engine)
     return database
 

@@ -28,6 +28,7 @@ _COMMANDS: Final = (
     "report",
     "maintenance",
     "store",
+    "state",
     "backup",
     "restore",
 )

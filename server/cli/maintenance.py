@@ -120,7 +120,7 @@ def _line(work: Work, known: Settings) -> str:
 
 def _run(known: Settings, work: Callable[[Connection], T]) -> T:
     private_folder(known.data)
-    with closing(Database(known.state_url)) as database:
+    with closing(Database(known.state)) as database:
         upgrade(database.engine)
         with database.engine.begin() as tx:
             return work(tx)

@@ -109,7 +109,7 @@ def moment(text: str, zone: str) -> int:
 
 
 def _build(known: Settings, start: int, end: int, now: int, service: str | None) -> Report:
-    with closing(Database(known.state_url)) as database:
+    with closing(Database(known.state)) as database:
         reading = database.engine.connect().execution_options(writes=False)
         with reading as tx, tx.begin():
             return build(

@@ -11,7 +11,7 @@ from server import settings
 from server.admin.acting import acting, owner_for
 from server.admin.manifest import BackupFailed
 from server.admin.restore import restore
-from server.admin.state_copy import copy_in, in_file
+from server.admin.state_copy import copy_in
 from server.cli.drill import drill
 from server.cli.options import add_settings
 from server.state.damage import StateDamaged
@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _restore(source: Path, known: settings.Settings, named: str | None) -> None:
     owner = owner_for(known.data, named)
-    elsewhere = partial(copy_in, state_url=known.state_url) if in_file(known.state_url) is None else None
+    elsewhere = partial(copy_in, state=known.state) if known.state.file is None else None
     manifest = restore(source, known.data, owner, take_state=elsewhere)
     with acting(owner):
         series = asyncio.run(_count(known.buckets()))

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from alerts.tables import StateAway
 from configs.read import SettingsError
 from configs.secret import SecretUnreadable
 from server.state.damage import StateDamaged
@@ -35,7 +36,7 @@ _PERSON: Final = (
     IsADirectoryError,
     NotADirectoryError,
 )
-_WORLD: Final = (StoreUnavailable, OSError)
+_WORLD: Final = (StateAway, StoreUnavailable, OSError)
 
 # What is no fault of the program; everything else is, and shows where.
 EXPECTED: Final = (*_PERSON, *_WORLD, DBAPIError, ArgumentError, NoSuchModuleError, ModuleNotFoundError)
@@ -49,6 +50,8 @@ def told(error: BaseException) -> tuple[str, int] | None:
         return f"the database of state: {_line(error.orig or error)}", FAILED
     if isinstance(error, (ArgumentError, NoSuchModuleError)):
         return f"'state' in [server] is no address of a database: {_line(error)}", REFUSED
+    if isinstance(error, StateAway):
+        return f"the database of state: {error}", FAILED
     code = REFUSED if isinstance(error, _PERSON) else FAILED
     return (_file(error) if isinstance(error, OSError) else str(error)), code
 

@@ -62,7 +62,7 @@ def _run(plan: Callable[[argparse.Namespace], Work], arguments: argparse.Namespa
     private_folder(known.data)
     try:
         work = plan(arguments)  # asks before the transaction: a running centre must not wait for somebody who types
-        with closing(Database(known.state_url)) as database:
+        with closing(Database(known.state)) as database:
             upgrade(database.engine)
             with database.engine.connect() as connection, connection.begin():
                 told = work(connection)

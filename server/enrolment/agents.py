@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import Connection
 
-from alerts.tables import Database
+from alerts.tables import Database, StateAway
 from server.enrolment import invitations
 from server.enrolment.invitations import Agent
 from server.state.token_hash import token_hash
@@ -29,11 +30,18 @@ class Enrolled:
         self._claims: dict[int, tuple[str, int]] = {}
 
     async def find(self, token: str) -> Agent | None:
-        """Return whose token this is, None when nobody's."""
+        """Return whose token this is, None when nobody's.
+
+        While the database is away who was known is known; StateAway for anybody else.
+        """
         key = token_hash(token)
-        await self._refresh(_FRESH)
-        if key not in self._agents:
-            await self._refresh(_PATIENT)
+        try:
+            await self._refresh(_FRESH)
+            if key not in self._agents:
+                await self._refresh(_PATIENT)
+        except StateAway:
+            if key not in self._agents:
+                raise
         return self._agents.get(key)
 
     def successor(self, token: str) -> Agent | None:
@@ -50,8 +58,9 @@ class Enrolled:
         last, when = self._claims.get(agent.id, ("", 0))
         if last == machine and at - when < _CLAIM_EVERY:
             return
-        self._claims[agent.id] = (machine, at)
-        await self._database.write(lambda tx: invitations.claim(tx, agent, machine=machine, address=address, at=at))
+        with suppress(StateAway):  # said again in a minute
+            self._claims[agent.id] = (machine, at)
+            await self._database.write(lambda tx: invitations.claim(tx, agent, machine=machine, address=address, at=at))
 
     async def _refresh(self, age: int) -> None:
         async with self._reading:

@@ -10,13 +10,14 @@ unpacked here, off the loop and within limits.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
 
-from alerts.tables import Database
+from alerts.tables import Database, StateAway
 from collectors.linereader import UNITS
 from collectors.point import Point
 from collectors.points import HOST, Points
@@ -61,6 +62,7 @@ class Ingest:
         centre_series: CentreSeries | None = None,
     ) -> None:
         self._buckets = buckets
+        self._database = database
         self._clock = clock
         self._options = options
         self._writers = Writers(options.tokens, database, clock, address)
@@ -105,7 +107,8 @@ class Ingest:
         if self._saving is not None:
             self._saving.cancel()
             await asyncio.gather(self._saving, return_exceptions=True)
-            await self.flush_seen()
+            with suppress(StateAway):
+                await self.flush_seen()
         await self._bodies.close()
 
     def seen(self) -> Mapping[str, int]:
@@ -126,6 +129,8 @@ class Ingest:
             await asyncio.sleep(_SAVE_EVERY)
             try:
                 await self.flush_seen()
+            except StateAway:
+                continue
             except Exception:  # noqa: BLE001 - the map stays in memory; the next turn saves it
                 if not failing:
                     _log.exception("cannot save when hosts were last seen")
@@ -176,9 +181,9 @@ class Ingest:
         return web.Response(status=204, headers={"X-Influxdb-Version": f"2.7.0-pantau.{self._version}"})
 
     async def health(self, _request: web.Request) -> web.Response:
-        """``GET /health``: 200 when writes of the first bucket are taken, if only until its database is back; else 503.
+        """``GET /health``: 200 when writes of the first bucket are taken, if only until its database is back, and looks are judged.
 
-        As InfluxDB's, it is asked by those who write. What ails the store is for the pages of those who log in.
+        Else 503. As InfluxDB's, it is asked by those who write. What ails the store is for the pages of those who log in.
         """
         main = next(iter(self._buckets))
         wrong = await main.store.health()
@@ -189,14 +194,17 @@ class Ingest:
             message = "the database is away, writes wait on disk" if takes else f"the store {trouble}"
         elif await main.store.damage():
             message += ", but some stored points are damaged"
+        if self._database.away:
+            message = f"the database of state is away, looks wait to be judged; points: {message if wrong else 'taken'}"
+        well = takes and not self._database.away
         body: dict[str, object] = {
             "name": "pantau",
             "message": message,
-            "status": "pass" if takes else "fail",
+            "status": "pass" if well else "fail",
             "checks": [],
             "version": self._version,
         }
-        return web.json_response(body, status=200 if takes else 503)
+        return web.json_response(body, status=200 if well else 503)
 
     async def ready(self, _request: web.Request) -> web.Response:
         """``GET /api/v2/ready`` and ``/ready``: since when we run."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from alerts.tables import Database
+from alerts.tables import Database, StateAway
 from collectors.point import Point
 from server.edge.client_address import client_address
 from server.enrolment.agents import Enrolled
@@ -18,6 +18,7 @@ from server.ingest.answers import Refused
 from server.ingest.tokens import Token, Tokens
 from server.store import Rejected
 
+_AWAY_RETRY: Final = 10  # seconds
 STRANGER: Final = "unauthorized access"
 
 
@@ -63,7 +64,7 @@ class Writers:
         secret = secret_of(request)
         address, machine = self._address(request), fingerprint(request.headers.get(HEADER, ""))
         if secret.startswith(AGENT_TOKEN):
-            agent = await self.enrolled.find(secret)
+            agent = await self._joined(secret)
             if agent is not None:
                 await self._admit(agent, machine, address)
                 return Writer(address, machine, agent)
@@ -71,6 +72,13 @@ class Writers:
         elif secret and (token := await self._tokens.find(secret)) is not None:
             return Writer(address, machine, bucket=token.bucket, owner=token.name)
         raise Refused(401, STRANGER)
+
+    async def _joined(self, secret: str) -> Agent | None:
+        try:
+            return await self.enrolled.find(secret)
+        except StateAway as error:
+            why = "the database of state is away, keep the points and try again"
+            raise Refused(503, why, retry=_AWAY_RETRY) from error
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:
         """Let only the machine that joined write with its token."""

@@ -21,6 +21,7 @@ from server.inventory.known_hosts import KnownHost, known_hosts
 from server.inventory.register import Service
 from server.ledger import histories, maintenance
 from server.readmodel import subject_status
+from server.readmodel.last_known import LastKnown
 from server.readmodel.recent_days import Kept, RecentDays
 from server.readmodel.subject_rows import (
     Detail,
@@ -47,7 +48,10 @@ _AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it
 
 
 class Overview:
-    """Answers the pages; every method is one consistent look at the database."""
+    """Answers the pages; every method is one consistent look at the database.
+
+    While that is away all raise StateAway, but for overview, public status and freshness, which are those of the last look then.
+    """
 
     def __init__(self, database: Database, watched: Watched, *, zone: str, clock: Callable[[], int]) -> None:
         self._database = database
@@ -60,6 +64,9 @@ class Overview:
         self._clock = clock
         self._quarter = RecentDays(database, watched.register, zone, clock)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
+        self._last_public = LastKnown[PublicStatus]()
+        self._last_front = LastKnown[Front]()
+        self._last_freshness = LastKnown[Freshness]()
 
     def following(self, watched: Watched, zone: str) -> "Overview":
         """Return the overview by other settings; what was counted is kept where it would be counted alike."""
@@ -91,10 +98,13 @@ class Overview:
 
     async def freshness(self) -> Freshness:
         """Return how current everything is."""
-        return await self._database.read(_freshness)
+        return await self._last_freshness.get(lambda: self._database.read(_freshness))
 
     async def front(self) -> Front:
         """Return the overview."""
+        return await self._last_front.get(self._read_front)
+
+    async def _read_front(self) -> Front:
         now = self._clock()
         states, opened, seen, works = await self._database.read(
             lambda tx: (all_states(tx), incident.open_incidents(tx), known_hosts(tx), self._works(tx, now))
@@ -156,7 +166,7 @@ class Overview:
 
     async def public(self) -> PublicStatus:
         """Return what anybody may see; kept for some seconds, since anybody may ask."""
-        return await self._public.get("", self._clock(), self._read_public)
+        return await self._public.get("", self._clock(), lambda: self._last_public.get(self._read_public))
 
     async def _read_public(self) -> PublicStatus:
         now = self._clock()

@@ -13,11 +13,11 @@ from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
 from server.store import Store
 from server.store.buckets import Buckets
-from server.watching.own_jobs import backup_job, clones_job, schedule_job, store_job
+from server.watching.own_jobs import backup_job, clones_job, schedule_job, state_job, store_job
 from server.watching.planned_checks import PlannedCheck
 from server.watching.punctuality import Punctuality
 from server.watching.scheduler import Job
-from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK, Watched
+from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STATE_CHECK, STORE_CHECK, Watched
 
 Keep = Callable[[Iterable[Point]], None]
 States = Callable[[str], Awaitable[Sequence[State]]]
@@ -51,14 +51,15 @@ def all_jobs(
     *,
     keep: Keep,
     states: States,
+    away: Callable[[], str],
     punctuality: Punctuality,
     late: float,
     since: int,
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
-    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``late`` is the delay in seconds that
-    is too much, ``since`` when the centre began to listen, ms.
+    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``away`` why the database of state
+    takes nothing ("" = it does), ``late`` is the delay in seconds that is too much, ``since`` when the centre began to listen, ms.
     """
     own = watched.interval
     return [
@@ -66,6 +67,7 @@ def all_jobs(
         *(device_job(device, keep) for device in devices),
         *(rule_job(rule, buckets.main, states, writers.seen, since) for rule in watched.rules.values()),
         store_job(buckets, own(STORE_CHECK)),
+        state_job(away, own(STATE_CHECK)),
         clones_job(writers.clones, states, own(CLONES_CHECK), since),
         schedule_job(punctuality, keep, platform.node(), late, own(SCHEDULE_CHECK)),
         *([backup_job(watched.backups, own(BACKUP_CHECK))] if watched.backups else []),

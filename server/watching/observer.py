@@ -7,13 +7,14 @@ from math import inf
 from typing import Final
 
 from alerts import state
-from alerts.judge import Judge
+from alerts.judge import Judge, Observed
 from alerts.tables import Database
 from collectors.result import Result, to_point
 from server.store.recorder import Recorder
-from server.watching.feed import Feed
+from server.watching.feed import RESYNC, Feed
 from server.watching.scheduler import Schedule
-from server.watching.watched import Watched
+from server.watching.unjudged import Unjudged
+from server.watching.watched import STATE_CHECK, Watched
 
 _log: Final = logging.getLogger("pantau.server")
 
@@ -24,6 +25,7 @@ class Observer:
     def __init__(self, watched: Watched, judge: Judge, recorder: Recorder, feed: Feed) -> None:
         self._watched = watched
         self._judge = judge
+        self._unjudged = Unjudged(judge.observe, self._is_wanted)
         self._recorder = recorder
         self._feed = feed
         self._forgotten: dict[str, float] = {}
@@ -42,18 +44,46 @@ class Observer:
             self._forgotten[host] = clock()
 
     async def observe(self, result: Result, schedule: Schedule) -> None:
-        """Judge a result, keep it as a point, publish it, and let ``schedule`` look again soon when it may be a change."""
-        kind, _, rest = result.subject.partition("/")
-        if not self._watched.names(result.check, result.subject):
-            return  # its look began before the settings changed
-        if kind == "host" and result.at <= self._forgotten.get(rest.partition("/")[0], -1):
+        """Judge a result, keep it as a point, publish it, and let ``schedule`` look again soon when it may be a change.
+
+        While the database of state is away it waits to be judged.
+        """
+        if not self._is_wanted(result):
             return
-        observed = await self._judge.observe(result)
+        first = not self._unjudged.waiting
+        observed = await self._unjudged.observe(result)
         planned = self._watched.checks.get(result.check)
         if planned is not None:
             self._recorder.add([to_point(result, planned.type)])
-            if observed.state.pending_status is not None:
-                schedule.recheck(result.check, planned.recheck)
+        if observed is None:
+            if first:
+                schedule.recheck(STATE_CHECK, 0)  # its outage begins now, not at the next due time
+                self._feed.publish(RESYNC, {})
+            return
+        if planned is not None and observed.state.pending_status is not None:
+            schedule.recheck(result.check, planned.recheck)
+        self._publish(result, observed)
+
+    async def catch_up(self, schedule: Schedule) -> None:
+        """Judge what waited for the database of state, once it is back."""
+        if not self._unjudged.waiting:
+            return
+        await self._unjudged.catch_up(self._publish)
+        if not self._unjudged.waiting:
+            schedule.recheck(STATE_CHECK, 0)
+
+    async def finish(self) -> None:
+        """Judge what still waits as far as that can be done, since the centre ends now."""
+        await self._unjudged.catch_up(self._publish)
+        self._unjudged.give_up()
+
+    def _is_wanted(self, result: Result) -> bool:
+        """Return whether settings still name what was looked at, and nobody has forgotten the host since the look began."""
+        kind, _, rest = result.subject.partition("/")
+        forgotten = kind == "host" and result.at <= self._forgotten.get(rest.partition("/")[0], -1)
+        return self._watched.names(result.check, result.subject) and not forgotten
+
+    def _publish(self, result: Result, observed: Observed) -> None:
         self._feed.publish(
             "look" if observed.flip is None else "flip",
             {

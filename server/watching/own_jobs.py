@@ -13,7 +13,7 @@ from server.store.buckets import Buckets
 from server.watching.expected_backups import ExpectedBackups
 from server.watching.punctuality import Punctuality, to_points
 from server.watching.scheduler import Job
-from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STORE_CHECK
+from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STATE_CHECK, STORE_CHECK
 
 _STORE_TIMEOUT: Final = 10.0
 
@@ -33,6 +33,15 @@ def store_job(buckets: Buckets, interval: float) -> Job:
         return [_own(STORE_CHECK, STORE_CHECK, at, "; ".join(filter(None, wrong)), Reason.STORE_UNREADABLE, bad)]
 
     return _own_job(STORE_CHECK, "store", look, interval, _STORE_TIMEOUT)
+
+
+def state_job(away: Callable[[], str], interval: float) -> Job:
+    """Make the job that watches the database of state; ``away`` says why nothing can be written. What it sees is judged afterwards."""
+
+    async def look(at: int) -> Sequence[Result]:
+        return [_own(STATE_CHECK, STATE_CHECK, at, away(), Reason.STATE_AWAY, Status.DOWN)]
+
+    return _own_job(STATE_CHECK, "state", look, interval, _STORE_TIMEOUT)
 
 
 def clones_job(

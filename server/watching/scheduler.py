@@ -20,6 +20,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
 from server.watching.options import Options
 from server.watching.punctuality import Punctuality
@@ -205,21 +206,13 @@ class Schedule:
             try:
                 async with asyncio.timeout(job.timeout + self._grace):
                     results = await job.look(at)
+            except StateAway as error:
+                return [_unknown(job, Reason.STATE_AWAY, at, str(error))]
             except Exception as error:  # noqa: BLE001 - the runner is the one place that turns a bug into UNKNOWN
                 if job.id not in self._broken:
                     self._broken.add(job.id)
                     _log.exception("check %s failed by itself; its subject is unknown until this is mended", job.id)
-                detail = f"{type(error).__name__}: {error}".rstrip(": ")
-                return [
-                    Result(
-                        check=job.id,
-                        subject=job.subject,
-                        status=Status.UNKNOWN,
-                        reason=Reason.BUG,
-                        at=at,
-                        detail=detail,
-                    )
-                ]
+                return [_unknown(job, Reason.BUG, at, f"{type(error).__name__}: {error}".rstrip(": "))]
             finally:
                 self.punctuality.end(job.id, self._clock())
         if job.id in self._broken:
@@ -278,6 +271,10 @@ class _Limits:
         for target in self._targets.keys() - burdened:
             del self._targets[target]
         return self
+
+
+def _unknown(job: Job, reason: Reason, at: int, detail: str) -> Result:
+    return Result(check=job.id, subject=job.subject, status=Status.UNKNOWN, reason=reason, at=at, detail=detail)
 
 
 def _again_id(job_id: str) -> str:

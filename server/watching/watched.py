@@ -13,6 +13,7 @@ from server.watching.expected_backups import ExpectedBackups
 from server.watching.planned_checks import PlannedCheck
 
 STORE_CHECK: Final = "pantau/store"
+STATE_CHECK: Final = "pantau/state"
 CLONES_CHECK: Final = "pantau/clones"
 SCHEDULE_CHECK: Final = "pantau/schedule"
 BACKUP_CHECK: Final = "pantau/backup"
@@ -43,6 +44,7 @@ class Watched:
         self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
         self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False)
+        self._policies[STATE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False)
         self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
         # a minute on time before it is over: a schedule at its limit comes and goes
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote
 from aiohttp import hdrs, web
 from yarl import URL
 
+from alerts.tables import StateAway
+from server.state.token_hash import token_hash
 from server.web import sessions
 from server.web.accounts import Role, allows
 from server.web.context import SESSION, WEB, Web
@@ -40,17 +42,31 @@ def session_of(request: web.Request) -> Session:
 
 
 async def recall(request: web.Request) -> Session | None:
-    """Find the session of a request's cookie, and remember it there."""
+    """Find the session of a request's cookie, and remember it there.
+
+    While the database is away who was known a moment ago may still look; StateAway for all else.
+    """
     context = request.app[WEB]
     token = token_in(request)
     if not token or SESSION in request:
         return request.get(SESSION)
     now = context.parts.clock()
-    stay = await context.parts.database.read(lambda tx: sessions.current(tx, token, now))
-    if stay and sessions.wants_renewal(stay, now):
-        await context.parts.database.write(lambda tx: sessions.renew(tx, stay, now))
+    try:
+        stay = await _read(context, token, now)
+    except StateAway:
+        stay = context.remembered.find(token_hash(token), now)
+        if stay is None or request.method != hdrs.METH_GET:
+            raise
     if stay:
         request[SESSION] = stay
+    return stay
+
+
+async def _read(context: Web, token: str, now: int) -> Session | None:
+    stay = await context.parts.database.read(lambda tx: sessions.current(tx, token, now))
+    context.remembered.note(token_hash(token), stay, now)
+    if stay and sessions.wants_renewal(stay, now):
+        await context.parts.database.write(lambda tx: sessions.renew(tx, stay, now))
     return stay
 
 

@@ -20,6 +20,7 @@ from server.watching.feed import Feed
 from server.watching.punctuality import Punctuality
 from server.watching.watched import Watched
 from server.web.accounts import Passwords, allows
+from server.web.remembered import Remembered
 from server.web.render import Renderer
 from server.web.sessions import Session
 from server.web.site import Site
@@ -74,6 +75,7 @@ class Web:
         self.renderer: Renderer
         # beside the start of everything else: half a second in which the centre would neither look nor take points
         self._loading = asyncio.create_task(asyncio.to_thread(Renderer, parts.site.zone))
+        self.remembered = Remembered()
         self.passwords = Passwords()
         self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
         self.streams: Counter[str] = Counter()  # open streams of each user
@@ -131,6 +133,7 @@ class Web:
             "here": request.path_qs if request.method == hdrs.METH_GET else "/",
             "area": request.path.split("/")[1],
             "now": self.parts.clock(),
+            "away": bool(self.parts.database.away),
             "freshness": await self.overview.freshness() if stay else None,
         }
         return self.renderer.render(template, self.language(request).code, known | context)

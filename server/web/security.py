@@ -1,12 +1,14 @@
 """What every answer of the pages carries, and calm pages for what went wrong."""
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from alerts.tables import StateAway
 from server.web.auth import recall
 from server.web.context import WEB
 
@@ -14,6 +16,8 @@ log = logging.getLogger("pantau.web")
 
 # addresses for programs, mounted on the same application: they speak their own protocols
 MACHINES: Final = ("/api/v2/", "/api/pantau/", "/write", "/ping", "/health", "/ready", "/query")
+_NO_PAGES: Final = (*MACHINES, "/api/", "/live", "/static/")
+_RETRY: Final = 10  # seconds
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -29,20 +33,34 @@ HEADERS: Final = {
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors in the visitor's language."""
-    if request.path.startswith(MACHINES):
-        return await handler(request)
     try:
         await request.app[WEB].loaded()
         return await handler(request)
+    except StateAway as error:
+        return await _state_away(request, error)
     except web.HTTPException as error:
-        if error.status < web.HTTPBadRequest.status_code or request.path.startswith(("/api/", "/live", "/static/")):
+        if error.status < web.HTTPBadRequest.status_code or request.path.startswith(_NO_PAGES):
             raise
         return await _error_page(request, error.status)
     except ConnectionError:
         raise  # the visitor left
     except Exception:
+        if request.path.startswith(MACHINES):
+            raise
         log.exception("%s %s failed", request.method, request.path)
         return await _error_page(request, web.HTTPInternalServerError.status_code)
+
+
+async def _state_away(request: web.Request, error: StateAway) -> web.Response:
+    """Answer that the database of state is away, which the log has said already."""
+    retry = {hdrs.RETRY_AFTER: str(_RETRY)}
+    if request.path.startswith(_NO_PAGES):
+        return web.json_response({"error": "the database of state is away, try again"}, status=503, headers=retry)
+    log.debug("%s %s: %s", request.method, request.path, error)
+    away = web.HTTPServiceUnavailable.status_code
+    response = await _error_page(request, away, away)
+    response.headers.update(retry)
+    return response
 
 
 def fault_of_ours(record: logging.LogRecord) -> bool:
@@ -50,11 +68,13 @@ def fault_of_ours(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-async def _error_page(request: web.Request, status: int) -> web.Response:
+async def _error_page(request: web.Request, status: int, code: int = 500) -> web.Response:
+    """Return a page with the words of ``status``, those of ``code`` at most."""
     context = request.app[WEB]
     try:
-        await recall(request)
-        return await context.page(request, "error.html", status=status, code=min(status, 500))
+        with suppress(StateAway):
+            await recall(request)
+        return await context.page(request, "error.html", status=status, code=min(status, code))
     except Exception:
         log.exception("the error page failed too")
         return web.Response(text="500", status=500)

@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from alerts.i18n.catalogue import CODES
+from alerts.tables import StateAway
 from server.web.auth import recall, safe_next, set_cookie
 from server.web.context import WEB
 
@@ -22,9 +23,16 @@ async def status(request: web.Request) -> web.StreamResponse:
     async def make() -> str:
         return await context.html(request, "status.html", seen=await context.overview.public())
 
-    if await recall(request) or request.query_string:
+    if await _stays(request) or request.query_string:
         return context.answer(request, await make())
     return context.answer(request, await context.shared(request, make))
+
+
+async def _stays(request: web.Request) -> bool:
+    try:
+        return await recall(request) is not None
+    except StateAway:
+        return False
 
 
 async def preferences(request: web.Request) -> web.StreamResponse:

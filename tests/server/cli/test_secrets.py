@@ -24,6 +24,8 @@ USER = 64125
 SETTINGS = """\
 [server]
 data = "data"
+state = "postgresql://pantau@127.0.0.1/pantau"
+state_password = { file = "store" }
 
 [store]
 type = "influx"
@@ -135,7 +137,7 @@ def test_who_runs_the_centre_itself_is_told_what_is_missing(folder, capsys, monk
     me = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
     assert code == 1
     assert well[0] == f"{folder}/server.toml: good server settings"
-    assert f"server.toml:7: 'token' in [store]: file {folder}/store: readable by {me}" in well
+    assert f"server.toml:9: 'token' in [store]: file {folder}/store: readable by {me}" in well
     assert [line.split(": ")[1:3] for line in bad] == [
         ["'basic_password' in [[check]] #1", f"file {folder}/basic"],
         ["'X-Key' in [[check.secret_headers]] #1", "env PANTAU_TEST_KEY"],
@@ -153,7 +155,7 @@ def test_all_that_can_be_read_is_well(folder, capsys, monkeypatch):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     (folder / "pantau-test-mail").write_text("Sangat-Rahasia")
     code, well, bad = check(folder, capsys)
-    assert (code, len(well), bad) == (0, 13, [])
+    assert (code, len(well), bad) == (0, 14, [])
 
 
 def test_an_unknown_user_is_told(folder, capsys):

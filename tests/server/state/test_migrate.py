@@ -6,7 +6,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select
 
 from alerts.tables import incident
-from server.state.migrate import config, upgrade
+from server.state.migrate import HEAD, SCHEMAS, config, schema, upgrade
 from server.state.tables import metadata
 
 
@@ -71,3 +71,12 @@ def test_migrations_form_one_line(database):
         scripts = ScriptDirectory.from_config(config(connection))
     assert len(scripts.get_heads()) == 1
     assert len(scripts.get_bases()) == 1
+    assert tuple(reversed([script.revision for script in scripts.walk_revisions()])) == SCHEMAS
+
+
+def test_the_newest_schema_is_told_without_alembic(database):
+    with database.engine.connect() as connection:
+        assert schema(connection) is None
+    upgrade(database.engine)
+    with database.engine.connect() as connection:
+        assert schema(connection) == HEAD
