@@ -39,14 +39,14 @@ trap 'export -p > /run/typed' EXIT
 
 SITES = """
 server {{
-    listen 127.0.2.1:443 ssl;
+    listen 443 ssl;
     server_name {names};
     ssl_certificate /srv/outside/outside.pem;
     ssl_certificate_key /srv/outside/outside.key;
     location / {{ return 200 "<title>baik</title>"; }}
 }}
 server {{
-    listen 127.0.2.1:443 ssl;
+    listen 443 ssl;
     server_name api.telegram.org;
     ssl_certificate /srv/outside/outside.pem;
     ssl_certificate_key /srv/outside/outside.key;
