@@ -13,7 +13,7 @@ import msgspec
 from collectors.checks import Target
 from collectors.checks.engines import trust
 from collectors.checks.engines.certificates import chains, earliest
-from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.dial import Dialer, drop
 from collectors.checks.engines.expect import Patterns, Severity
 from collectors.checks.engines.failure import Failure, from_error, words
 from collectors.checks.engines.inflate import Body, NotCompressed
@@ -216,9 +216,9 @@ class _Connector(aiohttp.BaseConnector):
         facts["days_left"] = min(days, before) if isinstance(before, int) else days
 
     def abort(self) -> None:
-        """Drop every connection at once: the polite end of TLS would wait for the other side."""
+        """Drop every connection at once."""
         for transport in self._opened:
-            transport.abort()
+            drop(transport)
 
 
 def _check(options: Options) -> None:

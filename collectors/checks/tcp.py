@@ -7,7 +7,7 @@ import msgspec
 
 from collectors.checks import Target
 from collectors.checks.engines import trust
-from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.dial import Dialer, drop
 from collectors.checks.engines.expect import Finding, Matcher, Severity, compiled
 from collectors.checks.engines.look import Look, observe
 from collectors.checks.engines.resolver import Ip, checked_host, checked_port
@@ -87,7 +87,7 @@ class Tcp:
                 writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
                 await self._converse(look, reader, writer)
         finally:
-            transport.abort()
+            drop(transport)
 
     async def _converse(self, look: Look, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard = _Heard(reader)

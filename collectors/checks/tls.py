@@ -9,7 +9,7 @@ import msgspec
 from collectors.checks import Target
 from collectors.checks.engines import trust
 from collectors.checks.engines.certificates import Chains, chains, earliest
-from collectors.checks.engines.dial import Dialer
+from collectors.checks.engines.dial import Dialer, drop
 from collectors.checks.engines.failure import Failure, from_tls_error
 from collectors.checks.engines.look import Look, observe
 from collectors.checks.engines.resolver import Ip, checked_host, checked_port
@@ -85,7 +85,7 @@ class Tls:
             connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
             chain = chains(connection)
         finally:
-            transport.abort()
+            drop(transport)
         _note(look, connection, chain)
         return chain
 

@@ -186,6 +186,14 @@ def test_the_pages_are_typed_in_order(typist):
     assert {what for what, _ in taken} == {"mail", "telegram"}
 
     typist.type("operate.md")
+    told = centre.run("journalctl", "--no-pager", "--unit=pantau-server", "--priority=err").stdout
+    assert "-- No entries --" in told, told
+
+    # what their units are worth where they are installed
+    units = ("pantau-server.service", "pantau-backup.service", "pantau-backup.timer")
+    assert centre.run("systemd-analyze", "verify", *units).stderr == ""
+    for agent in typist.agents:
+        agent.run("systemd-analyze", "verify", "pantau-agent.service")
 
 
 def test_an_influxdb_stands_behind(typist):

@@ -1,6 +1,7 @@
 """Dial: resolve a name, connect to the first address that answers, and shake hands in TLS; each step is a phase of the look."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -53,6 +54,13 @@ class Dialer:
         except BaseException:
             connected.close()
             raise
+
+
+def drop(transport: asyncio.Transport) -> None:
+    """Drop a connection at once, whether it is closed already or not: the polite end of TLS would wait for the other side."""
+    # Python 3.11.2, that of Debian 12, cannot abort TLS that has ended: it asks a protocol that is gone
+    with contextlib.suppress(AttributeError):
+        transport.abort()
 
 
 async def _first(addresses: list[str], port: int) -> tuple[socket.socket, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -185,3 +186,19 @@ async def test_a_tls_handshake_that_never_ends_is_given_up_in_time(serving, run)
     async with serving(silence) as port:
         result = await run("http", timeout=0.5, url=f"https://127.0.0.1:{port}/")
     assert (result.reason, result.detail) == ("timeout", "TLS handshake did not end within 0.5 s")
+
+
+async def test_tls_that_the_server_ends_first_is_an_answer_like_others(run, pki, serving):
+    """On Python 3.11.2, that of Debian 12, such a connection cannot be dropped any more."""
+
+    async def talk(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbaik")
+        await writer.drain()
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    await asyncio.to_thread(context.load_cert_chain, *pki.files["good"])
+    async with serving(talk, ssl=context) as port:
+        result = await run("http", url=f"https://localhost:{port}/", ca_file=pki.ca, ip="4")
+    assert (result.status, result.reason) == ("up", "ok"), result
