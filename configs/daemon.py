@@ -51,12 +51,17 @@ def _goes_to_journald(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 class Systemd:
-    """The service manager's notify socket, if there is one; ``watchdog`` is how often it wants to hear from us (s), or None."""
+    """The service manager's notify socket, if it is ``present``; ``watchdog`` is how often it wants to hear from us (s), or None."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog = int(usec) / 2_000_000 if self._address and usec.isdigit() else None
+
+    @property
+    def present(self) -> bool:
+        """Whether systemd waits for a word of ours."""
+        return bool(self._address)
 
     def tell(self, *words: str) -> None:
         """Send e.g. ``READY=1``; nothing happens without a socket, or when nobody reads it."""

@@ -7,11 +7,15 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 from configs.daemon import Systemd, log_to
-from server.cli import owner
+from server.cli import owner, trouble
 from server.cli.options import add_settings
+
+_log: Final = logging.getLogger("pantau.server")
+_PAUSE: Final = 5.0  # seconds before a service whose start failed is started again
 
 
 def add(commands: Any) -> None:
@@ -34,9 +38,24 @@ def _run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=arguments.log_level, handlers=[log_to(sys.stderr, os.environ, "%(name)s: %(message)s")])
     logging.getLogger("aiohttp.server").addFilter(fault_of_ours)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    code = asyncio.run(serve(settings, Systemd(os.environ), hangups))
+    systemd = Systemd(os.environ)
+    try:
+        code = asyncio.run(serve(settings, systemd, hangups))
+    except trouble.EXPECTED as error:
+        told = trouble.told(error)
+        if told is None or not systemd.present:
+            raise
+        code = _without_haste(*told)
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(
-        code
-    )  # all is closed and on disk; to take the interpreter apart costs a third of a second in which nobody looks
+    # all is closed and on disk; to take the interpreter apart costs a third of a second in which nobody looks
+    os._exit(code)
+
+
+def _without_haste(why: str, code: int) -> int:
+    """Tell why the service ends and return the code; what would be started again at once, and likely in vain, takes its time."""
+    for line in why.splitlines():
+        _log.error("%s", line)
+    if code == trouble.FAILED:
+        time.sleep(_PAUSE)
+    return code

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -117,6 +118,20 @@ def test_where_it_cannot_listen(centre, tmp_path, listens):
         1,
         f"pantau: cannot listen on {'127.0.0.1' if listens else '192.0.2.1'}:{centre.port}: {why}\n",
     )
+
+
+def test_a_service_that_cannot_start_says_so_at_once_and_is_not_started_again_at_once(centre, tmp_path):
+    environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "nobody")}
+    command = [sys.executable, "-m", "server.cli.main", "server", "--log-level", "ERROR"]
+    with (
+        socket.create_server(("127.0.0.1", centre.port)),
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as started,
+    ):
+        assert "Address already in use" in started.stderr.readline()
+        said = time.monotonic()
+        assert started.wait(60) == 1
+        assert time.monotonic() - said > 2
+        assert started.stderr.read() == ""
 
 
 def test_data_in_a_file(centre, tmp_path):
