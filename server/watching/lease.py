@@ -14,7 +14,6 @@ from typing import Final
 
 from collectors.point import Point
 from server.store import Latest, Store, StoreUnavailable
-from server.store.spooled import SpooledInflux
 
 MEASUREMENT: Final = "pantau_centre"
 RENEW: Final = 15.0  # seconds between renewals
@@ -42,7 +41,7 @@ class Lease:
 
     async def renew(self) -> None:
         """Look for another centre, and say that we are here; while the store is away there is nothing to say."""
-        if self._over or not isinstance(self._store, SpooledInflux):
+        if self._over or self._store.newest() is not None:  # then it is no server, which others could write to as well
             return
         now = self._clock()
         try:

@@ -1,6 +1,8 @@
 """The centre in this process: what happens between its parts when settings change."""
 
 import socket
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -128,3 +130,10 @@ async def test_each_answer_to_a_write_tells_the_version_of_the_centre_and_no_pag
         for path, told in (("/api/v2/write", version("pantau")), ("/write", version("pantau")), ("/status", None)):
             async with client.request("GET" if told is None else "POST", path) as answer:
                 assert answer.headers.get("X-Pantau-Version") == told
+
+
+def test_a_centre_on_the_embedded_store_loads_nothing_of_an_influxdb():
+    """Its client takes a quarter of a second at each start, in which nobody looks."""
+    script = "import sys, server.app, server.store.embedded.store; print('influxdb_client' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
