@@ -93,7 +93,8 @@ build_libffi() {
 
 build_sqlite() {
     unpack sqlite3
-    ./configure --quiet --build="$own-linux-gnu" --host="$machine-linux-gnu" --disable-shared --disable-tcl --disable-readline
+    # its one file of C is put together by programs that run here
+    CC=cc-here ./configure --quiet --disable-shared --disable-tcl --disable-readline
     make --silent BCC=cc-here sqlite3.c sqlite3.h
     # shellcheck disable=SC2086
     cc $hidden -DSQLITE_THREADSAFE=1 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_DQS=0 -c sqlite3.c
