@@ -90,8 +90,8 @@ class Machine:
             wait_for(self._is_up, _BOOT_SECONDS, "systemd")
         except AssertionError:
             ended = self._started.poll() is not None
-            self.halt()
             told = self._started.stdout.read().decode(errors="replace") if ended else ""
+            self.halt()
             if ended:
                 pytest.skip(f"this machine starts no systemd in a root of its own: {told[-300:]}")
             raise
@@ -111,6 +111,7 @@ class Machine:
             self._started.kill()  # its first process, and with it all, goes with the one that started it
             self._started.wait()
             wait_for(lambda: _disbanded(self._started.pid), 20, "the end of the machine")
+            self._started.stdout.close()
 
     def run(self, *command, check=True, timeout=200, **more) -> subprocess.CompletedProcess:
         """Run a command in the machine as root; outputs are text."""

@@ -72,7 +72,7 @@ def _require_room(source: Path, where: Path, tell: Callable[[str], None]) -> Non
 def _look_at_state(data: Path, known: Settings, manifest: Manifest, tell: Callable[[str], None]) -> None:
     with closing(Database(f"sqlite:///{data / STATE}")) as database:
         try:
-            require_sound(database.engine, data)
+            require_sound(database.engine)
             upgrade(database.engine)
             with database.engine.connect().execution_options(writes=False) as tx, tx.begin():
                 for name, table in _COUNTED.items():

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import DatabaseError
 
 from alerts.i18n.catalogue import CODES, LanguageCode
+from alerts.tables import StateAway
 from configs.read import SettingsError
 from server import settings
 from server.cli import owner
@@ -83,6 +84,10 @@ def _report(arguments: argparse.Namespace) -> int:
             out.write(_text(report, known, arguments, now).encode())
     except SettingsError:
         raise
+    except StateAway as error:
+        if known.state.file is None or known.state.file.exists():
+            raise
+        return _fail(f"report: no ledger can be read in {known.data}: {error}")
     except DatabaseError as error:
         return _fail(f"report: no ledger can be read in {known.data}: {error.orig}")
     except ValueError as error:

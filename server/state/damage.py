@@ -37,17 +37,20 @@ def tell_damage(file: Path, context: ExceptionContext) -> None:
         raise StateDamaged(file, str(error)) from error
 
 
-def require_sound(engine: Engine, data: Path) -> None:
-    """Read all of a SQLite file of state; StateDamaged when it is not sound, or empty though points lie in ``data`` beside it."""
+def require_filled(file: Path | None, data: Path) -> None:
+    """Raise StateDamaged when a SQLite file of state is empty though points lie in ``data`` beside it; before anybody opens it."""
+    if file is not None and file.exists() and not file.stat().st_size and (data / "store").exists():
+        raise StateDamaged(file, "it is empty, and what is stored beside it is not")
+
+
+def require_sound(engine: Engine) -> None:
+    """Read all of a SQLite file of state; StateDamaged when it is not sound."""
     if engine.dialect.name != "sqlite":
         return
-    file = Path(engine.url.database or "")
-    if file.exists() and not file.stat().st_size and (data / "store").exists():
-        raise StateDamaged(file, "it is empty, and what is stored beside it is not")
     with engine.connect() as connection:
         answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if answer != "ok":
-        raise StateDamaged(file, " ".join(str(answer).split()))
+        raise StateDamaged(Path(engine.url.database or ""), " ".join(str(answer).split()))
 
 
 def _damage(error: sqlite3.DatabaseError) -> bool:

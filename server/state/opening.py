@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from server.state.damage import require_sound
+from server.state.damage import require_filled, require_sound
 from server.state.database import Database
 from server.state.migrate import upgrade
 from server.state.place import Place
@@ -14,10 +14,11 @@ def open_state(place: Place, data: Path, lost: Callable[[str], None]) -> Databas
 
     Occupied when another centre runs on it, StateAway, StateDamaged, SchemaNewer, or SettingsError.
     """
+    require_filled(place.file, data)
     database = Database(place, alone=True, lost=lost)
     try:
         with database.writing.connect():
-            require_sound(database.engine, data)
+            require_sound(database.engine)
             upgrade(database.engine)
     except BaseException:
         database.close()

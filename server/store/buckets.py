@@ -73,9 +73,7 @@ class Buckets:
 
     def __iter__(self) -> Iterator[Bucket]:
         """Go through them as they are now, the first one first."""
-        return iter(
-            self._buckets.values()
-        )  # ``use`` makes a new dict, so that who goes through this one may wait meanwhile
+        return iter(self._buckets.values())  # ``use`` makes a new dict: who goes through this one may wait meanwhile
 
     def use(self, buckets: Iterable[Bucket]) -> None:
         """Have these buckets from now on, ``main`` first as before; those that are new are open."""
@@ -99,9 +97,10 @@ class Buckets:
         for bucket in self:
             try:
                 await open_store(bucket)
-            except StoreDamaged:
+            except StoreDamaged as error:
                 if bucket.store is self.main:
                     raise
+                tell_away(bucket, error)
 
     async def close(self) -> None:
         """Write out what is held and let go of all."""
@@ -165,13 +164,18 @@ class Buckets:
 
 
 async def open_store(bucket: Bucket) -> None:
-    """Open the store of a bucket; one that is away is logged, and opened when it is first needed. Raises StoreDamaged, logged too."""
+    """Open the store of a bucket; one that is away is logged, and opened when it is first needed. Raises StoreDamaged."""
     try:
         await bucket.store.open()
+    except StoreDamaged:
+        raise
     except StoreUnavailable as error:
-        _log.warning("the store of bucket %s is away: %s", bucket.name, error)
-        if isinstance(error, StoreDamaged):
-            raise
+        tell_away(bucket, error)
+
+
+def tell_away(bucket: Bucket, error: StoreUnavailable) -> None:
+    """Log that a store could not be opened, and why."""
+    _log.warning("the store of bucket %s is away: %s", bucket.name, error)
 
 
 def _dropped(bound: str, points: Sequence[Point], kept: Sequence[Point]) -> Rejected:

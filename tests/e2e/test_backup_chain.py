@@ -97,8 +97,9 @@ def test_a_backup_under_load_comes_back_as_another_user_with_the_same_report_ser
 
 
 def test_a_centre_with_a_private_tmp_puts_nothing_there_and_the_command_writes_where_it_stands(house):
+    # a folder of /tmp stands for all of it: this program may lie there itself
     with tempfile.TemporaryDirectory(dir="/tmp") as seen:
-        with house.centre(*in_own_view("mount -t tmpfs none /tmp")):
+        with house.centre(*in_own_view(f"mount -t tmpfs none {seen}")):
             assert house.run("backup", "--to", f"{seen}/copy.tar")[0] == 0
             assert (Path(seen) / "copy.tar").stat().st_uid == 0
             # relative paths are those of the command
@@ -111,9 +112,9 @@ def test_a_centre_with_a_private_tmp_puts_nothing_there_and_the_command_writes_w
             assert (code, out) == (1, "")
             assert "run this as the folder's owner or as root" in err
             # the view of the command is another one than ours and the centre's
-            private = in_own_view("mount -t tmpfs none /tmp; mkdir /tmp/x")
-            script = 'status=0; "$@" || status=$?; ls -A /tmp/x; exit $status'
-            code, out, _ = house.run("backup", "--to", "/tmp/x/own.tar", prefix=[*private, "sh", "-c", script, "sh"])
+            private = in_own_view(f"mount -t tmpfs none {seen}; mkdir {seen}/x")
+            script = f'status=0; "$@" || status=$?; ls -A {seen}/x; exit $status'
+            code, out, _ = house.run("backup", "--to", f"{seen}/x/own.tar", prefix=[*private, "sh", "-c", script, "sh"])
             assert code == 0
             assert out.splitlines()[1:] == ["own.tar"]
         assert owners(house.data) == {(CENTRE, CENTRE)}
