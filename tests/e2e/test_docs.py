@@ -191,9 +191,15 @@ def test_the_pages_are_typed_in_order(typist):
 
     # what their units are worth where they are installed
     units = ("pantau-server.service", "pantau-backup.service", "pantau-backup.timer")
-    assert centre.run("systemd-analyze", "verify", *units).stderr == ""
+    verified(centre, *units)
     for agent in typist.agents:
-        agent.run("systemd-analyze", "verify", "pantau-agent.service")
+        verified(agent, "pantau-agent.service")
+
+
+def verified(machine, *units):
+    """systemd finds nothing to complain of in our units; others' are not ours to mend."""
+    told = machine.run("systemd-analyze", "verify", "--man=no", *units, check=False).stderr
+    assert not [line for line in told.splitlines() if "pantau" in line], told
 
 
 def test_an_influxdb_stands_behind(typist):
