@@ -120,8 +120,11 @@ build_python() {
     # the moment of the build is no part of it, so that the same sources give the same file
     sed -i '1i #define DATE "xx/xx/xx"\n#define TIME "xx:xx:xx"' Modules/getbuildinfo.c
     cross=""
-    [ "$machine" = "$own" ] ||
-        cross="--build=$own-linux-gnu --host=$machine-linux-gnu --with-build-python=$work/native$prefix/bin/python3 ac_cv_file__dev_ptmx=yes ac_cv_file__dev_ptc=no"
+    if [ "$machine" != "$own" ]; then
+        cross="--build=$own-linux-gnu --host=$machine-linux-gnu --with-build-python=$work/native$prefix/bin/python3"
+        # what configure would find out by running a program
+        cross="$cross ac_cv_file__dev_ptmx=yes ac_cv_file__dev_ptc=no ac_cv_buggy_getaddrinfo=no"
+    fi
     export ZLIB_CFLAGS="-I$out/include" ZLIB_LIBS="-L$out/lib -lz"
     export LIBFFI_CFLAGS="-I$out/include" LIBFFI_LIBS="-L$out/lib -lffi"
     export LIBSQLITE3_CFLAGS="-I$out/include" LIBSQLITE3_LIBS="-L$out/lib -lsqlite3"
