@@ -80,7 +80,7 @@ class Email:
     async def _client(self) -> aiosmtplib.SMTP:
         options = self._options
         if options.security != "none" and self._tls is None:
-            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=options.ca_file or None)
+            self._tls = await asyncio.to_thread(_context, options.ca_file)
         return aiosmtplib.SMTP(
             hostname=options.host,
             port=options.port or _PORTS[options.security],
@@ -130,3 +130,10 @@ def _answered(error: aiosmtplib.SMTPResponseException) -> Unreachable | Refused:
     """Sort an answer of the server: 5xx is for good, the rest is not; what it said is left out, it may repeat what it was told."""
     what = f"the mail server answered {error.code}"
     return Refused(what) if error.code in _PERMANENT else Unreachable(what)
+
+
+def _context(ca_file: str) -> ssl.SSLContext:
+    made = ssl.create_default_context(cafile=ca_file or None)
+    # which Python 3.13 sets: an office's own authority may sign without naming its key, as it could before
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return made
