@@ -39,7 +39,7 @@ def elsewhere(file: Path | str, system: Path = SYSTEM) -> str:
 
 
 def _exists(file: Path) -> bool:
-    """Tell whether a file is there; one in a folder that is closed to us counts, for its reader tells that better than its absence."""
+    """Return whether a file is there; one in a folder that is closed to us counts, for its reader tells that better than its absence."""
     try:
         file.stat()
     except PermissionError:

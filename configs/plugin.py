@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import Any
 
 
-def same_recipe(one: Callable[[], object], other: Callable[[], object]) -> bool:
+def same_recipe(recipe: Callable[[], object], other: Callable[[], object]) -> bool:
     """Return whether two ``partial``s make the same thing: one class, with equal settings."""
-    if not isinstance(one, partial) or not isinstance(other, partial):
-        return one is other
-    return (one.func, one.args, one.keywords) == (other.func, other.args, other.keywords)
+    if not isinstance(recipe, partial) or not isinstance(other, partial):
+        return recipe is other
+    return (recipe.func, recipe.args, recipe.keywords) == (other.func, other.args, other.keywords)
 
 
 def find(kind: str, name: str, plugins: Mapping[str, str]) -> tuple[Any, Any]:

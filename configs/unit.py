@@ -39,7 +39,7 @@ def loaded_from(name: str, root: Path = _ROOT) -> Path | None:
 
 
 def has_variable(name: str, root: Path = _ROOT) -> bool:
-    """Tell whether the unit's environment has a variable, by ``Environment=`` or a file of ``EnvironmentFile=``."""
+    """Return whether the unit's environment has a variable, by ``Environment=`` or a file of ``EnvironmentFile=``."""
     words = [word for value in _settings("Environment", root) for word in shlex.split(value)]
     for value in _settings("EnvironmentFile", root):
         try:

@@ -150,6 +150,8 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
         _check_zone(source, general.zone)
     with faults.noted():
         listen = _address(source, general.listen)
+    with faults.noted():
+        state = _state(source, general, data)
     known, services, agencies = _registered(source, general.register, faults)
     with faults.noted():
         channels = read_channels(source, outer.channel)
@@ -175,7 +177,7 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
     return Settings(
         listen=listen,
         data=data,
-        state=_state(source, general, data),
+        state=state,
         connections=general.connections,
         site=Site(
             zone=general.zone,

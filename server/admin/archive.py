@@ -25,7 +25,7 @@ class Readable(Protocol):
 
 @contextmanager
 def plain_errors(source: str) -> Iterator[None]:
-    """Say in one line of which source an archive is none: BackupFailed."""
+    """Raise BackupFailed in one line that names the source where an archive is none."""
     try:
         yield
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:

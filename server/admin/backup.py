@@ -44,7 +44,7 @@ class Scratch:
     """The place in a data folder for the copy of a backup; one at a time, whichever process makes it."""
 
     def __init__(self, data: Path) -> None:
-        """Take it; what a killed one left there goes. BackupFailed when another backup is being made, or nothing can be written."""
+        """Acquire it; what a killed one left there goes. BackupFailed when another backup is being made, or nothing can be written."""
         self.folder = data / SCRATCH
         try:
             self._lock = (data / _LOCK).open("a")

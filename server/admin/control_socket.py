@@ -182,7 +182,7 @@ class Coming:
             raise BackupFailed(BROKEN_OFF) from error
 
     def kept(self, where: Path) -> None:
-        """Tell the centre where the backup is now, whole."""
+        """Report to the centre where the backup is now, whole."""
         with contextlib.suppress(OSError):  # the centre need not know
             self._sock.sendall(msgspec.json.encode(str(where)) + b"\n")
 

@@ -72,11 +72,11 @@ def read_manifest(data: bytes) -> Manifest:
     return manifest
 
 
-def compare(manifest: Manifest, found: dict[str, Entry]) -> None:
-    """Raise BackupFailed unless what was found is all that the manifest names, and nothing else."""
+def compare(manifest: Manifest, files: dict[str, Entry]) -> None:
+    """Raise BackupFailed unless ``files`` are all that the manifest names, and nothing else."""
     for name, entry in manifest.files.items():
-        if found.get(name) != entry:
+        if files.get(name) != entry:
             raise BackupFailed(f"{name} is missing or not as it was written")
-    for name in found:
+    for name in files:
         if name not in manifest.files:
             raise BackupFailed(f"{name} is not in the manifest")

@@ -37,7 +37,7 @@ _COUNTED: Final = {
 }
 
 
-def drill(source: Path, known: Settings, place: Path | None, *, tell: Callable[[str], None]) -> None:
+def drill(source: Path, settings: Settings, place: Path | None, *, tell: Callable[[str], None]) -> None:
     """Bring a backup back below ``place``, count what is in it, one line each to ``tell``, and remove it again.
 
     Nothing else is touched: a centre may run meanwhile. Raises BackupFailed, StateDamaged, StoreUnavailable or OSError that says
@@ -51,7 +51,7 @@ def drill(source: Path, known: Settings, place: Path | None, *, tell: Callable[[
         manifest = restore(source, data, owner_for(Path(folder)))
         tell(f"{source}: {manifest.told()}, as it was at {moment(manifest.at)}, every file as its digest says")
         if STATE in manifest.files:
-            _look_at_state(data, known, manifest, tell)
+            _look_at_state(data, settings, manifest, tell)
         for file in sorted((data / STORE).rglob("points.duckdb")):
             bucket = "the first" if file.parent == data / STORE else file.parent.name
             tell(f"series of bucket {bucket}: {asyncio.run(_series(file.parent))}")
@@ -69,7 +69,7 @@ def _require_room(source: Path, where: Path, tell: Callable[[str], None]) -> Non
     tell(room)
 
 
-def _look_at_state(data: Path, known: Settings, manifest: Manifest, tell: Callable[[str], None]) -> None:
+def _look_at_state(data: Path, settings: Settings, manifest: Manifest, tell: Callable[[str], None]) -> None:
     with closing(Database(f"sqlite:///{data / STATE}")) as database:
         try:
             require_sound(database.engine)
@@ -77,19 +77,19 @@ def _look_at_state(data: Path, known: Settings, manifest: Manifest, tell: Callab
             with database.engine.connect().execution_options(writes=False) as tx, tx.begin():
                 for name, table in _COUNTED.items():
                     tell(f"{name}: {tx.scalar(select(func.count()).select_from(table))}")
-                name, digest = _report(tx, known, manifest.at)
+                name, digest = _report(tx, settings, manifest.at)
         except DatabaseError as error:
             raise BackupFailed(f"the state in it cannot be used: {error.orig}") from error
     tell(f"report of {name}: digest {digest}")
 
 
-def _report(tx: Connection, known: Settings, at: int) -> tuple[str, str]:
+def _report(tx: Connection, settings: Settings, at: int) -> tuple[str, str]:
     """Return the last month that was over at a time (ms since epoch), and the digest of its report."""
-    zone = known.site.zone
+    zone = settings.site.zone
     last = dt.datetime.fromtimestamp(at / 1000, ZoneInfo(zone)).replace(day=1) - dt.timedelta(days=1)
     name = f"{last:%Y-%m}"
     start, end = month(name, zone)
-    return name, document.digest(build(tx, known.watched.register, start=start, end=end, now=at, zone=zone))
+    return name, document.digest(build(tx, settings.watched.register, start=start, end=end, now=at, zone=zone))
 
 
 async def _series(folder: Path) -> int:

@@ -38,23 +38,23 @@ def read(file: Path) -> Settings:
     return known
 
 
-def become_owner(known: Settings, file: Path) -> None:
-    """Become the owner of ``known.data`` when we are root and it is another user's; ``file`` is that of the settings.
+def become_owner(centre: Settings, file: Path) -> None:
+    """Become the owner of ``centre.data`` when we are root and it is another user's; ``file`` is that of the settings.
 
     Secrets that only root can read are read before. NotOwner when we are neither; SettingsError when there is no owner to become.
     """
-    uid, gid = _owner(known.data, file.absolute().parent)
+    uid, gid = _owner(centre.data, file.absolute().parent)
     if uid == os.geteuid():
         return
     if os.geteuid() != 0:
-        raise NotOwner(known.data, name_of(uid))
-    for _place, secret in known.secrets:
+        raise NotOwner(centre.data, name_of(uid))
+    for _place, secret in centre.secrets:
         secret.hold()
     become(uid, gid)
     for part in (__file__, os.__file__):  # ours and Python's own, of which more is imported as it is needed
         if not os.access(part, os.R_OK):
             why = f"cannot read this program: it needs {Path(part).parent}, where everybody may read"
-            raise SettingsError(f"{known.data} belongs to {name_of(uid)}, who {why}")
+            raise SettingsError(f"{centre.data} belongs to {name_of(uid)}, who {why}")
 
 
 def become(uid: int, gid: int) -> None:

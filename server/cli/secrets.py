@@ -51,13 +51,13 @@ class Finding(NamedTuple):
         return f"{self.where}: not readable by {user}: {self.why}; {self.mend}"
 
 
-def service_user(known: Settings, name: str | None) -> User:
+def service_user(settings: Settings, name: str | None) -> User:
     """Return who runs the centre: who was named, else the owner of ``data``, else the user ``pantau``, else we; SettingsError."""
     try:
         if name is not None:
             return User(*pwd.getpwnam(name)[2:4])
-        if known.data.exists():
-            return User(*known.data.stat()[4:6])
+        if settings.data.exists():
+            return User(*settings.data.stat()[4:6])
         return User(*pwd.getpwnam(_SERVICE)[2:4])
     except KeyError:
         if name is not None:

@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _without_haste(why: str, code: int) -> int:
-    """Tell why the service ends and return the code; what would be started again at once, and likely in vain, takes its time."""
+    """Log why the service ends and return the code; what would be started again at once, and likely in vain, takes its time."""
     for line in why.splitlines():
         _log.error("%s", line)
     if code == trouble.FAILED:

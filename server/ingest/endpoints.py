@@ -93,7 +93,7 @@ class Ingest:
         self._saving = asyncio.create_task(self._keep_saving())
 
     def use(self, options: Options, tokens: Tokens | None, centre_series: CentreSeries) -> None:
-        """Take writes by other settings from now on; ``tokens`` None leaves them as they are."""
+        """Go by other settings for writes from now on; ``tokens`` None leaves them as they are."""
         self._options = options
         self._centre_series = centre_series
         self._bodies.use(options)

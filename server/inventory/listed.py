@@ -97,10 +97,10 @@ def read_list(content: bytes, register: Register) -> Found:
     return Found(agencies, tuple(services), tuple(known))
 
 
-def as_tables(found: Found) -> str:
+def as_tables(additions: Found) -> str:
     """Return what is new as TOML, to be put at the end of a register."""
-    tables = [_table("agency", {"id": key, "name": name}) for key, name in found.agencies.items()]
-    for one in found.services:
+    tables = [_table("agency", {"id": key, "name": name}) for key, name in additions.agencies.items()]
+    for one in additions.services:
         entry = {key: value for key, value in asdict(one).items() if value and key != "line"}
         tables.append(_table("service", entry))
     return "\n".join(tables)

@@ -55,7 +55,7 @@ class Duty:
         self._name = f"pantau {socket.gethostname()[:24]} pid {os.getpid()} {secrets.token_hex(4)}"
 
     def take(self, connection: Any, _record: object) -> None:
-        """Take the duty for a new connection (of psycopg), SQLAlchemy's ``connect``; Occupied when another process has it."""
+        """Acquire the duty for a new connection (of psycopg), SQLAlchemy's ``connect``; Occupied when another process has it."""
         from psycopg import OperationalError  # noqa: PLC0415 - only who keeps state in PostgreSQL has it
 
         try:

@@ -69,7 +69,7 @@ class Unjudged:
             self._tell_end(count)
 
     def give_up(self) -> None:
-        """Say what is lost because the centre ends now."""
+        """Log what is lost because the centre ends now."""
         if self._held:
             _log.error("%d results wait for the database of state and are lost: unobserved", len(self._held))
 
