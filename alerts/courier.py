@@ -6,7 +6,7 @@ import logging
 import random
 import secrets
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -43,7 +43,7 @@ class Courier:
     """Sends messages over ``channels`` (by name); ``clock`` is now in ms, ``look`` how texts are made.
 
     ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter, ``tick``
-    is how often the outbox is looked at without being woken, seconds.
+    is how often the outbox is looked at without being woken, seconds; ``in_thread`` makes texts beside the event loop.
     Assumes to be the only courier on its database.
     """
 
@@ -57,6 +57,7 @@ class Courier:
         owner: str = "",
         chance: Callable[[], float] = random.random,
         tick: float = 5.0,
+        in_thread: Callable[..., Awaitable[Message]] = asyncio.to_thread,
     ) -> None:
         self._database = database
         self._channels = channels
@@ -65,6 +66,7 @@ class Courier:
         self._owner = owner or secrets.token_hex(8)
         self._chance = chance
         self._tick = tick
+        self._in_thread = in_thread
         self._wakers = {name: asyncio.Event() for name in channels}
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._sending: dict[str, dict[int, asyncio.Task[None]]] = {name: {} for name in channels}
@@ -216,7 +218,7 @@ class Courier:
 
     async def _try(self, row: Leased, channel: Channel) -> _Try:
         try:
-            message = await asyncio.to_thread(self._render, row)
+            message = await self._in_thread(self._render, row)
             async with asyncio.timeout(_DEADLINE):
                 provider_id = await channel.send(row.recipient, message)
         except Unreachable as error:

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import web
 
-from alerts.courier import Courier
-from alerts.judge import Judge
 from alerts.tables import StateAway
-from collectors.result import Result
 from collectors.snmp import Device
 from configs.daemon import Systemd
 from configs.plugin import same_recipe
@@ -27,10 +24,10 @@ from server.edge.client_address import client_address
 from server.edge.connections import Door
 from server.edge.descriptors import room_for
 from server.enrolment.join import Join, route
+from server.heart import Heart
 from server.ingest.endpoints import Ingest, routes
 from server.ingest.tokens import Tokens
-from server.ledger import record
-from server.ledger.running_time import RunningTime
+from server.outside import Outside, real
 from server.reloading import Ready, changes, require_reloadable
 from server.settings import Settings
 from server.state.alone import Occupied, alone
@@ -46,9 +43,8 @@ from server.watching.feed import RESYNC, Feed
 from server.watching.jobs import all_jobs, devices_of
 from server.watching.known_states import KnownStates
 from server.watching.lease import Lease
-from server.watching.observer import Observer
 from server.watching.recurring import forever
-from server.watching.scheduler import Job, Schedule
+from server.watching.scheduler import Job
 from server.web.app import Parts, build
 from server.web.context import WEB
 
@@ -56,19 +52,12 @@ if TYPE_CHECKING:
     from alerts.channels import Channel
 
 _log: Final = logging.getLogger("pantau.server")
-_BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
 _RECORD: Final = 1.0  # seconds between writes of what the centre itself measured
-_REALIGN_EVERY: Final = 10.0
 _RETENTION_EVERY: Final = 6 * 3600.0
 _WRITES: Final = frozenset({"/api/v2/write", "/write"})
 _FILES: Final = 128  # descriptors for databases, logs and templates
 _NO_SYSTEMD: Final = Systemd({})
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
-
-
-def now_ms() -> int:
-    """Return the wall clock in milliseconds since the Unix epoch: the one place where the centre reads it."""
-    return time.time_ns() // 1_000_000
 
 
 async def serve(settings: Settings, systemd: Systemd, hangups: Sequence[int] = ()) -> int:
@@ -106,10 +95,12 @@ async def running(
     systemd: Systemd = _NO_SYSTEMD,
     hung_up: asyncio.Event | None = None,
     lost: Callable[[str], None] = lambda _words: None,
+    outside: Outside | None = None,
 ) -> AsyncIterator[web.Application]:
     """Run the centre until the block ends; each time ``hung_up`` is set, its settings are read again.
 
-    ``lost`` is called, in a thread or on the loop, when another centre has taken this one's place.
+    ``lost`` is called, in a thread or on the loop, when another centre has taken this one's place. ``outside`` is what it has from
+    outside of itself (default: what there is).
 
     Raises SettingsError when its address, its folder or its database cannot be had, StateAway when the database is not there,
     StateDamaged and StoreDamaged when a file cannot be used.
@@ -122,7 +113,7 @@ async def running(
         except Occupied as error:
             raise SettingsError(str(error)) from error
         stack.callback(database.close)
-        centre = Centre(settings, database, systemd, hung_up or asyncio.Event(), lost)
+        centre = Centre(settings, database, systemd, hung_up or asyncio.Event(), lost, outside or real())
         stack.push_async_callback(centre.close)
         try:
             await centre.open()
@@ -172,47 +163,47 @@ class Centre:
         systemd: Systemd,
         hung_up: asyncio.Event,
         lost: Callable[[str], None],
+        outside: Outside,
     ) -> None:
         release = version("pantau")
+        self._clock = clock = outside.clock
         self._settings = settings
         self._database = database
         self._systemd = systemd
         self._hung_up = hung_up
         self._reloading = asyncio.Lock()
         self._started = asyncio.Event()
-        self._since = now_ms()
+        self._since = self._clock.now()
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
-        self._lease = Lease(self._buckets.main, settings.data, now_ms, lost)
+        self._lease = Lease(self._buckets.main, settings.data, clock.now, lost)
         self._ingest = Ingest(
             self._buckets,
             database,
-            now_ms,
+            clock.now,
             settings.ingest,
             address=self._address,
             centre_series=settings.centre_series(),
         )
         self._devices: Mapping[str, Device] = devices_of(settings.watched, {})
         self._channels: Mapping[str, Channel] = {name: make() for name, make in settings.channels.items()}
-        self._courier = Courier(database, self._channels, now_ms, look=settings.look())
-        terms = settings.terms()
-        self._judge = Judge(
+        self._heart = Heart(
             database,
-            terms.policy,
-            terms.about,
-            terms.routes,
-            record.record,
-            clock=now_ms,
-            planned=self._courier.wake,
+            settings.watched,
+            settings.terms(),
+            self._channels,
+            settings.look(),
+            settings.schedule,
+            outside,
+            keep=self._recorder.add,
+            feed=self._feed,
+            release=release,
         )
-        self._observer = Observer(settings.watched, self._judge, self._recorder, self._feed)
-        self._schedule = Schedule(clock=now_ms, tell=self._tell, limits=settings.schedule)
         self._control = Control(
-            self._buckets, settings.state, settings.data, now_ms, release, self._forget_host, self._reload
+            self._buckets, settings.state, settings.data, clock.now, release, self._forget_host, self._reload
         )
         self._known_states = KnownStates(database)
-        self._running_time = RunningTime(database, now_ms, release)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
             Parts(
@@ -220,12 +211,12 @@ class Centre:
                 buckets=self._buckets,
                 watched=settings.watched,
                 feed=self._feed,
-                clock=now_ms,
+                clock=clock.now,
                 site=settings.site,
-                punctuality=self._schedule.punctuality,
+                punctuality=self._heart.schedule.punctuality,
             )
         )
-        self._join = Join(database, now_ms, settings.place(), self._ingest.enrolled, self._address)
+        self._join = Join(database, clock.now, settings.place(), self._ingest.enrolled, self._address)
         self.web.add_routes([*routes(self._ingest), route(self._join)])
         self.web.on_response_prepare.append(partial(_tell_version, release))
 
@@ -234,28 +225,24 @@ class Centre:
         await self._buckets.open()
         await self._ingest.open()
         await self._control.open()
-        await self._running_time.start()
+        await self._heart.open()
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
-        self._since = now_ms()
-        await self._observer.retire_unnamed(self._database)
-        for job in await asyncio.to_thread(self._jobs, self._settings, self._devices):
-            self._schedule.add(job)
+        self._since = self._clock.now()
+        await self._heart.retire_unnamed()
+        jobs = await asyncio.to_thread(self._jobs, self._settings, self._devices)
         turns = {
-            "beat": (self._running_time.beat, _BEAT),
+            **self._heart.turns(),
             "retention": (self._forget, _RETENTION_EVERY),
             "recorder": (self._recorder.flush, _RECORD),
-            "clock": (self._realign, _REALIGN_EVERY),
-            "unjudged": (self._catch_up, _RECORD),
             "lease": (self._lease.renew, lease.RENEW),
-            "courier": (self._courier.run, _RECORD),
             "reload": (self._reload_when_told, 0.0),
         }
         if self._systemd.watchdog is not None:
             turns["watchdog"] = (self._show_life, self._systemd.watchdog)
         self._tasks = [asyncio.create_task(forever(name, *turn)) for name, turn in turns.items()]
-        self._schedule.start(now=True)
+        self._heart.start(jobs)
         self._started.set()
 
     def _jobs(self, settings: Settings, devices: Mapping[str, Device]) -> list[Job]:
@@ -267,7 +254,7 @@ class Centre:
             keep=self._recorder.add,
             states=self._known_states,
             away=lambda: self._database.away,
-            punctuality=self._schedule.punctuality,
+            punctuality=self._heart.schedule.punctuality,
             late=settings.schedule.late,
             since=self._since,
         )
@@ -320,7 +307,7 @@ class Centre:
         devices = devices_of(settings.watched, self._devices)
         tokens = None
         if settings.ingest.tokens != before.ingest.tokens:
-            tokens = Tokens(settings.ingest.tokens, now_ms)
+            tokens = Tokens(settings.ingest.tokens, self._clock.now)
             await tokens.find("")
         return Ready(
             settings=settings,
@@ -342,10 +329,7 @@ class Centre:
         self._buckets.use(ready.buckets)
         self._ingest.use(settings.ingest, ready.tokens, settings.centre_series())
         self._join.use(settings.place())
-        self._judge.use(ready.terms)
-        self._observer.use(settings.watched)
-        self._courier.use(ready.channels, settings.look())
-        self._schedule.replace(ready.jobs, settings.schedule)
+        self._heart.use(settings.watched, ready.terms, ready.channels, settings.look(), ready.jobs, settings.schedule)
         self.door.use(settings.connections, room=ready.room, trusted_proxies=settings.site.trusted_proxies)
         self.web[WEB].use(ready.shown)
         if ready.changed:
@@ -353,7 +337,7 @@ class Centre:
 
     async def _retire(self) -> None:
         try:
-            await self._observer.retire_unnamed(self._database)
+            await self._heart.retire_unnamed()
         except StateAway:
             _log.warning("what left the settings is not retired while the database of state is away: reload once more")
         except Exception:  # noqa: BLE001 - all else is done
@@ -370,17 +354,15 @@ class Centre:
         """Send what is on its way, a few seconds long, then accept no new looks: the time in which nobody looks is to be short."""
         await self._reloading.acquire()
         self._feed.close()
-        await self._courier.stop(_DRAIN)
-        await self._schedule.stop()
+        await self._heart.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._observer.finish()
+        await self._heart.finish()
         await self._recorder.flush()
         await self._lease.end()
         await self._ingest.close()
-        with contextlib.suppress(StateAway):
-            await self._running_time.beat()
+        await self._heart.close()
 
     async def close(self) -> None:
         """Let go of everything outside."""
@@ -392,22 +374,16 @@ class Centre:
     def _address(self, request: web.Request) -> str:
         return client_address(request, self._settings.site.trusted_proxies)
 
-    async def _tell(self, result: Result) -> None:
-        await self._observer.observe(result, self._schedule)
-
-    async def _catch_up(self) -> None:
-        await self._observer.catch_up(self._schedule)
-
     async def _forget_host(self, name: str, by: str) -> str:
         await self._ingest.flush_seen()
-        with self._observer.forgetting(name, now_ms):
-            return await forget_host(self._database, self._judge, name, by=by, at=now_ms(), let_go=self._ingest.forget)
-
-    async def _realign(self) -> None:
-        self._schedule.realign()
+        now = self._clock.now
+        with self._heart.observer.forgetting(name, now):
+            return await forget_host(
+                self._database, self._heart.judge, name, by=by, at=now(), let_go=self._ingest.forget
+            )
 
     async def _forget(self) -> None:
-        await self._buckets.forget(now_ms() * 1_000_000)
+        await self._buckets.forget(self._clock.now() * 1_000_000)
 
 
 async def _tell_version(known: str, request: web.Request, response: web.StreamResponse) -> None:

@@ -1,7 +1,7 @@
 """Observer: hands each result to the judge, then to whoever keeps or shows what was seen."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf
 from typing import Final
@@ -9,8 +9,8 @@ from typing import Final
 from alerts import state
 from alerts.judge import Judge, Observed
 from alerts.tables import Database
+from collectors.point import Point
 from collectors.result import Result, to_point
-from server.store.recorder import Recorder
 from server.watching.feed import RESYNC, Feed
 from server.watching.scheduler import Schedule
 from server.watching.unjudged import Unjudged
@@ -22,11 +22,11 @@ _log: Final = logging.getLogger("pantau.server")
 class Observer:
     """The way of a result through the centre, and of a check that nobody watches any more."""
 
-    def __init__(self, watched: Watched, judge: Judge, recorder: Recorder, feed: Feed) -> None:
+    def __init__(self, watched: Watched, judge: Judge, keep: Callable[[Iterable[Point]], None], feed: Feed) -> None:
         self._watched = watched
         self._judge = judge
         self._unjudged = Unjudged(judge.observe, self._is_wanted)
-        self._recorder = recorder
+        self._keep = keep
         self._feed = feed
         self._forgotten: dict[str, float] = {}
 
@@ -54,7 +54,7 @@ class Observer:
         observed = await self._unjudged.observe(result)
         planned = self._watched.checks.get(result.check)
         if planned is not None:
-            self._recorder.add([to_point(result, planned.type)])
+            self._keep([to_point(result, planned.type)])
         if observed is None:
             if first:
                 schedule.recheck(STATE_CHECK, 0)  # its outage begins now, not at the next due time

@@ -1,0 +1,139 @@
+"""The heart of the centre: looks, judges, keeps the ledger and sends; no web, no ingest and no store in it.
+
+The simulated city (``tests/simulation``) runs it as it is, on made time.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from alerts.courier import Courier
+from alerts.judge import Judge, Terms
+from alerts.message import Look
+from alerts.tables import Database, StateAway
+from collectors.point import Point
+from collectors.result import Result
+from server.ledger import record
+from server.ledger.running_time import RunningTime
+from server.outside import Outside
+from server.watching.feed import Feed
+from server.watching.observer import Observer
+from server.watching.options import Options
+from server.watching.scheduler import Job, Schedule
+from server.watching.watched import Watched
+
+if TYPE_CHECKING:
+    from alerts.channels import Channel
+
+_DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
+_BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
+_CATCH_UP: Final = 1.0
+_REALIGN: Final = 10.0
+
+Turn = tuple[Callable[[], Awaitable[None]], float]
+
+
+class Heart:
+    """The schedule, the judge, the ledger and the courier, connected. ``open`` it, ``start`` it, ``stop`` it.
+
+    ``keep`` takes points of what looks showed, ``release`` is the version that the running time is written down with.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        watched: Watched,
+        terms: Terms,
+        channels: "Mapping[str, Channel]",
+        look: Look,
+        limits: Options,
+        outside: Outside,
+        *,
+        keep: Callable[[Iterable[Point]], None],
+        feed: Feed,
+        release: str,
+    ) -> None:
+        clock = outside.clock
+        self._database = database
+        self.courier = Courier(
+            database,
+            channels,
+            clock.now,
+            look=look,
+            owner=outside.token(),
+            chance=outside.chance,
+            in_thread=outside.in_thread,
+        )
+        self.judge = Judge(
+            database,
+            terms.policy,
+            terms.about,
+            terms.routes,
+            record.record,
+            clock=clock.now,
+            planned=self.courier.wake,
+        )
+        self.observer = Observer(watched, self.judge, keep, feed)
+        self.schedule = Schedule(clock=clock.now, tell=self._tell, limits=limits)
+        self.running_time = RunningTime(database, clock.now, release)
+
+    async def open(self) -> None:
+        """Begin the centre's own running time."""
+        await self.running_time.start()
+
+    async def retire_unnamed(self) -> None:
+        """Believe nothing any more by checks that settings do not name."""
+        await self.observer.retire_unnamed(self._database)
+
+    def start(self, jobs: Iterable[Job]) -> None:
+        """Begin to look."""
+        for job in jobs:
+            self.schedule.add(job)
+        self.schedule.start(now=True)
+
+    def turns(self) -> Mapping[str, Turn]:
+        """Return what is to be done again and again beside the looks, by name: the work, and the seconds between."""
+        return {
+            "beat": (self.running_time.beat, _BEAT),
+            "clock": (self._realign, _REALIGN),
+            "unjudged": (self._catch_up, _CATCH_UP),
+            "courier": (self.courier.run, 1.0),
+        }
+
+    def use(
+        self,
+        watched: Watched,
+        terms: Terms,
+        channels: "Mapping[str, Channel]",
+        look: Look,
+        jobs: Sequence[Job],
+        limits: Options,
+    ) -> None:
+        """Go by other settings from now on: nothing here waits, or can fail."""
+        self.judge.use(terms)
+        self.observer.use(watched)
+        self.courier.use(channels, look)
+        self.schedule.replace(jobs, limits)
+
+    async def stop(self) -> None:
+        """Send what is on its way, a few seconds long, then accept no new looks: the time in which nobody looks is to be short."""
+        await self.courier.stop(_DRAIN)
+        await self.schedule.stop()
+
+    async def finish(self) -> None:
+        """Write what still waits, once the turns have ended."""
+        await self.observer.finish()
+
+    async def close(self) -> None:
+        """Note the last sign of life."""
+        with suppress(StateAway):
+            await self.running_time.beat()
+
+    async def _tell(self, result: Result) -> None:
+        await self.observer.observe(result, self.schedule)
+
+    async def _catch_up(self) -> None:
+        await self.observer.catch_up(self.schedule)
+
+    async def _realign(self) -> None:
+        self.schedule.realign()
