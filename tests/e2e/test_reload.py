@@ -17,8 +17,9 @@ import pytest
 from aiohttp import CookieJar
 from parts import daemon, free_port, wait_for, wait_until
 
+from configs.clock import wall_ms
 from server.admin.control_socket import Ask, ask
-from server.app import now_ms, running
+from server.app import running
 from server.settings import read
 from server.state.database import Database
 from server.state.migrate import upgrade
@@ -166,7 +167,7 @@ class Witness:
     """A schedule of its own for the same checks, which nobody reloads: slots that it misses are the machine's fault."""
 
     def __init__(self, checks):
-        self.schedule = Schedule(clock=now_ms, tell=self._tell)
+        self.schedule = Schedule(clock=wall_ms, tell=self._tell)
         for check in checks:
             self.schedule.add(check_job(check))
         self.schedule.start()
