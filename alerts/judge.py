@@ -1,162 +1,359 @@
-"""Judge: the one door through which everything that can go wrong comes in, as a Result."""
+"""Judge: the one door through which everything that can go wrong comes in, as Results.
 
-from collections.abc import Callable
+What is believed lives in memory, where each look is stepped the moment it is seen. The database follows: all looks of a moment are one
+transaction, a flip is written at once. So a kill loses at most the looks since the last sign of life that the same transactions write.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
 
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import audit, incident, outbox, route, state
+from alerts import state, states
+from alerts.follow import Followed, Terms, Turn, follow, retire
 from alerts.incident import Incident
-from alerts.message import gather
-from alerts.route import Routes
-from alerts.state import Flip, Policy, Seen, State
-from alerts.subject_info import SubjectInfo
-from alerts.tables import Database
-from collectors.result import Result, Status
+from alerts.state import Flip, Seen, State
+from alerts.states import Key, States
+from alerts.tables import Database, StateAway
+from collectors.result import Result
+from configs.clock import Clock
+
+_log: Final = logging.getLogger("pantau.alerts")
+_MOMENT: Final = 1.0  # seconds that an uneventful look waits for others, to be written in one transaction
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What a look led to: the state after it, the flip it confirmed, and the incident it opened, changed, closed or found open."""
+    """What a look led to: the state after it, the flip it confirmed, and the incident that it found open, or opened."""
 
     state: State
     flip: Flip | None
     incident_id: int | None
 
 
-class Terms(msgspec.Struct, frozen=True):
-    """What results are judged by.
+class Ledger(Protocol):
+    """What is told of each look, written in the transactions of the judge. All but ``read`` and ``write`` belong to the event loop."""
 
-    ``policy`` and ``about`` look up a check's policy and what stands behind a (check, subject); ``routes`` say who hears of it.
-    """
+    def read(self, tx: Connection) -> Any:
+        """Return what ``load`` needs."""
+        ...
 
-    policy: Callable[[str], Policy]
-    about: Callable[[str, str], SubjectInfo]
-    routes: Routes
+    def load(self, rows: Any) -> None:
+        """Begin with what the database says."""
+        ...
+
+    def see(self, seen: Seen) -> None:
+        """Note a look, to be written with the next ``draw``."""
+        ...
+
+    def draw(self) -> Any:
+        """Return what is to be written now."""
+        ...
+
+    def write(self, tx: Connection, drawn: Any, at: int) -> Any:
+        """Write it, and that the centre was alive ``at`` (ms); returns what ``settle`` needs."""
+        ...
+
+    def settle(self, drawn: Any, written: Any) -> None:
+        """Note that it is written."""
+        ...
+
+    def give_back(self, drawn: Any) -> None:
+        """Note that it is not written, and belongs to the next ``draw``."""
+        ...
+
+    def split(self, drawn: Any) -> list[Any]:
+        """Return it in pieces that can be written apart."""
+        ...
+
+    def lose(self, drawn: Any) -> None:
+        """Note that it cannot be written, and never will be."""
+        ...
+
+
+class _Batch:
+    """What was seen and is not written yet. ``since`` is the steady time of the oldest look, ``written`` ends with the transaction."""
+
+    def __init__(self) -> None:
+        self.states: dict[Key, State] = {}
+        self.turns: list[Turn] = []
+        self.since: int | None = None
+        self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.written.add_done_callback(_retrieved)
+
+    def begin_with(self, before: "_Batch") -> None:
+        """Add what an earlier batch could not write, before all of this."""
+        self.states = before.states | self.states
+        self.turns[:0] = before.turns
+        self.since = before.since
+
+    def forget(self, key: Key) -> None:
+        """Write nothing of a subject by a check."""
+        self.states.pop(key, None)
+        self.turns = [turn for turn in self.turns if turn.key != key]
 
 
 class Judge:
     """Turns results into states, flips, incidents and messages owed.
 
-    ``policy``, ``about`` and ``routes`` are its first ``Terms``; ``record`` writes the ledger in the same transaction; ``clock`` is
-    now in ms; ``planned`` is called after messages were put into the outbox.
+    ``terms`` are its first ones; ``ledger`` is written in the same transactions; ``planned`` is called after messages were put into
+    the outbox. ``moment`` is how many seconds an uneventful look may wait. ``load`` it before the first look; it belongs to one event
+    loop.
     """
 
     def __init__(
         self,
         database: Database,
-        policy: Callable[[str], Policy],
-        about: Callable[[str, str], SubjectInfo],
-        routes: Routes,
-        record: Callable[[Connection, Seen], None],
+        terms: Terms,
+        ledger: Ledger,
+        clock: Clock,
         *,
-        clock: Callable[[], int],
         planned: Callable[[], None] = lambda: None,
+        moment: float = _MOMENT,
     ) -> None:
+        self.states = States()
         self._database = database
-        self._terms = Terms(policy, about, routes)
-        self._record = record
+        self._terms = terms
+        self._ledger = ledger
         self._clock = clock
         self._planned = planned
+        self._moment = moment
+        self._batch: _Batch | None = None
+        self._writing = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._oldest: int | None = None
+        self.away = False
+
+    async def load(self) -> None:
+        """Believe what the database says. Raises StateAway."""
+        believed, spans = await self._database.read(lambda tx: (states.read(tx), self._ledger.read(tx)))
+        self.states.load(*believed)
+        self._ledger.load(spans)
 
     def use(self, terms: Terms) -> None:
-        """Judge by other terms from now on; what was handed in before is judged by those of then."""
+        """Judge by other terms from now on; what was seen before is judged by those of then."""
         self._terms = terms
 
-    async def observe(self, result: Result) -> Observed:
-        """Judge one look: state, ledger, flip, incident, messages and audit in one transaction. Repeats change nothing."""
-        terms = self._terms
-        observed, planned = await self._database.write(lambda tx: self._observe(tx, terms, result, self._clock()))
-        if planned:
-            self._planned()
+    def see(self, results: Iterable[Result], steady: int) -> Sequence[Observed]:
+        """Step what is believed by looks that began at ``steady`` (ms of steady time): at once, in memory. Repeats change nothing."""
+        observed = []
+        for result in results:
+            try:
+                observed.append(self._see(result, steady))
+            except Exception:  # noqa: BLE001 - one that cannot be judged must not cost the others
+                _log.exception("a result of %s could not be judged", result.check)
         return observed
+
+    async def observe(self, results: Iterable[Result], steady: int) -> Sequence[Observed]:
+        """Judge looks as ``see`` does, and return when they are ``written``."""
+        observed = self.see(results, steady)
+        await self.written()
+        incidents = self.states.incidents
+        return [
+            msgspec.structs.replace(
+                one, incident_id=one.incident_id or incidents.get((one.state.check, one.state.subject))
+            )
+            for one in observed
+        ]
+
+    async def written(self) -> None:
+        """Wait until all that was seen so far is in the database.
+
+        Raises StateAway when the database takes nothing for now: what was seen stays in memory, and is written when it is back.
+        """
+        if self._batch is not None:
+            await asyncio.shield(self._batch.written)
+
+    def backlog(self) -> int:
+        """Return for how many ms (steady) the oldest look waits that is not written."""
+        waiting = [self._oldest, None if self._batch is None else self._batch.since]
+        oldest = min((at for at in waiting if at is not None), default=None)
+        return 0 if oldest is None else max(self._clock.steady() - oldest, 0)
+
+    async def commit(self) -> None:
+        """Write what was seen, and that the centre lives; with nothing seen just that. Raises StateAway."""
+        # a task of its own: what is being written cannot be called back when whoever asked for it gives up
+        task = asyncio.get_running_loop().create_task(self._commit(), name="judge-commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _commit(self) -> None:
+        async with self._writing:
+            self._stop_timer()
+            batch, self._batch = self._batch or _Batch(), None
+            self._oldest = batch.since
+            try:
+                await self._write(batch, self._ledger.draw(), self._clock.now())
+            except Exception as error:
+                self._keep(batch, error)
+                raise
+            finally:
+                self._oldest = None
+            self.away = False
+        batch.written.set_result(None)
 
     async def retire(self, check: str, subject: str, *, by: str) -> Incident | None:
         """Stop believing anything of a subject by a check; its open incident, if any, is closed as retired and returned."""
-        behind = self._terms.about
-        closed, planned = await self._database.write(
-            lambda tx: self._retire(tx, check, subject, by, behind, self._clock())
-        )
+        if self._batch is not None:
+            await self.commit()
+        about, now = self._terms.about, self._clock.now()
+        async with self._writing:
+            closed, planned = await self._database.write(
+                lambda tx: retire(tx, check, subject, by=by, about=about, now=now)
+            )
+            self.states.remove(check, subject)
+            if self._batch is not None:
+                self._batch.forget((check, subject))
         if planned:
             self._planned()
         return closed
 
-    def _observe(self, tx: Connection, terms: Terms, result: Result, now: int) -> tuple[Observed, int]:
+    def _see(self, result: Result, steady: int) -> Observed:
+        terms, key = self._terms, (result.check, result.subject)
         policy = terms.policy(result.check)
-        known = state.load(tx, result.check, result.subject)
-        step = state.step(known, result, policy, now=now)
-        if step.state is not known:
-            state.save(tx, step.state)
+        before = self.states.get(*key)
+        step = state.step(before, result, policy, steady=steady)
+        if step.state is not before:
+            self.states.put(step.state)
+            batch = self._open_batch(steady)
+            batch.states[key] = step.state
+            if step.flip is not None:
+                batch.turns.append(Turn(terms, step.state, step.flip))
+            self._soon(0 if step.flip else self._moment)
         if step.seen is not None:
-            self._record(tx, step.seen)
-        if step.flip is None:
-            current = incident.open_of(tx, result.check, result.subject)
-            return Observed(step.state, None, _id(current)), 0
-        current, planned = self._follow(tx, terms, step.state, step.flip, now)
-        return Observed(step.state, step.flip, _id(current)), planned
+            self._ledger.see(step.seen)
+        return Observed(step.state, step.flip, self.states.incidents.get(key))
 
-    def _follow(self, tx: Connection, terms: Terms, after: State, flip: Flip, now: int) -> tuple[Incident | None, int]:
-        about = terms.about(flip.check, flip.subject)
-        severity = incident.severity_of(terms.policy(flip.check), about.criticality, flip.to_status)
-        current, flip_id = incident.follow(tx, flip, severity)
-        if current is None:
-            return None, 0
-        _note(tx, current, flip, now)
-        if current.closed is not None:
-            return current, outbox.owe_closing(
-                tx, current, flip_id, lambda language: gather(current, after, about, language), now
-            )
-        owed = route.plan(
-            terms.routes,
-            check=current.check,
-            subject=current.subject,
-            status=current.status,
-            severity=current.severity,
-            about=about,
-        )
-        return current, outbox.owe_problem(
-            tx, current, flip_id, owed, lambda language: gather(current, after, about, language), now
-        )
+    def _open_batch(self, steady: int) -> _Batch:
+        if self._batch is None:
+            self._batch = _Batch()
+        if self._batch.since is None:
+            self._batch.since = steady
+        return self._batch
 
-    def _retire(
-        self, tx: Connection, check: str, subject: str, by: str, behind: Callable[[str, str], SubjectInfo], now: int
-    ) -> tuple[Incident | None, int]:
-        known = state.load(tx, check, subject)
-        if known is None:
-            return None, 0
-        state.forget(tx, check, subject)
-        audit.note(tx, at=now, actor=by, action="subject.retire", subject=subject, detail={"check": check})
-        current = incident.open_of(tx, check, subject)
-        if current is None:
-            return None, 0
-        closed = incident.close(tx, current, at=now, why="retired")
-        about = behind(check, subject)
-        return closed, outbox.owe_closing(
-            tx, closed, None, lambda language: gather(closed, known, about, language), now
-        )
+    def _soon(self, seconds: float) -> None:
+        """Write within so many seconds; while the database is away only ``commit`` tries, now and then."""
+        if self.away:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._begin)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _begin(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self._commit_alone(), name="judge-commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _commit_alone(self) -> None:
+        try:
+            await self._commit()
+        except StateAway:
+            pass  # whoever waits is told
+        except Exception:  # noqa: BLE001 - it is kept, and the next turn tries again
+            _log.exception("what was seen could not be written")
+
+    async def _write(self, batch: _Batch, drawn: Any, at: int) -> None:
+        """Write a batch, in one transaction if that can be done."""
+
+        def write(tx: Connection) -> tuple[Any, list[Followed]]:
+            states.save(tx, list(batch.states.values()))
+            return self._ledger.write(tx, drawn, at), [follow(tx, turn, at) for turn in batch.turns]
+
+        try:
+            settled, followed = await self._database.write(write)
+        except StateAway:
+            self._ledger.give_back(drawn)
+            raise
+        except Exception:  # noqa: BLE001 - whatever is wrong with one row must not cost the others
+            _log.exception("what was seen could not be written at once: it is written piece by piece")
+            await self._write_apart(batch, drawn, at)
+        else:
+            self._ledger.settle(drawn, settled)
+            self._followed(followed)
+
+    async def _write_apart(self, batch: _Batch, drawn: Any, at: int) -> None:
+        """Write a batch piece by piece: one that cannot be written must not cost the others. What is written leaves the batch."""
+        pieces = self._ledger.split(drawn)
+        while pieces:
+            piece = pieces.pop()
+            try:
+                self._ledger.settle(piece, await self._database.write(partial(self._ledger.write, drawn=piece, at=at)))
+            except StateAway:
+                for rest in (piece, *pieces):
+                    self._ledger.give_back(rest)
+                raise
+            except Exception:  # noqa: BLE001 - the others go on
+                _log.exception("a stretch of the ledger could not be written: it stays unobserved")
+                self._ledger.lose(piece)
+        while batch.turns:
+            await self._try(batch.turns[0].key, partial(self._write_turn, batch, batch.turns[0], at))
+            del batch.turns[0]
+        for key, believed in list(batch.states.items()):
+            await self._try(key, partial(self._database.write, partial(states.save, states=[believed])))
+            del batch.states[key]
+
+    async def _write_turn(self, batch: _Batch, turn: Turn, at: int) -> None:
+        def write(tx: Connection) -> Followed:
+            states.save(tx, [batch.states.get(turn.key, turn.after)])
+            return follow(tx, turn, at)
+
+        self._followed([await self._database.write(write)])
+
+    async def _try(self, key: Key, write: Callable[[], Awaitable[object]]) -> None:
+        """Write one piece; when that cannot be done, believe of its subject what the database says, so that the next look tries again."""
+        try:
+            await write()
+        except StateAway:
+            raise
+        except Exception:  # noqa: BLE001 - the others go on
+            _log.exception("what %s showed of %s could not be written", *key)
+            await self._reload(key)
+
+    async def _reload(self, key: Key) -> None:
+        """Believe of one subject what the database says, since what we believed could not be written."""
+        believed = await self._database.read(lambda tx: state.load(tx, *key))
+        if believed is None:
+            self.states.remove(*key)
+        else:
+            self.states.put(believed)
+
+    def _followed(self, followed: Iterable[Followed]) -> None:
+        """Know the incidents that are open now, and let the courier know when it has something to carry."""
+        planned = 0
+        for key, incident_id, messages in followed:
+            if incident_id is None:
+                self.states.incidents.pop(key, None)
+            else:
+                self.states.incidents[key] = incident_id
+            planned += messages
+        if planned:
+            self._planned()
+
+    def _keep(self, batch: _Batch, error: Exception) -> None:
+        """Hold what could not be written for the next try, and release who waits for it."""
+        if batch.since is not None:
+            if self._batch is None:
+                self._batch = _Batch()
+            self._batch.begin_with(batch)
+        self.away = isinstance(error, StateAway)
+        batch.written.set_exception(error)
 
 
-def _id(current: Incident | None) -> int | None:
-    return None if current is None else current.id
-
-
-def _action(current: Incident, flip: Flip) -> str:
-    if current.closed is not None:
-        return "incident.close"
-    return "incident.change" if flip.from_status in {Status.DEGRADED, Status.DOWN} else "incident.open"
-
-
-def _note(tx: Connection, current: Incident, flip: Flip, now: int) -> None:
-    audit.note(
-        tx,
-        at=now,
-        actor="pantau",
-        action=_action(current, flip),
-        subject=current.subject,
-        detail={
-            "incident": current.id,
-            "check": current.check,
-            "from": flip.from_status.value,
-            "to": flip.to_status.value,
-            "at": flip.at,
-        },
-    )
+def _retrieved(written: "asyncio.Future[None]") -> None:
+    if not written.cancelled():
+        written.exception()  # nobody need wait for it

@@ -15,7 +15,15 @@ from collectors.result import Reason, Result, Status
 
 Severity = Literal["critical", "high", "medium", "low"]
 
+# A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.
+REACH: Final = (5, 2)
+
 _RANK: Final = {Status.UNKNOWN: 0, Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2}
+
+
+def reach(step: int) -> int:
+    """Return how long after it a look of an interval of ``step`` ms still speaks."""
+    return step * REACH[0] // REACH[1]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -111,14 +119,14 @@ class _Run(msgspec.Struct, frozen=True):
     count: int
 
 
-def step(state: State | None, result: Result, policy: Policy, *, now: int | None = None) -> Step:
+def step(state: State | None, result: Result, policy: Policy, *, steady: int | None = None) -> Step:
     """Return what is believed after ``result``; looks not later than the last one change nothing.
 
-    With ``now``, a last look that lies in the future means that the clock was set back: its times are drawn back to the new look.
+    With ``steady``, a last look that lies in the future means that the clock was set back: its times are drawn back to the new look.
     """
     if state is None:
         state = _unknown(result)
-    elif now is not None and state.last_at > now >= result.at:
+    elif steady is not None and state.last_at > steady >= result.at:
         state = _rewound(state, result.at)
     elif result.at <= state.last_at:
         return Step(state)
@@ -269,7 +277,7 @@ def load(tx: Connection, check: str, subject: str) -> State | None:
 
 def save(tx: Connection, state: State) -> None:
     """Write a state over the one before it."""
-    values = _to_row(state)
+    values = to_row(state)
     if not tx.execute(update(tables.state).where(_is(state.check, state.subject)).values(values)).rowcount:
         tx.execute(insert(tables.state).values(values))
 
@@ -327,7 +335,8 @@ def _from_row(row: RowMapping) -> State:
     )
 
 
-def _to_row(state: State) -> dict[str, Any]:
+def to_row(state: State) -> dict[str, Any]:
+    """Return a state as a row of the table."""
     return {
         "check_id": state.check,
         "subject": state.subject,

@@ -41,7 +41,6 @@ from server.store.recorder import Recorder
 from server.watching import lease
 from server.watching.feed import RESYNC, Feed
 from server.watching.jobs import all_jobs, devices_of
-from server.watching.known_states import KnownStates
 from server.watching.lease import Lease
 from server.watching.recurring import forever
 from server.watching.scheduler import Job
@@ -203,7 +202,6 @@ class Centre:
         self._control = Control(
             self._buckets, settings.state, settings.data, clock.now, release, self._forget_host, self._reload
         )
-        self._known_states = KnownStates(database)
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
             Parts(
@@ -252,7 +250,7 @@ class Centre:
             self._buckets,
             self._ingest,
             keep=self._recorder.add,
-            states=self._known_states,
+            states=self._heart.states,
             away=lambda: self._database.away,
             punctuality=self._heart.schedule.punctuality,
             late=settings.schedule.late,
@@ -358,11 +356,10 @@ class Centre:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._heart.finish()
         await self._recorder.flush()
         await self._lease.end()
         await self._ingest.close()
-        await self._heart.close()
+        await self._heart.finish()
 
     async def close(self) -> None:
         """Let go of everything outside."""

@@ -4,17 +4,18 @@ The simulated city (``tests/simulation``) runs it as it is, on made time.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from alerts.courier import Courier
-from alerts.judge import Judge, Terms
+from alerts.follow import Terms
+from alerts.judge import Judge
 from alerts.message import Look
-from alerts.tables import Database, StateAway
+from alerts.states import States
+from alerts.tables import Database
 from collectors.point import Point
 from collectors.result import Result
-from server.ledger import record
 from server.ledger.running_time import RunningTime
+from server.ledger.writing import Ledger
 from server.outside import Outside
 from server.watching.feed import Feed
 from server.watching.observer import Observer
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
-_CATCH_UP: Final = 1.0
 _REALIGN: Final = 10.0
 
 Turn = tuple[Callable[[], Awaitable[None]], float]
@@ -54,7 +54,6 @@ class Heart:
         release: str,
     ) -> None:
         clock = outside.clock
-        self._database = database
         self.courier = Courier(
             database,
             channels,
@@ -64,26 +63,24 @@ class Heart:
             chance=outside.chance,
             in_thread=outside.in_thread,
         )
-        self.judge = Judge(
-            database,
-            terms.policy,
-            terms.about,
-            terms.routes,
-            record.record,
-            clock=clock.now,
-            planned=self.courier.wake,
-        )
+        self.running_time = RunningTime(database, clock.now, release)
+        self.judge = Judge(database, terms, Ledger(self.running_time), clock, planned=self.courier.wake)
         self.observer = Observer(watched, self.judge, keep, feed)
         self.schedule = Schedule(clock=clock.now, tell=self._tell, limits=limits)
-        self.running_time = RunningTime(database, clock.now, release)
+
+    @property
+    def states(self) -> States:
+        """What is believed now."""
+        return self.judge.states
 
     async def open(self) -> None:
-        """Begin the centre's own running time."""
+        """Begin the centre's own running time, and believe what the database says."""
         await self.running_time.start()
+        await self.judge.load()
 
     async def retire_unnamed(self) -> None:
         """Believe nothing any more by checks that settings do not name."""
-        await self.observer.retire_unnamed(self._database)
+        await self.observer.retire_unnamed()
 
     def start(self, jobs: Iterable[Job]) -> None:
         """Begin to look."""
@@ -94,9 +91,8 @@ class Heart:
     def turns(self) -> Mapping[str, Turn]:
         """Return what is to be done again and again beside the looks, by name: the work, and the seconds between."""
         return {
-            "beat": (self.running_time.beat, _BEAT),
+            "beat": (self._beat, _BEAT),
             "clock": (self._realign, _REALIGN),
-            "unjudged": (self._catch_up, _CATCH_UP),
             "courier": (self.courier.run, 1.0),
         }
 
@@ -121,19 +117,14 @@ class Heart:
         await self.schedule.stop()
 
     async def finish(self) -> None:
-        """Write what still waits, once the turns have ended."""
+        """Write what still waits, and the last sign of life, once the turns have ended."""
         await self.observer.finish()
 
-    async def close(self) -> None:
-        """Note the last sign of life."""
-        with suppress(StateAway):
-            await self.running_time.beat()
+    async def _tell(self, results: Sequence[Result], steady: int) -> None:
+        await self.observer.observe(results, steady, self.schedule)
 
-    async def _tell(self, result: Result) -> None:
-        await self.observer.observe(result, self.schedule)
-
-    async def _catch_up(self) -> None:
-        await self.observer.catch_up(self.schedule)
+    async def _beat(self) -> None:
+        await self.observer.commit(self.schedule)
 
     async def _realign(self) -> None:
         self.schedule.realign()

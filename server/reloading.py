@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from alerts.channels import Channel
-from alerts.judge import Terms
+from alerts.follow import Terms
 from collectors.snmp import Device
 from configs.plugin import same_recipe
 from configs.read import SettingsError

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from alerts.channels import Channel
+from alerts.follow import Terms
 from alerts.i18n.catalogue import LanguageCode
-from alerts.judge import Terms
 from alerts.message import Look
 from alerts.route import Contact, Route, connect
 from alerts.rules.planned import read_rules

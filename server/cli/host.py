@@ -3,20 +3,22 @@
 import argparse
 import asyncio
 import sys
-import time
 from contextlib import closing
 from typing import Any
 
+from alerts.follow import Terms
 from alerts.i18n.language import Language
 from alerts.judge import Judge
 from alerts.route import connect
+from configs.clock import Clock
 from server.admin import control_socket
 from server.admin.control_socket import Answer, Ask
 from server.admin.forget_host import forget_host
 from server.cli import owner
 from server.cli.options import add_settings
 from server.inventory.known_hosts import HostError, KnownHost, known_hosts
-from server.ledger import record
+from server.ledger.running_time import RunningTime
+from server.ledger.writing import Ledger
 from server.settings import Settings
 from server.state.database import Database
 from server.state.migrate import upgrade
@@ -72,10 +74,10 @@ async def _forget_here(known: Settings, name: str, by: str) -> Answer:
     database = await asyncio.to_thread(_database, known)
     try:
         # what is owed for closed incidents goes to whoever was told of them, by the next centre that starts
-        judge = Judge(
-            database, known.watched.policy, known.watched.about, connect((), (), ()), record.record, clock=_now
-        )
-        return Answer(done=await forget_host(database, judge, name, by=by, at=_now()))
+        clock = Clock()
+        terms = Terms(known.watched.policy, known.watched.about, connect((), (), ()))
+        judge = Judge(database, terms, Ledger(RunningTime(database, clock.now, "")), clock)
+        return Answer(done=await forget_host(database, judge, name, by=by, at=clock.now()))
     except HostError as error:
         return Answer(error=str(error))
     finally:
@@ -87,7 +89,3 @@ def _database(known: Settings) -> Database:
     database = Database(known.state)
     upgrade(database.engine)
     return database
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

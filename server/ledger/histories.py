@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, or_, select
 
+from alerts.state import REACH, reach
 from collectors.result import Reason, Status
 from server.calendar.intervals import Stretch
 from server.calendar.service_hours import midnight
 from server.inventory.register import ALWAYS, Register, Service
 from server.ledger import history, maintenance
 from server.ledger.history import History, Span
-from server.ledger.record import REACH, reach
 from server.ledger.running_time import running
 from server.ledger.timeline import Open, Timeline
 from server.state.tables import monitor_run, span

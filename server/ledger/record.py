@@ -3,22 +3,13 @@
 What lies in no span was not observed. Times are milliseconds since the Unix epoch, UTC.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from alerts.state import Seen
+from alerts.state import Seen, reach
 from collectors.result import Status
-from server.ledger import running_time
 from server.state.tables import span
-
-# A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.
-REACH: Final = (5, 2)
-
-
-def reach(step: int) -> int:
-    """Return how long after it a look of an interval of ``step`` ms still speaks."""
-    return step * REACH[0] // REACH[1]
 
 
 def record(tx: Connection, seen: Seen) -> None:
@@ -27,7 +18,6 @@ def record(tx: Connection, seen: Seen) -> None:
     A confirmed change is written from its first look on: what was told since then as the old state is corrected, except what
     was told as UNKNOWN. A look not later than what is there (a repeat, or a clock that was set back) changes nothing.
     """
-    running_time.show_life(tx, seen.at)
     before = _newest(tx, seen)
     if before is not None and before.last_ms >= seen.at:
         return
@@ -47,6 +37,12 @@ def record(tx: Connection, seen: Seen) -> None:
     if start <= speaks:
         _set(tx, before, end_ms=start)
     _insert(tx, seen, start, until)
+
+
+def newest(tx: Connection, check: str, subject: str) -> Row[Any] | None:
+    """Return the span of a check and a subject that began last."""
+    query = select(span).where(span.c.check_id == check, span.c.subject == subject)
+    return tx.execute(query.order_by(span.c.start_ms.desc(), span.c.id.desc()).limit(1)).one_or_none()
 
 
 def _newest(tx: Connection, seen: Seen) -> Row[Any] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, case, func, insert, select, update
+from sqlalchemy import Column, Connection, case, insert, select, update
 
 from alerts.tables import Database
 from server.calendar.intervals import Stretch, merge
@@ -26,6 +26,11 @@ class RunningTime:
         """Record that the centre starts."""
         self._run_id = await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
 
+    def show_life(self, tx: Connection, at: int) -> None:
+        """Record within ``tx`` that it runs ``at`` (ms), and that all it saw until then is written."""
+        if self._run_id:
+            beat(tx, self._run_id, at)
+
     async def beat(self) -> None:
         """Record that it still runs."""
         await self._database.write(lambda tx: beat(tx, self._run_id, self._clock()))
@@ -45,12 +50,6 @@ def beat(tx: Connection, run_id: int, now: int) -> None:
     start = monitor_run.c.start_ms
     earliest = case((start > now, now), else_=start)
     tx.execute(update(monitor_run).where(monitor_run.c.id == run_id).values(beat_ms=now, start_ms=earliest))
-
-
-def show_life(tx: Connection, at: int) -> None:
-    """Record that the newest run was alive at ``at``."""
-    newest = select(func.max(monitor_run.c.id)).scalar_subquery()
-    tx.execute(update(monitor_run).where(monitor_run.c.id == newest, monitor_run.c.beat_ms < at).values(beat_ms=at))
 
 
 def running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:

@@ -1,12 +1,12 @@
 """What the schedule looks at: checks, devices, rules and the centre itself; each becomes a job that returns Results."""
 
 import platform
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from alerts.rules import Evidence
 from alerts.rules.planned import PlannedRule
-from alerts.state import State
+from alerts.states import States
 from collectors.point import Point
 from collectors.result import Result
 from collectors.snmp import Device
@@ -20,7 +20,6 @@ from server.watching.scheduler import Job
 from server.watching.watched import BACKUP_CHECK, CLONES_CHECK, SCHEDULE_CHECK, STATE_CHECK, STORE_CHECK, Watched
 
 Keep = Callable[[Iterable[Point]], None]
-States = Callable[[str], Awaitable[Sequence[State]]]
 
 
 class Writers(Protocol):
@@ -58,7 +57,7 @@ def all_jobs(
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
-    ``devices`` are those to poll, ``keep`` takes points, ``states`` gives the states of a check, ``away`` why the database of state
+    ``devices`` are those to poll, ``keep`` takes points, ``states`` are what is believed, ``away`` why the database of state
     takes nothing ("" = it does), ``late`` is the delay in seconds that is too much, ``since`` when the centre began to listen, ms.
     """
     own = watched.interval
@@ -115,10 +114,10 @@ def device_job(device: Device, keep: Callable[[Iterable[Point]], None]) -> Job:
 def rule_job(
     rule: PlannedRule, store: Store, states: States, last_seen: Callable[[], Mapping[str, int]], listening_since: int
 ) -> Job:
-    """Make the job of one rule; ``states`` gives the states of a check, ``last_seen`` when each host last wrote (ms)."""
+    """Make the job of one rule; ``states`` are what is believed, ``last_seen`` when each host last wrote (ms)."""
 
     async def look(at: int) -> Sequence[Result]:
-        known = {state.subject: state for state in await states(rule.check)}
+        known = states.by_subject(rule.check)
         return await rule.evaluate(Evidence(at, store, known, last_seen(), listening_since))
 
     return Job(

@@ -1,19 +1,17 @@
 """Observer: hands each result to the judge, then to whoever keeps or shows what was seen."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Final
 
-from alerts import state
 from alerts.judge import Judge, Observed
-from alerts.tables import Database
+from alerts.tables import StateAway
 from collectors.point import Point
 from collectors.result import Result, to_point
 from server.watching.feed import RESYNC, Feed
 from server.watching.scheduler import Schedule
-from server.watching.unjudged import Unjudged
 from server.watching.watched import STATE_CHECK, Watched
 
 _log: Final = logging.getLogger("pantau.server")
@@ -25,7 +23,6 @@ class Observer:
     def __init__(self, watched: Watched, judge: Judge, keep: Callable[[Iterable[Point]], None], feed: Feed) -> None:
         self._watched = watched
         self._judge = judge
-        self._unjudged = Unjudged(judge.observe, self._is_wanted)
         self._keep = keep
         self._feed = feed
         self._forgotten: dict[str, float] = {}
@@ -43,39 +40,54 @@ class Observer:
         finally:
             self._forgotten[host] = clock()
 
-    async def observe(self, result: Result, schedule: Schedule) -> None:
-        """Judge a result, keep it as a point, publish it, and let ``schedule`` look again soon when it may be a change.
+    async def observe(self, results: Sequence[Result], steady: int, schedule: Schedule) -> None:
+        """Judge the results of a look that began at ``steady``, keep them as points, publish them; return when they are written.
 
-        While the database of state is away it waits to be judged.
+        ``schedule`` looks again soon when one may be a change. Raises StateAway when they wait for the database of state.
         """
-        if not self._is_wanted(result):
+        wanted = [result for result in results if self._is_wanted(result)]
+        observed = self._judge.see(wanted, steady)
+        self._keep_points(wanted)
+        for seen in observed:
+            planned = self._watched.checks.get(seen.state.check)
+            if planned is not None and seen.state.pending_status is not None:
+                schedule.recheck(planned.id, planned.recheck)
+            if seen.flip is None:
+                self._publish("look", seen)
+        if not observed:
             return
-        first = not self._unjudged.waiting
-        observed = await self._unjudged.observe(result)
-        planned = self._watched.checks.get(result.check)
-        if planned is not None:
-            self._keep([to_point(result, planned.type)])
-        if observed is None:
+        first = not self._judge.away
+        try:
+            await self._judge.written()
+        except StateAway:
             if first:
                 schedule.recheck(STATE_CHECK, 0)  # its outage begins now, not at the next due time
                 self._feed.publish(RESYNC, {})
-            return
-        if planned is not None and observed.state.pending_status is not None:
-            schedule.recheck(result.check, planned.recheck)
-        self._publish(result, observed)
+            raise
+        for seen in observed:
+            if seen.flip is not None:
+                self._publish("flip", seen)
 
-    async def catch_up(self, schedule: Schedule) -> None:
-        """Judge what waited for the database of state, once it is back."""
-        if not self._unjudged.waiting:
-            return
-        await self._unjudged.catch_up(self._publish)
-        if not self._unjudged.waiting:
+    async def commit(self, schedule: Schedule) -> None:
+        """Write what waits, and that the centre lives: the sign of life. Raises StateAway."""
+        away = self._judge.away
+        await self._judge.commit()
+        if away:
+            _log.warning("what was seen while the database of state was away is written")
             schedule.recheck(STATE_CHECK, 0)
+            self._feed.publish(RESYNC, {})
 
     async def finish(self) -> None:
-        """Judge what still waits as far as that can be done, since the centre ends now."""
-        await self._unjudged.catch_up(self._publish)
-        self._unjudged.give_up()
+        """Write what still waits as far as that can be done, since the centre ends now."""
+        try:
+            await self._judge.commit()
+        except StateAway:
+            _log.error("the database of state is away: what was seen since is lost, unobserved")
+
+    def _keep_points(self, results: Iterable[Result]) -> None:
+        checks = self._watched.checks
+        if points := [to_point(result, checks[result.check].type) for result in results if result.check in checks]:
+            self._keep(points)
 
     def _is_wanted(self, result: Result) -> bool:
         """Return whether settings still name what was looked at, and nobody has forgotten the host since the look began."""
@@ -83,20 +95,15 @@ class Observer:
         forgotten = kind == "host" and result.at <= self._forgotten.get(rest.partition("/")[0], -1)
         return self._watched.names(result.check, result.subject) and not forgotten
 
-    def _publish(self, result: Result, observed: Observed) -> None:
-        self._feed.publish(
-            "look" if observed.flip is None else "flip",
-            {
-                "subject": result.subject,
-                "check": result.check,
-                "status": observed.state.status.value,
-                "incident": observed.incident_id,
-            },
-        )
+    def _publish(self, event: str, seen: Observed) -> None:
+        check, subject = seen.state.check, seen.state.subject
+        incident = self._judge.states.incident_of(check, subject)
+        status = seen.state.status.value
+        self._feed.publish(event, {"subject": subject, "check": check, "status": status, "incident": incident})
 
-    async def retire_unnamed(self, database: Database) -> None:
+    async def retire_unnamed(self) -> None:
         """Believe nothing any more by checks that settings do not name now: nobody would ever close their incidents."""
-        for believed in await database.read(state.all_states):
+        for believed in self._judge.states.all():
             if not self._watched.names(believed.check, believed.subject):
                 _log.info("%s of %s is not in the settings any more", believed.check, believed.subject)
                 await self._judge.retire(believed.check, believed.subject, by="settings")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
-from alerts.state import State
+from alerts.states import States
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from server.enrolment.fingerprints import Clones
@@ -44,16 +44,12 @@ def state_job(away: Callable[[], str], interval: float) -> Job:
     return _own_job(STATE_CHECK, "state", look, interval, _STORE_TIMEOUT)
 
 
-def clones_job(
-    clones: Clones, states: Callable[[str], Awaitable[Sequence[State]]], interval: float, listening_since: int
-) -> Job:
-    """Make the job that tells of two machines under one name; ``states`` gives the states of a check."""
+def clones_job(clones: Clones, states: States, interval: float, listening_since: int) -> Job:
+    """Make the job that tells of two machines under one name; ``states`` are what is believed."""
 
     async def look(at: int) -> Sequence[Result]:
         wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
-        before = (
-            {state.subject for state in await states(CLONES_CHECK)} if clones.settled(listening_since, at) else set()
-        )
+        before = set(states.by_subject(CLONES_CHECK)) if clones.settled(listening_since, at) else set()
         return [
             _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)
             for subject in sorted(before | wrong.keys())

@@ -60,7 +60,7 @@ class Schedule:
         self,
         *,
         clock: Callable[[], int],
-        tell: Callable[[Result], Awaitable[None]],
+        tell: Callable[[Sequence[Result], int], Awaitable[None]],
         limits: Options = Options(),  # noqa: B008 - frozen
         grace: float = 2.0,
         patience: float = 3.0,
@@ -195,11 +195,12 @@ class Schedule:
         telling.add_done_callback(self._telling.discard)
 
     async def _tell_all(self, results: Sequence[Result]) -> None:
-        for result in results:
-            try:
-                await self._tell(result)
-            except Exception:  # noqa: BLE001 - one result that cannot be told must not cost the others
-                _log.exception("a result of %s could not be told", result.check)
+        try:
+            await self._tell(results, self._clock())
+        except StateAway:
+            pass  # it waits, which is told by itself
+        except Exception:  # noqa: BLE001 - the schedule goes on
+            _log.exception("results could not be told")
 
     async def _look(self, job: Job, due: int) -> Sequence[Result]:
         async with self._slot(job, due) as at:

@@ -4,11 +4,11 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from judging import Told, judge_on
 from parts import wait_until
 
 from alerts.courier import Courier
 from alerts.incident import messages, open_incidents, recent
-from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy
 from alerts.subject_info import SubjectInfo
@@ -70,16 +70,21 @@ class Centre:
         self.tick = 5.0
         self.chance = 1.0  # no jitter: every pause is the longest one
 
-    def judge(self, planned=lambda: None):
-        return Judge(
+    async def judge(self, planned=lambda: None):
+        return await judge_on(
             self.database,
             lambda _check: self.policy,
             lambda _check, _subject: self.about,
             connect(self.contacts, self.routes, self.channels),
-            lambda _tx, seen: self.seen.append(seen),
+            ledger=Told(self.seen),
             clock=self.clock,
             planned=planned,
         )
+
+    async def observe(self, *results, judge=None):
+        """Let a judge that has just read the database observe results of one moment; return what the last one led to."""
+        observed = await (judge or await self.judge()).observe(results, max(result.at for result in results))
+        return observed[-1]
 
     async def look(self, *statuses, subject="service/simpus", judge=None):
         """Observe looks a minute apart; return what the last one led to."""
@@ -89,7 +94,7 @@ class Centre:
             self.clock.now = max(self.clock.now, self.at)
             reason = Reason.OK if status is Status.UP else Reason.REFUSED
             result = Result("web", subject, status, reason, self.at, detail="10.0.0.1:443 refused")
-            observed = await (judge or self.judge()).observe(result)
+            observed = await self.observe(result, judge=judge)
         return observed
 
     @asynccontextmanager

@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[2]
 # The centre's alerting in a process of its own. It observes an outage of one service, sends from the outbox, and dies at DIE.
 CHILD = """
 import asyncio, os, signal, sys, time
+from judging import Told, judge_on
 from alerts.subject_info import SubjectInfo
 from alerts.channels import webhook
 from alerts.courier import Courier
-from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy
 from collectors.result import Reason, Result, Status
@@ -51,20 +51,21 @@ async def main():
     channels = {"hook": Hook("hook", webhook.Options(url=url))}
     clock = lambda: time.time_ns() // 1_000_000
     courier = Courier(database, channels, clock)
-    judge = Judge(
+    ledger = Told(write=(lambda *_: crash()) if die == "before_commit" else (lambda *_: None))
+    judge = await judge_on(
         database,
         lambda _check: Policy(interval=1, confirm=1),
         lambda _check, _subject: SubjectInfo(name="SIMPUS", criticality=5),
         connect([Contact("noc", (Via("hook", "noc"),))], [], channels),
-        (lambda *_: crash()) if die == "before_commit" else (lambda *_: None),
         clock=clock,
+        ledger=ledger,
         planned=crash if die == "after_commit" else courier.wake,
     )
     if die == "draining":
         asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(courier.stop(30)))
     running = asyncio.ensure_future(courier.run())
     result = Result("web", "service/simpus", Status.DOWN, Reason.REFUSED, 1_780_000_000_000)
-    await judge.observe(result)
+    await judge.observe([result], result.at)
     await running
 
 asyncio.run(main())
@@ -102,6 +103,7 @@ def start(database, receiver, die):
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, path, receiver.url, die],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )

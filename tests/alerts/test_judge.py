@@ -9,6 +9,7 @@ from alerts import incident, tables
 from alerts.incident import acknowledge, flips, get, open_of, recent, severity_of
 from alerts.route import Contact, Via
 from alerts.state import Policy, all_states
+from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
 
 UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
@@ -74,36 +75,40 @@ async def test_a_result_seen_twice_changes_nothing(centre):
     told, rows = len(centre.seen), await centre.rows()
     result = Result("web", "service/simpus", UP, Reason.OK, centre.at)
     for _ in range(3):
-        observed = await centre.judge().observe(result)
+        observed = await centre.observe(result)
         assert observed.flip is None
     assert (len(centre.seen), await centre.rows()) == (told, rows)
 
 
 async def test_a_restart_between_two_failures_does_not_forget_the_first(centre):
-    await centre.look(UP, DOWN, judge=centre.judge())
-    assert (await centre.look(DOWN, judge=centre.judge())).flip is not None
+    await centre.look(UP, DOWN, judge=await centre.judge())
+    assert (await centre.look(DOWN, judge=await centre.judge())).flip is not None
 
 
-async def test_the_ledger_is_told_in_the_same_transaction(centre):
+async def test_the_ledger_is_written_in_the_same_transaction(centre, caplog):
     await centre.look(UP, DOWN)
 
-    def broken(_tx, _seen):
-        raise RuntimeError("ledger")
+    def broken(_tx, _drawn, _at):
+        raise StateAway("no ledger")
 
-    judge = centre.judge()
-    judge._record = broken
+    judge = await centre.judge()
+    judge._ledger.write = broken
     before = await centre.database.read(all_states)
-    with pytest.raises(RuntimeError, match="ledger"):
+    with pytest.raises(StateAway):
         await centre.look(DOWN, judge=judge)
     assert await centre.database.read(all_states) == before
     assert await centre.open() == []
-    assert (await centre.look(DOWN)).flip is not None
+    assert judge.states.get("web", "service/simpus").status is DOWN  # and is written when the database is back
+    judge._ledger.write = lambda _tx, _drawn, _at: None
+    await judge.commit()
+    [one] = await centre.open()
+    assert judge.states.incident_of("web", "service/simpus") == one.id
     assert centre.seen[-1].since < centre.seen[-1].at
 
 
 async def test_planned_is_called_after_messages_were_planned_only(centre):
     calls = []
-    judge = centre.judge(planned=lambda: calls.append(centre.at))
+    judge = await centre.judge(planned=lambda: calls.append(centre.at))
     await centre.look(UP, DOWN, judge=judge)
     assert calls == []
     await centre.look(DOWN, DOWN, judge=judge)
@@ -125,7 +130,7 @@ async def test_an_acknowledgement_is_kept_and_audited(centre):
 async def test_retirement_closes_without_a_recovery(centre):
     await centre.look(UP, DOWN, DOWN)
     await centre.settled()
-    closed = await centre.judge().retire("web", "service/simpus", by="admin")
+    closed = await (await centre.judge()).retire("web", "service/simpus", by="admin")
     assert closed.close_reason == "retired"
     assert await centre.database.read(all_states) == []
     await centre.settled()
@@ -133,12 +138,12 @@ async def test_retirement_closes_without_a_recovery(centre):
     _, last = centre.channels["mail"].sent[-1]
     assert "tidak dipantau lagi" in last.text
     assert "berfungsi kembali" not in last.text
-    assert await centre.judge().retire("web", "service/simpus", by="admin") is None
+    assert await (await centre.judge()).retire("web", "service/simpus", by="admin") is None
 
 
 async def test_retirement_tells_nobody_who_was_not_told_of_the_problem(centre):
     await centre.look(UP, DOWN, DOWN)
-    await centre.judge().retire("web", "service/simpus", by="admin")
+    await (await centre.judge()).retire("web", "service/simpus", by="admin")
     rows = await centre.settled()
     assert [(row.kind, row.status) for row in rows] == [("problem", "superseded"), ("recovery", "superseded")]
 
@@ -159,7 +164,7 @@ async def test_a_clock_set_back_closes_no_incident_before_it_opened(centre):
     centre.at -= 3_600_000
     centre.clock.now = centre.at
     back = Result("web", "service/simpus", UP, Reason.OK, centre.at)
-    await centre.judge().observe(back)
+    await centre.observe(back)
     [one] = await centre.database.read(recent)
     assert one.closed == one.opened
 

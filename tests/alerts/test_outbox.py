@@ -43,7 +43,7 @@ async def test_a_message_leaves_within_a_second_of_the_commit(centre):
     centre.tick = 600.0  # so that nothing but the commit itself can be what sends it
     sent, took = centre.channels["mail"].sent, []
     async with centre.courier() as courier:
-        judge = centre.judge(planned=courier.wake)
+        judge = await centre.judge(planned=courier.wake)
         for number in range(1, 6):
             await centre.look(UP, DOWN, subject=f"service/{number}", judge=judge)
             began = asyncio.get_running_loop().time()
@@ -173,7 +173,7 @@ async def test_a_dead_channel_does_not_delay_another(centre):
     centre.channels["hook"].script = [hangs] * 3
     centre.contacts = [Contact("piket", (Via("hook"), Via("mail", "piket@kota.example")))]
     async with centre.courier() as courier:
-        judge = centre.judge(planned=courier.wake)
+        judge = await centre.judge(planned=courier.wake)
         for subject in ("service/a", "service/b", "service/c"):
             await centre.look(DOWN, DOWN, subject=subject, judge=judge)
         await wait_until(lambda: len(centre.channels["mail"].sent) == 3)
@@ -197,7 +197,7 @@ async def test_a_recovery_never_overtakes_its_problem(centre):
     await centre.look(UP, DOWN, DOWN)
     async with centre.courier() as courier:
         await wait_until(lambda: centre.channels["mail"].tried)
-        await centre.look(UP, judge=centre.judge(planned=courier.wake))
+        await centre.look(UP, judge=await centre.judge(planned=courier.wake))
         await asyncio.sleep(0.2)
         assert len(centre.channels["mail"].tried) == 1
         gate.set()

@@ -161,7 +161,7 @@ async def test_for_is_the_confirmation_of_a_rule(centre):
         known = await centre.database.read(lambda tx: of_check(tx, lasting.check))
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
         for result in await lasting.evaluate(Evidence(at, store, {state.subject: state for state in known})):
-            observed = await centre.judge().observe(result)
+            observed = await centre.observe(result)
     assert observed.flip is not None
     assert observed.flip.at == NOW + 4 * 60_000
     [one] = await centre.open()

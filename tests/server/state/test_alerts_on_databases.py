@@ -2,6 +2,7 @@
 
 import asyncio
 
+from judging import judge_on
 from parts import wait_until
 from sqlalchemy import select
 
@@ -9,12 +10,12 @@ from alerts import outbox, tables
 from alerts.channels import Unreachable
 from alerts.courier import Courier
 from alerts.incident import acknowledge, messages, open_incidents, recent
-from alerts.judge import Judge
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy, all_states, of_subject
 from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Result, Status
-from server.ledger import record
+from server.ledger.running_time import RunningTime
+from server.ledger.writing import Ledger
 from server.state.migrate import upgrade
 
 START = 1_780_000_000_000
@@ -41,27 +42,29 @@ async def test_a_problem_and_its_recovery_are_told_once_each(database):
     await asyncio.to_thread(upgrade, database.engine)
     channel, now = Channel(), START
     courier = Courier(database, {"mail": channel}, lambda: now, chance=lambda: 0.0)
-    judge = Judge(
+    running = RunningTime(database, lambda: now, "test")
+    await running.start()
+    judge = await judge_on(
         database,
         lambda _check: Policy(interval=60),
         lambda _check, _subject: SubjectInfo(name="SIMPUS", criticality=5),
         connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], {"mail"}),
-        record.record,
+        ledger=Ledger(running),
         clock=lambda: now,
         planned=courier.wake,
     )
-    running = asyncio.create_task(courier.run())
+    carrying = asyncio.create_task(courier.run())
     for minute, status in enumerate([Status.UP, Status.DOWN, Status.DOWN]):
         now = START + minute * 60_000
-        await judge.observe(Result("web", "service/simpus", status, Reason.OK, now))
+        await judge.observe([Result("web", "service/simpus", status, Reason.OK, now)], now)
     await wait_until(lambda: channel.kinds == ["problem"])
     [one] = await database.read(open_incidents)
     await database.write(lambda tx: acknowledge(tx, one.id, by="sari", note="", at=now))
     now += 60_000
-    await judge.observe(Result("web", "service/simpus", Status.UP, Reason.OK, now))
+    await judge.observe([Result("web", "service/simpus", Status.UP, Reason.OK, now)], now)
     await wait_until(lambda: channel.kinds == ["problem", "recovery"])
     await courier.stop(5)
-    await running
+    await carrying
     [row] = await database.read(lambda tx: recent(tx, subject="service/simpus"))
     assert (row.opened, row.closed) == (START + 60_000, START + 180_000)
     assert [one.status for one in await database.read(lambda tx: messages(tx, row.id))] == ["sent", "sent"]
@@ -71,15 +74,14 @@ async def test_a_problem_and_its_recovery_are_told_once_each(database):
 async def test_two_leases_at_once_never_get_the_same_message(database):
     await asyncio.to_thread(upgrade, database.engine)
     contacts = [Contact(f"c{n}", (Via("mail", f"c{n}@kota.example"),)) for n in range(8)]
-    judge = Judge(
+    judge = await judge_on(
         database,
         lambda _check: Policy(interval=60, confirm=1),
         lambda _check, _subject: SubjectInfo(name="SIMPUS"),
         connect(contacts, [], {"mail"}),
-        lambda _tx, _seen: None,
         clock=lambda: START,
     )
-    await judge.observe(Result("web", "service/simpus", Status.DOWN, Reason.REFUSED, START))
+    await judge.observe([Result("web", "service/simpus", Status.DOWN, Reason.REFUSED, START)], START)
 
     def take():
         with database.engine.begin() as tx:
