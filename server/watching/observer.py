@@ -73,7 +73,7 @@ class Observer:
         away = self._judge.away
         await self._judge.commit()
         if away:
-            _log.warning("what was seen while the database of state was away is written")
+            _log.warning("what waited for the database of state is written")
             schedule.recheck(STATE_CHECK, 0)
             self._feed.publish(RESYNC, {})
 
@@ -82,7 +82,7 @@ class Observer:
         try:
             await self._judge.commit()
         except StateAway:
-            _log.error("the database of state is away: what was seen since is lost, unobserved")
+            _log.error("what waits to be written into the database of state is lost: unobserved")
 
     def _keep_points(self, results: Iterable[Result]) -> None:
         checks = self._watched.checks

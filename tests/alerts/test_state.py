@@ -57,7 +57,7 @@ def test_a_series_of_looks(name):
 def test_a_clock_that_was_set_back_does_not_blind_the_monitor():
     policy = Policy(interval=60, confirm=2)
     before = walk([(UP, 7200), (DOWN, 7260)], policy)[-1].state
-    first = step(before, look(DOWN, 3600_000), policy, now=3600_500)
+    first = step(before, look(DOWN, 3600_000), policy, steady=3600_500)
     assert first.flip.to_status is DOWN
     assert first.flip.at <= first.flip.confirmed == 3600_000
     state = first.state
@@ -66,7 +66,7 @@ def test_a_clock_that_was_set_back_does_not_blind_the_monitor():
 
 def test_a_late_look_is_ignored_though_the_clock_is_right():
     state = walk([(UP, 0), (UP, 60)], Policy(interval=60))[-1].state
-    late = step(state, look(DOWN, 30_000), Policy(interval=60, confirm=1), now=90_000)
+    late = step(state, look(DOWN, 30_000), Policy(interval=60, confirm=1), steady=90_000)
     assert late.state is state
     assert late.flip is late.seen is None
 

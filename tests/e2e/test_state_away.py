@@ -185,9 +185,9 @@ async def test_a_postgresql_that_stops_costs_no_look_and_is_one_incident(tmp_pat
     caplog.set_level(logging.INFO, "pantau")
     looks, observe = [], Observer.observe
 
-    async def noted(self, result, schedule):
-        looks.append(result)
-        await observe(self, result, schedule)
+    async def noted(self, results, steady, schedule):
+        looks.extend(results)
+        await observe(self, results, steady, schedule)
 
     monkeypatch.setattr(Observer, "observe", noted)
     city = City(tmp_path, hook)

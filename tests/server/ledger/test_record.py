@@ -247,12 +247,6 @@ def test_a_stop_that_a_slow_check_bridges_is_unobserved_all_the_same(tx):
     assert count(tx, 120) == (120, 0, 5, 0, 0)
 
 
-def test_a_look_is_a_sign_of_life(tx):
-    running_time.start_run(tx, START, "test")
-    look(tx, [0, 1, 2])
-    assert tx.execute(select(monitor_run.c.beat_ms)).scalar() == START + 2 * MINUTE
-
-
 def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
     run_id = running_time.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)

@@ -22,8 +22,8 @@ def good(check, at):
 async def schedule(request):
     told = []
 
-    async def tell(result):
-        told.append(result)
+    async def tell(results, _steady):
+        told.extend(results)
 
     made = Schedule(clock=clock, tell=tell, **getattr(request, "param", {}))
     made.told = told
@@ -134,7 +134,7 @@ async def test_waiting_for_a_slot_of_the_target_is_recorded_and_is_not_response_
 
 @pytest.mark.parametrize("schedule", [{"patience": 0.1}], indirect=True)
 async def test_a_slow_tell_holds_no_slot(schedule):
-    async def slow_tell(result):
+    async def slow_tell(results, steady):
         await asyncio.sleep(30)
 
     schedule._tell = slow_tell
