@@ -19,7 +19,7 @@ from alerts.incident import Incident
 from alerts.state import Flip, Seen, State
 from alerts.states import Key, States
 from alerts.tables import Database, StateAway
-from collectors.result import Result
+from collectors.result import Result, storable
 from configs.clock import Clock
 
 _log: Final = logging.getLogger("pantau.alerts")
@@ -214,6 +214,7 @@ class Judge:
         return closed
 
     def _see(self, result: Result, steady: int) -> Observed:
+        result = storable(result)
         terms, key = self._terms, (result.check, result.subject)
         policy = terms.policy(result.check)
         before = self.states.get(*key)
@@ -300,9 +301,12 @@ class Judge:
             except Exception:  # noqa: BLE001 - the others go on
                 _log.exception("a stretch of the ledger could not be written: it stays unobserved")
                 self._ledger.lose(piece)
+        flipped = {turn.key for turn in batch.turns}
         while batch.turns:
             await self._try(batch.turns[0].key, partial(self._write_turn, batch, batch.turns[0], at))
             del batch.turns[0]
+        for key in flipped:
+            batch.states.pop(key, None)
         for key, believed in list(batch.states.items()):
             await self._try(key, partial(self._database.write, partial(states.save, states=[believed])))
             del batch.states[key]

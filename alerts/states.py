@@ -81,7 +81,7 @@ def save(tx: Connection, states: Sequence[State]) -> None:
     """Write states over those before them, all in one prepared statement."""
     if not states:
         return
-    rows = [tuple(row[name] for name in _COLUMNS) for row in map(state.to_row, states)]
+    rows = [tuple(map(state.to_row(believed).__getitem__, _COLUMNS)) for believed in states]
     tx.exec_driver_sql(_upsert(tx), rows)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isfinite
 from typing import Final
 
 import msgspec
@@ -73,6 +74,34 @@ class Result(msgspec.Struct, frozen=True):
     took: float | None = None
     phases: Mapping[str, float] = {}
     facts: Mapping[str, str | int | float | bool] = {}
+
+
+def storable(result: Result) -> Result:
+    """Return a result that every database takes, whatever a stranger sent: text without NUL and lone surrogates, finite numbers."""
+    texts = (result.check, result.subject, result.detail)
+    if all(map(_plain, texts)) and all(map(_plain, result.facts.values())) and all(map(_plain, result.phases.values())):
+        return result
+    check, subject, detail = map(_text, texts)
+    return msgspec.structs.replace(
+        result,
+        check=check,
+        subject=subject,
+        detail=detail,
+        facts={_text(name): _text(v) if isinstance(v, str) else v for name, v in result.facts.items() if _finite(v)},
+        phases={name: seconds for name, seconds in result.phases.items() if isfinite(seconds)},
+    )
+
+
+def _plain(value: str | float) -> bool:
+    return _finite(value) if not isinstance(value, str) else value.isascii() and "\0" not in value
+
+
+def _finite(value: str | float) -> bool:
+    return isinstance(value, str) or isfinite(value)
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def to_point(result: Result, kind: str) -> Point:
