@@ -1,6 +1,6 @@
 """What follows from a flip, within the transaction it is written in: its incident, the messages owed, the audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from sqlalchemy import Connection
@@ -31,16 +31,23 @@ Followed = tuple[Key, int | None, int]
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A flip that waits to be written, with what it is judged by."""
+    """A flip that waits to be written, with what it is judged by; ``first``: the first look of its subject, and a good one."""
 
     terms: Terms
     after: State
     flip: Flip
+    first: bool
 
     @property
     def key(self) -> Key:
         """The check and the subject."""
         return self.flip.check, self.flip.subject
+
+
+def follow_all(tx: Connection, turns: Sequence[Turn], now: int) -> list[Followed]:
+    """Follow flips in their order. First looks that were good are many after an installation, and need no more than a row each."""
+    incident.record_first(tx, [turn.flip for turn in turns if turn.first])
+    return [follow(tx, turn, now) for turn in turns if not turn.first]
 
 
 def follow(tx: Connection, turn: Turn, now: int) -> Followed:

@@ -1,5 +1,6 @@
 """Incident: from the flip away from UP to the flip back. Identity is (check, subject); at most one is open. Times are ms."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -79,6 +80,12 @@ def follow(tx: Connection, flip: Flip, severity: Severity) -> tuple[Incident | N
         }
         current = _change(tx, current.id, values)
     return current, _record(tx, flip, current)
+
+
+def record_first(tx: Connection, flips: Sequence[Flip]) -> None:
+    """Record flips of subjects that were never bad, which concern no incident."""
+    if flips:
+        tx.execute(insert(tables.flip), [_flip_row(flip, None) for flip in flips])
 
 
 def close(tx: Connection, incident: Incident, *, at: int, why: CloseReason) -> Incident:
@@ -192,8 +199,13 @@ def _change(tx: Connection, incident_id: int, values: dict[str, Any]) -> Inciden
 
 
 def _record(tx: Connection, flip: Flip, incident: Incident | None) -> int:
-    values = {
-        "incident_id": incident and incident.id,
+    values = _flip_row(flip, None if incident is None else incident.id)
+    return int(tx.execute(insert(tables.flip).values(values).returning(tables.flip.c.id)).scalar_one())
+
+
+def _flip_row(flip: Flip, incident_id: int | None) -> dict[str, Any]:
+    return {
+        "incident_id": incident_id,
         "check_id": flip.check,
         "subject": flip.subject,
         "from_status": flip.from_status.value,
@@ -203,7 +215,6 @@ def _record(tx: Connection, flip: Flip, incident: Incident | None) -> int:
         "reason": flip.reason.value,
         "detail": flip.detail,
     }
-    return int(tx.execute(insert(tables.flip).values(values).returning(tables.flip.c.id)).scalar_one())
 
 
 def _incidents(tx: Connection, query: Select[Any]) -> list[Incident]:

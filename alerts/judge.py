@@ -14,12 +14,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from alerts import state, states
-from alerts.follow import Followed, Terms, Turn, follow, retire
+from alerts.follow import Followed, Terms, Turn, follow_all, retire
 from alerts.incident import Incident
 from alerts.state import Flip, Seen, State
 from alerts.states import Key, States
 from alerts.tables import Database, StateAway
-from collectors.result import Result, storable
+from collectors.result import Result, Status, storable
 from configs.clock import Clock
 
 _log: Final = logging.getLogger("pantau.alerts")
@@ -224,7 +224,8 @@ class Judge:
             batch = self._open_batch(steady)
             batch.states[key] = step.state
             if step.flip is not None:
-                batch.turns.append(Turn(terms, step.state, step.flip))
+                first = before is None and step.flip.to_status is Status.UP
+                batch.turns.append(Turn(terms, step.state, step.flip, first))
             self._soon(0 if step.flip else self._moment)
         if step.seen is not None:
             self._ledger.see(step.seen)
@@ -273,7 +274,7 @@ class Judge:
 
         def write(tx: Connection) -> tuple[Any, list[Followed]]:
             states.save(tx, list(batch.states.values()))
-            return self._ledger.write(tx, drawn, at), [follow(tx, turn, at) for turn in batch.turns]
+            return self._ledger.write(tx, drawn, at), follow_all(tx, batch.turns, at)
 
         try:
             settled, followed = await self._database.write(write)
@@ -312,11 +313,11 @@ class Judge:
             del batch.states[key]
 
     async def _write_turn(self, batch: _Batch, turn: Turn, at: int) -> None:
-        def write(tx: Connection) -> Followed:
+        def write(tx: Connection) -> list[Followed]:
             states.save(tx, [batch.states.get(turn.key, turn.after)])
-            return follow(tx, turn, at)
+            return follow_all(tx, [turn], at)
 
-        self._followed([await self._database.write(write)])
+        self._followed(await self._database.write(write))
 
     async def _try(self, key: Key, write: Callable[[], Awaitable[object]]) -> None:
         """Write one piece; when that cannot be done, believe of its subject what the database says, so that the next look tries again."""

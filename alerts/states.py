@@ -1,6 +1,7 @@
 """What is believed now, in memory: one writer (the judge), and everybody who asks. The table ``state`` follows within a moment."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -82,17 +83,18 @@ def save(tx: Connection, states: Sequence[State]) -> None:
     if not states:
         return
     rows = [tuple(map(state.to_row(believed).__getitem__, _COLUMNS)) for believed in states]
-    tx.exec_driver_sql(_upsert(tx), rows)
+    tx.exec_driver_sql(_upsert(tx.dialect.paramstyle), rows)
 
 
-def placeholders(tx: Connection, count: int) -> str:
-    """Return ``count`` parameters for a statement of the driver of ``tx``, with commas."""
-    return ", ".join(["?" if tx.dialect.paramstyle == "qmark" else "%s"] * count)
+def placeholders(paramstyle: str, count: int) -> str:
+    """Return ``count`` parameters for a statement of a driver of this DB-API paramstyle, with commas."""
+    return ", ".join(["?" if paramstyle == "qmark" else "%s"] * count)
 
 
-def _upsert(tx: Connection) -> str:
+@cache
+def _upsert(paramstyle: str) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEY)
-    values = placeholders(tx, len(_COLUMNS))
+    values = placeholders(paramstyle, len(_COLUMNS))
     return (
         f"INSERT INTO state ({', '.join(_COLUMNS)}) VALUES ({values}) "  # noqa: S608 - names of our own columns
         f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {changes}"
@@ -100,7 +102,8 @@ def _upsert(tx: Connection) -> str:
 
 
 def _whole(subject: str) -> str:
-    return "/".join(subject.split("/", 2)[:2])
+    kind, _, rest = subject.partition("/")
+    return f"{kind}/{rest.partition('/')[0]}"
 
 
 def _order(believed: State) -> tuple[Any, ...]:

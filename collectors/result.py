@@ -1,6 +1,6 @@
 """Result: what one look at one subject showed; everything that can go wrong reaches the judge in this shape."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from math import isfinite
 from typing import Final
@@ -79,7 +79,7 @@ class Result(msgspec.Struct, frozen=True):
 def storable(result: Result) -> Result:
     """Return a result that every database takes, whatever a stranger sent: text without NUL and lone surrogates, finite numbers."""
     texts = (result.check, result.subject, result.detail)
-    if all(map(_plain, texts)) and all(map(_plain, result.facts.values())) and all(map(_plain, result.phases.values())):
+    if _plain(texts) and _plain(result.facts.values()) and _plain(result.phases.values()):
         return result
     check, subject, detail = map(_text, texts)
     return msgspec.structs.replace(
@@ -92,8 +92,14 @@ def storable(result: Result) -> Result:
     )
 
 
-def _plain(value: str | float) -> bool:
-    return _finite(value) if not isinstance(value, str) else value.isascii() and "\0" not in value
+def _plain(values: Iterable[str | float]) -> bool:
+    for value in values:
+        if isinstance(value, str):
+            if not value.isascii() or "\0" in value:
+                return False
+        elif not isfinite(value):
+            return False
+    return True
 
 
 def _finite(value: str | float) -> bool:

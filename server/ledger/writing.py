@@ -109,10 +109,10 @@ class Ledger:
     def write(self, tx: Connection, drawn: Drawn, at: int) -> Mapping[Key, Row[Any] | None]:
         """Write it, and that the centre was alive ``at`` (ms); return the newest spans of those whose rows had to be mended."""
         if drawn.new:
-            columns = f"({', '.join(_INSERT)}) VALUES ({placeholders(tx, len(_INSERT))})"
+            columns = f"({', '.join(_INSERT)}) VALUES ({placeholders(tx.dialect.paramstyle, len(_INSERT))})"
             tx.exec_driver_sql(f"INSERT INTO span {columns}", [row for _, row in drawn.new])
         if drawn.longer:
-            tx.exec_driver_sql(_UPDATE.format(placeholders(tx, 1)), [row for _, row in drawn.longer])
+            tx.exec_driver_sql(_UPDATE.format(placeholders(tx.dialect.paramstyle, 1)), [row for _, row in drawn.longer])
         for seen in drawn.odd:
             record.record(tx, seen)
         self._running.show_life(tx, at)
