@@ -28,6 +28,7 @@ from aiohttp import web
 from store_data import EVERY, FIELDS, HOSTS, SCHEMA, START, STEPS, bodies
 from store_peers import PEERS, TOKEN, Pantau, Peer, cpu_seconds, running
 
+from configs.clock import Clock
 from configs.secret import Secret
 from server.ingest.endpoints import Ingest, Options, routes
 from server.ingest.tokens import Token
@@ -193,7 +194,8 @@ async def serve(data: Path, port: int) -> None:
     options = Options(tokens=(Token("bench", Secret("file", str(data.parent / "token"))),))
     store = Embedded(StoreOptions(), data / "store")
     await store.open()
-    ingest = Ingest(Buckets([Bucket("pantau", store, 0, 0)]), database, lambda: time.time_ns() // 1_000_000, options)
+    clock = Clock()
+    ingest = Ingest(Buckets([Bucket("pantau", store, 0, 0)]), database, clock.now, clock.steady, options)
     await ingest.open()
     app = web.Application()
     app.add_routes(routes(ingest))

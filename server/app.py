@@ -172,7 +172,7 @@ class Centre:
         self._hung_up = hung_up
         self._reloading = asyncio.Lock()
         self._started = asyncio.Event()
-        self._since = self._clock.now()
+        self._since = self._clock.steady()
         self._buckets = settings.buckets()
         self._feed = Feed()
         self._recorder = Recorder(self._buckets.main)
@@ -181,6 +181,7 @@ class Centre:
             self._buckets,
             database,
             clock.now,
+            clock.steady,
             settings.ingest,
             address=self._address,
             centre_series=settings.centre_series(),
@@ -227,7 +228,7 @@ class Centre:
 
     async def start(self) -> None:
         """Begin to look, to write and to send."""
-        self._since = self._clock.now()
+        self._since = self._clock.steady()
         await self._heart.retire_unnamed()
         jobs = await asyncio.to_thread(self._jobs, self._settings, self._devices)
         turns = {
@@ -252,8 +253,10 @@ class Centre:
             keep=self._recorder.add,
             states=self._heart.states,
             away=lambda: self._database.away,
+            backlog=lambda: 0,
             punctuality=self._heart.schedule.punctuality,
             late=settings.schedule.late,
+            steady=self._clock.steady,
             since=self._since,
         )
 
@@ -305,7 +308,7 @@ class Centre:
         devices = devices_of(settings.watched, self._devices)
         tokens = None
         if settings.ingest.tokens != before.ingest.tokens:
-            tokens = Tokens(settings.ingest.tokens, self._clock.now)
+            tokens = Tokens(settings.ingest.tokens, self._clock.steady)
             await tokens.find("")
         return Ready(
             settings=settings,

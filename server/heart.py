@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _DRAIN: Final = 5.0  # seconds that a stop gives to messages on their way
 _BEAT: Final = 2.0  # seconds between signs of life: the blur at the edge of an unobserved stretch after a kill
-_REALIGN: Final = 10.0
+_TICK: Final = 0.5
 
 Turn = tuple[Callable[[], Awaitable[None]], float]
 
@@ -53,7 +53,7 @@ class Heart:
         feed: Feed,
         release: str,
     ) -> None:
-        clock = outside.clock
+        self._clock = clock = outside.clock
         self.courier = Courier(
             database,
             channels,
@@ -66,7 +66,7 @@ class Heart:
         self.running_time = RunningTime(database, clock.now, release)
         self.judge = Judge(database, terms, Ledger(self.running_time), clock, planned=self.courier.wake)
         self.observer = Observer(watched, self.judge, keep, feed)
-        self.schedule = Schedule(clock=clock.now, tell=self._tell, limits=limits)
+        self.schedule = Schedule(clock=clock, tell=self._tell, limits=limits)
 
     @property
     def states(self) -> States:
@@ -92,7 +92,7 @@ class Heart:
         """Return what is to be done again and again beside the looks, by name: the work, and the seconds between."""
         return {
             "beat": (self._beat, _BEAT),
-            "clock": (self._realign, _REALIGN),
+            "clock": (self._tick, _TICK),
             "courier": (self.courier.run, 1.0),
         }
 
@@ -126,5 +126,7 @@ class Heart:
     async def _beat(self) -> None:
         await self.observer.commit(self.schedule)
 
-    async def _realign(self) -> None:
-        self.schedule.realign()
+    async def _tick(self) -> None:
+        gap = self._clock.tick()
+        if gap is not None:
+            self.running_time.interrupt(gap)

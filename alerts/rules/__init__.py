@@ -42,13 +42,14 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What a rule looks at, at one moment ``at`` (ms).
+    """What a rule looks at, at one moment ``at`` (ms of the wall clock), which is ``steady`` on the steady scale (``configs.clock``).
 
-    ``states`` are those of this rule so far, by subject; ``last_seen`` is when each host last wrote (ms, the centre's clock);
-    ``listening_since`` is when hosts could begin to write (ms): before that, silence is ours.
+    ``states`` are those of this rule so far, by subject; ``last_seen`` is when each host last wrote, ``listening_since`` when hosts
+    could begin to write: before that, silence is ours. Both are ms of steady time.
     """
 
     at: int
+    steady: int
     store: Readings
     states: Mapping[str, State] = {}
     last_seen: Mapping[str, int] = {}

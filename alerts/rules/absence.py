@@ -36,10 +36,10 @@ class Absence:
         return [self._judged(host, evidence) for host in sorted(hosts)]
 
     def _judged(self, host: str, evidence: Evidence) -> Result:
-        at, window, last = evidence.at, self._options.window.ms, evidence.last_seen.get(host)
-        if last is not None and at - last <= window:
+        now, window, last = evidence.steady, self._options.window.ms, evidence.last_seen.get(host)
+        if last is not None and now - last <= window:
             status, reason = Status.UP, Reason.OK
-        elif at - max(last or 0, evidence.listening_since) > window:
+        elif now - max(last or 0, evidence.listening_since) > window:
             status, reason = self._target.broken, Reason.SILENT
         else:
             status, reason = Status.UNKNOWN, Reason.SILENT
@@ -48,6 +48,6 @@ class Absence:
             subject=f"host/{host}",
             status=status,
             reason=reason,
-            at=at,
-            detail="it never wrote" if last is None else f"last data {max(at - last, 0) / 1000:.0f} s ago",
+            at=evidence.at,
+            detail="it never wrote" if last is None else f"last data {max(now - last, 0) / 1000:.0f} s ago",
         )

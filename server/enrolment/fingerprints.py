@@ -29,7 +29,10 @@ def same(first: str, second: str) -> bool:
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A machine at ``address`` was refused the name ``host`` at ``at`` (ms), which another one has, last heard ``holder``."""
+    """A machine at ``address`` was refused the name ``host`` at ``at`` (ms of steady time).
+
+    Another one has it, last heard at ``holder``.
+    """
 
     host: str
     address: str
@@ -42,7 +45,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct):
-    """Who writes under a name: its fingerprint, its address, and when it was last heard (ms)."""
+    """Who writes under a name: its fingerprint, its address, and when it was last heard (ms of steady time)."""
 
     machine: str
     address: str
@@ -50,7 +53,7 @@ class Holder(msgspec.Struct):
 
 
 class Clones:
-    """Who has which name, and who was refused one. Times are ms since epoch."""
+    """Who has which name, and who was refused one. Times are ms of steady time."""
 
     def __init__(self) -> None:
         self._holders: dict[str, Holder] = {}

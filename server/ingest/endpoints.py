@@ -47,8 +47,8 @@ _MANY_RETRY: Final = 300
 class Ingest:
     """Takes writes. ``open`` before the first request, ``close`` after the last.
 
-    ``clock`` is ms since epoch; ``address`` tells where a request comes from; ``centre_series`` are those that nobody else may write
-    to the first bucket.
+    ``clock`` is ms since epoch, ``steady`` steady time in ms; ``address`` returns where a request comes from; ``centre_series``
+    are those that nobody else may write to the first bucket.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Ingest:
         buckets: Buckets,
         database: Database,
         clock: Callable[[], int],
+        steady: Callable[[], int],
         options: Options,
         *,
         address: Callable[[web.Request], str] = client_address,
@@ -64,15 +65,17 @@ class Ingest:
         self._buckets = buckets
         self._database = database
         self._clock = clock
+        self._steady = steady
         self._options = options
-        self._writers = Writers(options.tokens, database, clock, address)
+        self._writers = Writers(options.tokens, database, clock, steady, address)
         self._centre_series = centre_series or CentreSeries()
         self._bodies = Bodies(options)
-        self._seen = Seen(database, options.hosts)
+        self._seen = Seen(database, steady, options.hosts)
         self._newcomers = Newcomers(options.new_hosts)
         self._trouble: dict[str, str] = {}
         self._saving: asyncio.Task[None] | None = None
         self._started = clock()
+        self._since = steady()
         self._version = ""
 
     @property
@@ -112,7 +115,7 @@ class Ingest:
         await self._bodies.close()
 
     def seen(self) -> Mapping[str, int]:
-        """Return host -> when it last wrote (ms, by the centre's clock), also from before a restart."""
+        """Return host -> when it last wrote (ms of steady time), also from before a restart."""
         return self._seen.last()
 
     def forget(self, host: str) -> None:
@@ -209,7 +212,7 @@ class Ingest:
     async def ready(self, _request: web.Request) -> web.Response:
         """``GET /api/v2/ready`` and ``/ready``: since when we run."""
         started = datetime.fromtimestamp(self._started / 1000, UTC).isoformat()
-        up = (self._clock() - self._started) / 1000
+        up = (self._steady() - self._since) / 1000
         return web.json_response({"status": "ready", "started": started, "up": f"{up}s"})
 
     def _now_ns(self) -> int:
@@ -293,7 +296,7 @@ class Ingest:
         strangers = set() if writer.agent is not None else self._seen.strangers(hosts)
         if not strangers:
             return points, []
-        beyond, first = self._newcomers.beyond(writer.owner, strangers, self._clock())
+        beyond, first = self._newcomers.beyond(writer.owner, strangers, self._steady())
         if not beyond:
             return points, []
         why = f"token {writer.owner!r} brought {self._options.new_hosts} new hosts within an hour"

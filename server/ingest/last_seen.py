@@ -1,7 +1,7 @@
 """Hosts that wrote: when each was last heard, by the centre's own clock; kept in memory, saved to the table ``host``."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -18,13 +18,16 @@ _CLIENT_MAX: Final = 200
 class Seen:
     """When each host last wrote. ``load`` once, ``note`` at each write, ``save`` every few seconds.
 
-    Beyond ``most`` hosts no more are taken: a client that makes up names must not fill the table.
+    The table has it on the wall clock, for people; how long a host is silent is counted in ``steady`` time, ms. Beyond ``most``
+    hosts no more are taken: a client that makes up names must not fill the table.
     """
 
-    def __init__(self, database: Database, most: int = 20_000) -> None:
+    def __init__(self, database: Database, steady: Callable[[], int], most: int = 20_000) -> None:
         self._database = database
+        self._steady = steady
         self.most = most
         self._hosts: dict[str, dict[str, Any]] = {}
+        self._heard: dict[str, int] = {}
         self._unsaved: set[str] = set()
         self._full = False
 
@@ -32,10 +35,12 @@ class Seen:
         """Read the table, so that a restart of the centre forgets nobody."""
         rows = await self._database.read(lambda tx: tx.execute(select(host)).mappings().all())
         self._hosts = {row["name"]: dict(row) for row in rows} | self._hosts
+        now = self._steady()  # which began as the wall clock; what lies ahead was written before that was set back
+        self._heard = {row["name"]: min(row["seen_ms"], now) for row in rows} | self._heard
 
     def last(self) -> dict[str, int]:
-        """Return host -> when it last wrote, in ms since epoch."""
-        return {name: row["seen_ms"] for name, row in self._hosts.items()}
+        """Return host -> when it last wrote, in ms of steady time."""
+        return dict(self._heard)
 
     def strangers(self, hosts: Iterable[str]) -> set[str]:
         """Return those of the names that would be new; "" is no host."""
@@ -44,6 +49,7 @@ class Seen:
     def forget(self, name: str) -> None:
         """Hold a host no more, nor save it."""
         self._hosts.pop(name, None)
+        self._heard.pop(name, None)
         self._unsaved.discard(name)
 
     def note(self, hosts: Mapping[str, int], *, at: int, address: str, client: str, joined: bool = False) -> None:
@@ -59,11 +65,12 @@ class Seen:
                 self._too_many(name, address)
                 continue
             row = self._hosts.setdefault(name, {"name": name, "first_ms": at, "seen_ms": at, "point_ms": newest})
-            row["seen_ms"] = max(at, row["seen_ms"])
+            row["seen_ms"] = at
             row["point_ms"] = max(newest, row["point_ms"])
             row["address"] = address[:_ADDRESS_MAX]
             # a header may hold bytes that are no text, which no database takes
             row["client"] = client[:_CLIENT_MAX].encode("utf-8", "replace").decode().replace("\0", "?")
+            self._heard[name] = self._steady()
             self._unsaved.add(name)
 
     def _too_many(self, name: str, address: str) -> None:

@@ -7,7 +7,7 @@ HOUR: Final = 3_600_000
 
 
 class Newcomers:
-    """The new hosts of each token within the last hour, up to ``limit``. Times are ms since epoch."""
+    """The new hosts of each token within the last hour, up to ``limit``. Times are ms of steady time."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -16,7 +16,7 @@ class Newcomers:
 
     def beyond(self, token: str, names: Iterable[str], at: int) -> tuple[set[str], bool]:
         """Count new hosts of a token; return those that are too many, and whether the token was within its limit before."""
-        came = {name: since for name, since in self._came.get(token, {}).items() if 0 <= at - since < HOUR}
+        came = {name: since for name, since in self._came.get(token, {}).items() if at - since < HOUR}
         self._came[token] = came
         beyond = set()
         for name in sorted(names):

@@ -36,7 +36,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tokens:
-    """Knows whom a token belongs to. ``clock`` is milliseconds since the epoch. Building reads nothing."""
+    """Knows whom a token belongs to. ``clock`` is steady time in ms. Building reads nothing."""
 
     def __init__(self, tokens: Sequence[Token], clock: Callable[[], int]) -> None:
         self._tokens = {token.name: token for token in tokens}
@@ -66,7 +66,7 @@ class Tokens:
 
     async def _refresh(self, age: int) -> None:
         async with self._reading:
-            if self._read_at is not None and 0 <= self._clock() - self._read_at < age:
+            if self._read_at is not None and self._clock() - self._read_at < age:
                 return
             self._digests, wrong = await asyncio.to_thread(self._read)
             self._read_at = self._clock()

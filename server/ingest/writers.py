@@ -36,18 +36,22 @@ class Writer(msgspec.Struct, frozen=True):
 
 
 class Writers:
-    """Knows who may write, and what. ``clock`` is ms since epoch; ``address`` tells where a request comes from."""
+    """Knows who may write, and what.
+
+    ``clock`` is ms since epoch, ``steady`` steady time; ``address`` returns where a request comes from.
+    """
 
     def __init__(
         self,
         tokens: Sequence[Token],
         database: Database,
         clock: Callable[[], int],
+        steady: Callable[[], int],
         address: Callable[[web.Request], str] = client_address,
     ) -> None:
-        self._clock = clock
+        self._steady = steady
         self._address = address
-        self._tokens = Tokens(tokens, clock)
+        self._tokens = Tokens(tokens, steady)
         self.enrolled = Enrolled(database, clock)
         self.clones = Clones()
 
@@ -82,7 +86,7 @@ class Writers:
 
     async def _admit(self, agent: Agent, machine: str, address: str) -> None:
         """Let only the machine that joined write with its token."""
-        if not self.clones.admit(agent.host, machine, at=self._clock(), address=address, bound=agent.machine):
+        if not self.clones.admit(agent.host, machine, at=self._steady(), address=address, bound=agent.machine):
             await self.enrolled.claim(agent, machine, address)
             raise Refused(
                 403, f"this token belongs to another machine, which joined as {agent.host}; see pantau-agent doctor"
@@ -92,7 +96,7 @@ class Writers:
         """Report a machine that still writes by a token that ended because another machine has its name now."""
         holder = self.enrolled.successor(secret)
         if holder is not None:
-            self.clones.refuse(holder.host, at=self._clock(), address=address)
+            self.clones.refuse(holder.host, at=self._steady(), address=address)
             await self.enrolled.claim(holder, machine, address)
             raise Refused(
                 401, f"this token ended: another machine has joined as {holder.host}; see pantau-agent doctor"
@@ -111,7 +115,7 @@ class Writers:
     def _admit_hosts(self, writer: Writer, hosts: Collection[str]) -> None:
         """Refuse a machine that writes, by a token that many share, under a name that another one has."""
         for host in {*hosts} - {""}:
-            if not self.clones.admit(host, writer.machine, at=self._clock(), address=writer.address):
+            if not self.clones.admit(host, writer.machine, at=self._steady(), address=writer.address):
                 raise Refused(403, f"another machine writes as {host}; see pantau-agent doctor")
 
 

@@ -1,13 +1,18 @@
-"""When the centre itself ran: one row for each start, with its last sign of life. Nobody looked at any other time."""
+"""When the centre itself ran: a row for each start and for what follows a gap, with its last sign of life. Nobody looked otherwise."""
 
+import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, case, insert, select, update
+from sqlalchemy import Column, Connection, case, func, insert, select, update
 
 from alerts.tables import Database
+from configs.clock import Gap
 from server.calendar.intervals import Stretch, merge
 from server.state.tables import monitor_run
+
+_log: Final = logging.getLogger("pantau.server")
 
 # The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
 SILENCE: Final = 30_000
@@ -21,19 +26,50 @@ class RunningTime:
         self._clock = clock
         self._version = version
         self._run_id = 0
+        self._gaps: deque[Gap] = deque()
 
     async def start(self) -> None:
         """Record that the centre starts."""
         self._run_id = await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
 
-    def show_life(self, tx: Connection, at: int) -> None:
-        """Record within ``tx`` that it runs ``at`` (ms), and that all it saw until then is written."""
-        if self._run_id:
-            beat(tx, self._run_id, at)
+    def interrupt(self, gap: Gap) -> None:
+        """Log a stretch that nobody saw; it is recorded with the next sign of life."""
+        self._gaps.append(gap)
+        _log.warning("%s", words(gap))
 
     async def beat(self) -> None:
         """Record that it still runs."""
-        await self._database.write(lambda tx: beat(tx, self._run_id, self._clock()))
+        await self._database.write(lambda tx: self.show_life(tx, self._clock()))
+
+    def show_life(self, tx: Connection, at: int) -> None:
+        """Record within ``tx`` that it runs ``at`` (ms), what interrupted it until then, and that all it saw until then is written.
+
+        The transaction may be rolled back and tried again.
+        """
+        if not self._run_id:
+            return
+        while self._gaps and _is_written(tx, self._gaps[0]):
+            self._gaps.popleft()
+        for gap in tuple(self._gaps):
+            interrupted(tx, gap, self._version)
+        beat(tx, _newest(tx), at)
+
+
+def words(gap: Gap) -> str:
+    """Return a stretch that nobody saw in words, for the log."""
+    if gap.after < gap.before:
+        return f"the clock was set back by {(gap.before - gap.after) / 1000:.0f} s: what was seen goes on from there"
+    return (
+        f"nobody watched for {(gap.after - gap.before) / 1000:.0f} s, which count as unobserved:"
+        " this process was stopped, the machine slept, or the clock was set forward"
+    )
+
+
+def interrupted(tx: Connection, gap: Gap, version: str) -> int:
+    """End the newest run where a gap begins, and begin another where it ends; returns its id. What lies between is unobserved."""
+    run = (monitor_run.c.id == _newest(tx)) & (monitor_run.c.beat_ms < gap.before)
+    tx.execute(update(monitor_run).where(run).values(beat_ms=gap.before))
+    return start_run(tx, gap.after, version)
 
 
 def start_run(tx: Connection, now: int, version: str) -> int:
@@ -63,6 +99,14 @@ def running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:
     if runs and now - runs[-1][1] <= SILENCE:
         runs[-1] = (runs[-1][0], now)
     return merge(runs)
+
+
+def _newest(tx: Connection) -> int:
+    return tx.execute(select(func.max(monitor_run.c.id))).scalar_one() or 0
+
+
+def _is_written(tx: Connection, gap: Gap) -> bool:
+    return tx.execute(select(monitor_run.c.id).where(monitor_run.c.start_ms == gap.after).limit(1)).first() is not None
 
 
 def _later(column: Column[Any], now: int) -> Any:

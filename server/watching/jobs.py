@@ -29,7 +29,7 @@ class Writers(Protocol):
     def clones(self) -> Clones: ...  # noqa: D102
 
     def seen(self) -> Mapping[str, int]:
-        """Return host -> when it last wrote, ms."""
+        """Return host -> when it last wrote, ms of steady time."""
         ...
 
 
@@ -51,24 +51,31 @@ def all_jobs(
     keep: Keep,
     states: States,
     away: Callable[[], str],
+    backlog: Callable[[], int],
     punctuality: Punctuality,
     late: float,
+    steady: Callable[[], int],
     since: int,
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
     ``devices`` are those to poll, ``keep`` takes points, ``states`` are what is believed, ``away`` why the database of state
-    takes nothing ("" = it does), ``late`` is the delay in seconds that is too much, ``since`` when the centre began to listen, ms.
+    takes nothing ("" = it does), ``backlog`` for how many ms the oldest look waits to be written, ``late`` is the delay in seconds
+    that is too much, ``steady`` gives steady time, ``since`` is when the centre began to listen on it, ms.
     """
     own = watched.interval
+
+    def behind() -> int:
+        return 0 if away() else backlog()  # its own incident tells of a database that is away
+
     return [
         *(check_job(check) for check in watched.checks.values()),
         *(device_job(device, keep) for device in devices),
-        *(rule_job(rule, buckets.main, states, writers.seen, since) for rule in watched.rules.values()),
+        *(rule_job(rule, buckets.main, states, writers.seen, steady, since) for rule in watched.rules.values()),
         store_job(buckets, own(STORE_CHECK)),
         state_job(away, own(STATE_CHECK)),
-        clones_job(writers.clones, states, own(CLONES_CHECK), since),
-        schedule_job(punctuality, keep, platform.node(), late, own(SCHEDULE_CHECK)),
+        clones_job(writers.clones, states, own(CLONES_CHECK), steady, since),
+        schedule_job(punctuality, steady, behind, keep, platform.node(), late, own(SCHEDULE_CHECK)),
         *([backup_job(watched.backups, own(BACKUP_CHECK))] if watched.backups else []),
     ]
 
@@ -112,13 +119,22 @@ def device_job(device: Device, keep: Callable[[Iterable[Point]], None]) -> Job:
 
 
 def rule_job(
-    rule: PlannedRule, store: Store, states: States, last_seen: Callable[[], Mapping[str, int]], listening_since: int
+    rule: PlannedRule,
+    store: Store,
+    states: States,
+    last_seen: Callable[[], Mapping[str, int]],
+    steady: Callable[[], int],
+    listening_since: int,
 ) -> Job:
-    """Make the job of one rule; ``states`` are what is believed, ``last_seen`` when each host last wrote (ms)."""
+    """Make the job of one rule.
+
+    ``states`` are what is believed, ``last_seen`` when each host last wrote, on the scale of ``steady`` (ms), as ``listening_since``
+    is.
+    """
 
     async def look(at: int) -> Sequence[Result]:
         known = states.by_subject(rule.check)
-        return await rule.evaluate(Evidence(at, store, known, last_seen(), listening_since))
+        return await rule.evaluate(Evidence(at, steady(), store, known, last_seen(), listening_since))
 
     return Job(
         id=rule.check,

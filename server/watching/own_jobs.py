@@ -44,12 +44,16 @@ def state_job(away: Callable[[], str], interval: float) -> Job:
     return _own_job(STATE_CHECK, "state", look, interval, _STORE_TIMEOUT)
 
 
-def clones_job(clones: Clones, states: States, interval: float, listening_since: int) -> Job:
-    """Make the job that tells of two machines under one name; ``states`` are what is believed."""
+def clones_job(clones: Clones, states: States, interval: float, steady: Callable[[], int], listening_since: int) -> Job:
+    """Make the job that tells of two machines under one name.
+
+    ``states`` are what is believed, ``listening_since`` is when hosts could begin to write, on the scale of ``steady`` (ms).
+    """
 
     async def look(at: int) -> Sequence[Result]:
-        wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(at)}
-        before = set(states.by_subject(CLONES_CHECK)) if clones.settled(listening_since, at) else set()
+        now = steady()
+        wrong = {f"host/{one.host}": one.words() for one in clones.conflicts(now)}
+        before = set(states.by_subject(CLONES_CHECK)) if clones.settled(listening_since, now) else set()
         return [
             _own(CLONES_CHECK, subject, at, wrong.get(subject, ""), Reason.CLONE)
             for subject in sorted(before | wrong.keys())
@@ -59,14 +63,23 @@ def clones_job(clones: Clones, states: States, interval: float, listening_since:
 
 
 def schedule_job(
-    punctuality: Punctuality, keep: Callable[[Iterable[Point]], None], host: str, late: float, interval: float
+    punctuality: Punctuality,
+    steady: Callable[[], int],
+    backlog: Callable[[], int],
+    keep: Callable[[Iterable[Point]], None],
+    host: str,
+    late: float,
+    interval: float,
 ) -> Job:
-    """Make the job that watches the schedule itself; what it sees goes to ``keep``, ``late`` is the delay in seconds that is too much."""
+    """Make the job that watches the schedule itself; what it sees goes to ``keep``, ``late`` is the delay in seconds that is too much.
+
+    ``steady`` is steady time and ``backlog`` how long the oldest look waits to be written, both ms.
+    """
 
     async def look(at: int) -> Sequence[Result]:
-        taken = punctuality.take(at)
+        taken = punctuality.take(steady())
         keep(to_points(taken, host, at))
-        return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late), Reason.LATE)]
+        return [_own(SCHEDULE_CHECK, SCHEDULE_CHECK, at, punctuality.trouble(taken, late, backlog()), Reason.LATE)]
 
     return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
 

@@ -1,6 +1,7 @@
-"""Lateness: how punctual the schedule is, by job and by kind of check. Pure; times are ms since epoch, stretches ms."""
+"""Lateness: how punctual the schedule is, by job and by kind of check. Pure; times are ms of steady time, stretches ms."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -9,12 +10,14 @@ from collectors.point import Point
 
 MEASUREMENT: Final = "internal_schedule"
 _SKIPPED_SHARE: Final = 0.1
+_BOUNDS: Final[tuple[int, ...]] = tuple(step * 10**power for power in range(6) for step in (1, 2, 5))  # ms, up to 500 s
 
 
 class Lateness(msgspec.Struct):
     """How punctual one job is: its runs and skipped due times so far, and the last run's delays.
 
-    ``late_ms`` is from ``due`` to ``started``; ``waited_ms`` is the part of it that was spent waiting for a slot.
+    ``due`` is on the wall clock, for people. ``late_ms`` is from due to started, ``waited_ms`` the part of it that was spent waiting
+    for a slot; ``took_ms`` is the look, ``written_ms`` from its end to committed, ``committed_ms`` from due to committed.
     """
 
     job: str
@@ -23,14 +26,19 @@ class Lateness(msgspec.Struct):
     runs: int = 0
     skipped: int = 0
     due: int = 0
-    started: int = 0
     late_ms: int = 0
     waited_ms: int = 0
     took_ms: int = 0
+    written_ms: int = 0
+    committed_ms: int = 0
 
 
 class Tally(msgspec.Struct):
-    """The jobs of one kind together: counts that grow, and the worst delays since they were last asked for."""
+    """The jobs of one kind together: counts that grow, and the delays since they were last asked for, each the worst of its own.
+
+    ``delay_ms`` is from due to committed without the look itself: what the centre added. ``committed_p50_ms`` and
+    ``committed_p95_ms`` are read from buckets of 1, 2, 5, 10 … ms, by straight line inside one.
+    """
 
     jobs: int = 0
     runs: int = 0
@@ -38,17 +46,35 @@ class Tally(msgspec.Struct):
     late_ms: int = 0
     waited_ms: int = 0
     took_ms: int = 0
+    written_ms: int = 0
+    delay_ms: int = 0
+    committed_ms: int = 0
+    committed_p50_ms: int = 0
+    committed_p95_ms: int = 0
+
+
+_WORST: Final = ("late_ms", "waited_ms", "took_ms", "written_ms", "delay_ms", "committed_ms")
+
+
+class _Round(msgspec.Struct):
+    """A look on its way: when it was due, asked for a slot, got it, and was over; None what has not come yet."""
+
+    due: int
+    asked: int
+    started: int | None = None
+    ended: int | None = None
 
 
 class Punctuality:
-    """Takes down what becomes of each job's due times; ``at`` is the centre's clock."""
+    """Takes down what becomes of each job's due times; ``at`` is steady time."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Lateness] = {}
         self._tallies: dict[str, Tally] = {}
+        self._buckets: dict[str, list[int]] = {}
         self._next: dict[str, int] = {}
-        self._waiting: dict[str, tuple[int, int]] = {}
-        self._judged: tuple[int, int] = (0, 0)
+        self._rounds: dict[str, _Round] = {}
+        self._judged: dict[str, tuple[int, int]] = {}
 
     def add(self, job: str, kind: str, interval: float) -> None:
         """Know a job from now on; one that is known keeps its counts, unless it is of another kind now."""
@@ -58,21 +84,18 @@ class Punctuality:
             known = None
         if known is None:
             self._tallies.setdefault(kind, Tally()).jobs += 1
+            self._buckets.setdefault(kind, [0] * (len(_BOUNDS) + 1))
             known = self.jobs[job] = Lateness(job, kind, interval)
         known.interval = interval
-        self.forget_due(job)
+        self._next.pop(job, None)
 
     def remove(self, job: str) -> None:
         """Know a job no more; its looks stay in the counts of its kind."""
         known = self.jobs.pop(job, None)
         if known is not None:
             self._tallies[known.kind].jobs -= 1
-            self.give_up(job)
-            self.forget_due(job)
-
-    def forget_due(self, job: str) -> None:
-        """Expect the next due time of a job whenever it comes: it was planned anew."""
-        self._next.pop(job, None)
+            self._rounds.pop(job, None)
+            self._next.pop(job, None)
 
     def handed(self, job: str, due: int) -> int:
         """Record that the due time ``due`` has come; return the first one that was not served.
@@ -86,77 +109,135 @@ class Punctuality:
         return first
 
     def skip(self, job: str, times: int = 1) -> None:
-        """Record due times without a look."""
-        known = self.jobs[job]
-        known.skipped += times
-        self._tallies[known.kind].skipped += times
+        """Record due times without a look; those of a job that is gone count nowhere."""
+        known = self.jobs.get(job)
+        if known is not None:
+            known.skipped += times
+            self._tallies[known.kind].skipped += times
 
     def ask(self, job: str, due: int, at: int) -> None:
-        """Record that a look asks for a slot."""
-        self._waiting[job] = due, at
+        """Record that a look asks for a slot. From here on, one of a job that is gone counts nowhere."""
+        if job in self.jobs:
+            self._rounds[job] = _Round(due, at)
 
-    def start(self, job: str, at: int) -> None:
-        """Record that a look has its slot; up to here nothing of it is response time. One of a job that is gone counts nowhere."""
-        known = self.jobs.get(job)
-        if known is None or job not in self._waiting:
+    def start(self, job: str, at: int, wall: int) -> None:
+        """Record that a look has its slot; up to here nothing of it is response time. ``wall`` is now on the wall clock."""
+        found = self._found(job)
+        if found is None:
             return
-        due, asked = self._waiting.pop(job)
+        known, running = found
+        running.started = at
         known.runs += 1
-        known.due, known.started = due, at
-        # a clock that was set back is no look ahead of time
-        known.late_ms, known.waited_ms = max(0, at - due), max(0, at - asked)
-        tally = self._tallies[known.kind]
-        tally.runs += 1
-        tally.late_ms = max(tally.late_ms, known.late_ms)
-        tally.waited_ms = max(tally.waited_ms, known.waited_ms)
+        self._tallies[known.kind].runs += 1
+        known.late_ms, known.waited_ms = at - running.due, at - running.asked
+        known.due = wall - known.late_ms
+        self._worst(known.kind, late_ms=known.late_ms, waited_ms=known.waited_ms, delay_ms=known.late_ms)
 
     def end(self, job: str, at: int) -> None:
         """Record that a look is over."""
-        known = self.jobs.get(job)
-        if known is None:
+        found = self._found(job)
+        if found is not None and found[1].started is not None:
+            known, running = found
+            running.ended = at
+            known.took_ms = at - found[1].started
+            self._worst(known.kind, took_ms=known.took_ms)
+
+    def commit(self, job: str, at: int) -> None:
+        """Record that what a look showed is written for good."""
+        found = self._found(job)
+        if found is None or found[1].ended is None:
             return
-        known.took_ms = max(0, at - known.started)
-        tally = self._tallies[known.kind]
-        tally.took_ms = max(tally.took_ms, known.took_ms)
+        known, running = found
+        del self._rounds[job]
+        known.written_ms, known.committed_ms = at - found[1].ended, at - running.due
+        self._buckets[known.kind][bisect_left(_BOUNDS, known.committed_ms)] += 1
+        self._worst(known.kind, **_so_far(running, at))
 
     def give_up(self, job: str) -> None:
-        """Record that a look ended before it had a slot."""
-        self._waiting.pop(job, None)
+        """Expect no more of a round: it was committed, cut off, or waits for a database that is away."""
+        self._rounds.pop(job, None)
 
     def take(self, at: int) -> dict[str, Tally]:
-        """Return a tally for each kind, looks that wait now included, and begin the worst delays anew."""
-        for job, (due, asked) in self._waiting.items():
-            if job not in self.jobs:
-                continue
-            tally = self._tallies[self.jobs[job].kind]
-            tally.late_ms = max(tally.late_ms, at - due)
-            tally.waited_ms = max(tally.waited_ms, at - asked)
+        """Return a tally for each kind, what is under way now included, and begin the delays anew."""
+        for job, running in self._rounds.items():
+            self._worst(self.jobs[job].kind, **_so_far(running, at))
         taken = {kind: msgspec.structs.replace(tally) for kind, tally in sorted(self._tallies.items())}
-        for tally in self._tallies.values():
-            tally.late_ms = tally.waited_ms = tally.took_ms = 0
+        for kind, tally in taken.items():
+            tally.committed_p50_ms = min(_quantile(self._buckets[kind], 0.50), tally.committed_ms)
+            tally.committed_p95_ms = min(_quantile(self._buckets[kind], 0.95), tally.committed_ms)
+        for kind, tally in self._tallies.items():
+            self._buckets[kind] = [0] * (len(_BOUNDS) + 1)
+            for name in _WORST:
+                setattr(tally, name, 0)
         return taken
 
-    def trouble(self, taken: dict[str, Tally], late: float) -> str:
+    def trouble(self, taken: Mapping[str, Tally], late: float, backlog: int = 0) -> str:
         """Return in one line what is wrong with what was taken, given the seconds a look may be late; "" when nothing is.
 
-        Skipped due times are those since the last time this was asked.
+        ``backlog`` is the ms that the oldest look waits to be written. Skipped due times are those since this was last asked.
         """
-        runs, skipped = sum(one.runs for one in taken.values()), sum(one.skipped for one in taken.values())
-        more_runs, more_skipped = runs - self._judged[0], skipped - self._judged[1]
-        self._judged = runs, skipped
-        kind, worst = max(taken.items(), key=lambda item: item[1].late_ms, default=("", Tally()))
-        said = []
-        if worst.late_ms > late * 1000:
-            waited = f", after waiting {worst.waited_ms / 1000:.1f} s for a slot" if worst.waited_ms else ""
-            said.append(
-                f"a look of kind {kind} started {worst.late_ms / 1000:.1f} s after it was due{waited} (limit {late:g} s)"
-            )
-        if more_skipped > _SKIPPED_SHARE * (more_runs + more_skipped):
-            said.append(f"{more_skipped} of {more_runs + more_skipped} due times passed without a look")
+        said = [*_delays(taken, late)]
+        if backlog > late * 1000:
+            said.append(f"what was seen waits {backlog / 1000:.1f} s to be written (limit {late:g} s)")
+        for kind, tally in taken.items():
+            runs, skipped = self._judged.get(kind, (0, 0))
+            self._judged[kind] = tally.runs, tally.skipped
+            more, due = tally.skipped - skipped, tally.skipped - skipped + tally.runs - runs
+            if more > _SKIPPED_SHARE * due:
+                said.append(f"{more} of {due} due times of kind {kind} passed without a look")
         return "; ".join(said)
 
+    def _found(self, job: str) -> tuple[Lateness, _Round] | None:
+        known, running = self.jobs.get(job), self._rounds.get(job)
+        return None if known is None or running is None else (known, running)
 
-def to_points(taken: dict[str, Tally], host: str, at: int) -> Iterable[Point]:
-    """Write tallies as Points: measurement ``internal_schedule``, tags host and type (the kind of check)."""
+    def _worst(self, kind: str, **delays: int) -> None:
+        tally = self._tallies[kind]
+        for name, ms in delays.items():
+            if ms > getattr(tally, name):
+                setattr(tally, name, ms)
+
+
+def to_points(taken: Mapping[str, Tally], host: str, at: int) -> Iterable[Point]:
+    """Write tallies as Points: measurement ``internal_schedule``, tags host and type (the kind of check); ``at`` is wall ms."""
     for kind, tally in taken.items():
         yield Point(MEASUREMENT, {"host": host, "type": kind}, msgspec.structs.asdict(tally), at * 1_000_000)
+
+
+def _so_far(running: _Round, at: int) -> dict[str, int]:
+    """Return the delays of a round if it got on just now."""
+    if running.started is None:
+        late = at - running.due
+        return {"late_ms": late, "waited_ms": at - running.asked, "delay_ms": late, "committed_ms": late}
+    if running.ended is None:
+        return {}
+    written = at - running.ended
+    delay = running.started - running.due + written
+    return {"written_ms": written, "delay_ms": delay, "committed_ms": at - running.due}
+
+
+def _delays(taken: Mapping[str, Tally], late: float) -> Iterable[str]:
+    """Say which kind of look started too late, or was written too late although it started in time."""
+    kind, worst = max(taken.items(), key=lambda item: item[1].late_ms, default=("", Tally()))
+    if worst.late_ms > late * 1000:
+        waited = f", after waiting {worst.waited_ms / 1000:.1f} s for a slot" if worst.waited_ms else ""
+        yield f"a look of kind {kind} started {worst.late_ms / 1000:.1f} s after it was due{waited} (limit {late:g} s)"
+        return
+    kind, worst = max(taken.items(), key=lambda item: item[1].delay_ms, default=("", Tally()))
+    if worst.delay_ms > late * 1000:
+        yield (
+            f"what a look of kind {kind} showed was written {worst.delay_ms / 1000:.1f} s late,"
+            f" its own time left out (limit {late:g} s)"
+        )
+
+
+def _quantile(buckets: list[int], share: float) -> int:
+    """Return the ms within which that share of looks was committed, by straight line inside a bucket; 0 of no looks."""
+    wanted = share * sum(buckets)
+    for number, count in enumerate(buckets):
+        if count and wanted <= count:
+            low = _BOUNDS[number - 1] if number else 0
+            high = _BOUNDS[min(number, len(_BOUNDS) - 1)]
+            return round(low + (high - low) * wanted / count)
+        wanted -= count
+    return 0

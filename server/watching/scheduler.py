@@ -1,42 +1,39 @@
-"""The schedule: one job a check, spread by the hash of its id, one run in flight, nothing skipped in silence.
+"""The schedule: a job a check, spread by the hash of its id on steady time, one round in flight, nothing skipped in silence.
 
-The only door of APScheduler. A job looks and returns Results; ``tell`` hands them on after the slot is free again, so that
-storing and alerting never hold one. A re-check after a failed look runs beside the due times and moves none of them.
-Due times that pass without a look, also those that APScheduler merges into one, are counted.
+A round is a look, which returns Results, and handing them over: ``tell`` gets them after the slot is free again, so that storing and
+alerting never hold one, and returns when they are committed. A due time that comes while the round before is under way is skipped and
+counted. A re-check after a failed look runs beside the due times and moves none of them.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobSubmissionEvent
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
+from configs.clock import Clock
 from server.watching.options import Options
 from server.watching.punctuality import Punctuality
+from server.watching.slots import Slots
+from server.watching.timer import Timer
 
 _log: Final = logging.getLogger("pantau.schedule")
 _AGAIN: Final = " again"  # which is no part of a job's id
-_SPREAD: Final = 2.0  # seconds over which the first looks of all jobs are spread
-_AHEAD: Final = 1.0  # seconds beyond its interval that a due time lies ahead only after the clock was set back
+_FIRST_LOOKS: Final = 20.0  # a second at least, while a start looks at everything once
+_DISTURBED: Final = 1_000  # ms that may be lost during a look that still proves that something is bad
 
 
 class Job(msgspec.Struct, frozen=True):
     """One thing to look at again and again.
 
-    ``interval`` and ``timeout`` are seconds; ``look(at)`` returns Results; ``group`` and ``target`` name what limits count:
-    the kind of check and the host that it burdens ("" = no host); ``subject`` is named when the look itself fails. A look at
-    the centre itself (``own``) takes no slot, so that it can tell that there are none.
+    ``interval`` and ``timeout`` are seconds; ``look(at)`` returns Results, ``at`` is the wall clock in ms; ``group`` and ``target``
+    name what limits count: the kind of check and the host that it burdens ("" = no host); ``subject`` is named when the look itself
+    fails. A look at the centre itself (``own``) takes no slot, so that it can tell that there are none.
     """
 
     id: str
@@ -49,17 +46,26 @@ class Job(msgspec.Struct, frozen=True):
     own: bool = False
 
 
-class Schedule:
-    """Runs jobs until it is stopped.
+class _Seen(msgspec.Struct, frozen=True):
+    """What a look showed, and when it began on the steady scale; ``disturbed`` when this process did not run all the while."""
 
-    A look that overstays its own timeout by ``grace`` seconds is cut off as a bug; a stop gives ``patience`` seconds to results on
-    their way.
+    results: Sequence[Result]
+    steady: int
+    disturbed: bool
+
+
+class Schedule:
+    """Runs jobs until it is stopped; due times, delays and intervals are differences of the clock's steady time.
+
+    ``tell(results, steady)`` gets all results of a look at once and the ms at which it began; it returns when they are committed,
+    and raises StateAway when they are accepted and will be. A look that overstays its own timeout by ``grace`` seconds is cut off
+    as a bug; a stop gives ``patience`` seconds to results on their way.
     """
 
     def __init__(
         self,
         *,
-        clock: Callable[[], int],
+        clock: Clock,
         tell: Callable[[Sequence[Result], int], Awaitable[None]],
         limits: Options = Options(),  # noqa: B008 - frozen
         grace: float = 2.0,
@@ -69,225 +75,193 @@ class Schedule:
         self._tell = tell
         self._grace = grace
         self._patience = patience
-        self._limits = _Limits(limits)
+        self._slots = Slots(limits)
         self._jobs: dict[str, Job] = {}
-        self._running: set[str] = set()
+        self._rounds: dict[str, asyncio.Task[None]] = {}
+        self._looking: set[str] = set()
+        self._wanted: set[str] = set()
         self._broken: set[str] = set()
         self._stopping = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._telling: set[asyncio.Task[None]] = set()
-        self._due_at: dict[str, int] = {}
+        self._timer = Timer(clock.steady)
         self.punctuality = Punctuality()
-        self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        )
-        self._scheduler.add_listener(self._handed, EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES)
-        # APScheduler warns of each skipped slot in its own words; ours are counted and shown
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
     def add(self, job: Job) -> None:
         """Run a job from its next due time on; the first look comes within one interval."""
         self._jobs[job.id] = job
         self.punctuality.add(job.id, job.group, job.interval)
-        self._scheduler.add_job(self._due, _trigger(job), args=[job.id], id=job.id, replace_existing=True)
+        self._timer.every(job.id, self._due, _ms(job.interval), _ms(phase(job.id, job.interval)))
 
     def replace(self, jobs: Sequence[Job], limits: Options) -> None:
         """Run these jobs and no others, from now on; to be called on the event loop.
 
-        A job keeps its due times as long as its id and interval stay, and a look that runs goes on; one that is new also looks soon,
-        as at a start. Looks of jobs that are gone may end. Other ``limits`` count the looks that begin after this.
+        A job keeps its due times as long as its id and interval stay, and a round that is under way goes on; one that is new also
+        looks soon, as at a start. Looks of jobs that are gone may end. Other ``limits`` count the looks that begin after this.
         """
         before, self._jobs = self._jobs, {job.id: job for job in jobs}
         for job_id in before.keys() - self._jobs.keys():
-            self._remove(job_id)
+            self._timer.remove(job_id)
+            self._timer.remove(job_id + _AGAIN)
+            self.punctuality.remove(job_id)
         for job in jobs:
             known = before.get(job.id)
             if known is None or known.interval != job.interval or known.group != job.group:
                 self.add(job)
-            if known is None:
-                self.recheck(job.id, phase(job.id, _SPREAD))
         self._broken &= self._jobs.keys()
-        self._limits = self._limits.following(limits, jobs)
-
-    def _remove(self, job_id: str) -> None:
-        for one in (job_id, _again_id(job_id)):
-            if self._scheduler.get_job(one) is not None:
-                self._scheduler.remove_job(one)
-            self._due_at.pop(one, None)
-        self.punctuality.remove(job_id)
+        self._slots = self._slots.following(limits, map(_target, jobs))
+        self._look_soon(job for job in jobs if job.id not in before)
 
     def recheck(self, job_id: str, seconds: float) -> None:
         """Look once more soon, beside the due times; a re-check that already waits is moved."""
-        if job_id not in self._jobs:
-            return
-        at = datetime.fromtimestamp(self._clock() / 1000 + seconds, UTC)
-        self._scheduler.add_job(
-            self._again, DateTrigger(at, UTC), args=[job_id], id=_again_id(job_id), replace_existing=True
-        )
+        if job_id in self._jobs:
+            self._timer.once(job_id + _AGAIN, self._again, self._clock.steady() + _ms(seconds))
 
     def start(self, *, now: bool = False) -> None:
-        """Begin; with ``now`` every job also looks at once, spread over the first two seconds."""
-        self._scheduler.start()
+        """Begin; with ``now`` every job also looks soon, unless it is due soon."""
+        self._timer.start()
         if now:
-            for job_id in self._jobs:
-                self.recheck(job_id, phase(job_id, _SPREAD))
-
-    def realign(self) -> None:
-        """Bring near again the due times that a clock which was set back has left far ahead; call it now and then."""
-        now, moved = self._clock() / 1000, 0
-        for job in self._jobs.values():
-            planned = self._scheduler.get_job(job.id)
-            if planned is not None and planned.next_run_time.timestamp() > now + job.interval + _AHEAD:
-                self.punctuality.forget_due(job.id)
-                self._scheduler.reschedule_job(job.id, trigger=_trigger(job))
-                moved += 1
-        if moved:
-            _log.warning("the clock was set back: %d checks were planned anew", moved)
+            self._look_soon(self._jobs.values())
 
     async def stop(self) -> None:
         """Accept no new work, end the looks that run, and let what they showed be told."""
         self._stopping = True
-        if self._scheduler.running:
-            self._scheduler.pause()
-            await asyncio.sleep(0)  # what it has just handed over begins, and ends at once
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._patience)
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=self._patience)
-        for telling in self._telling:
-            telling.cancel()
+        self._timer.pause()
+        await asyncio.sleep(0)  # what it has just handed over begins, and ends at once
+        self._timer.stop()
+        for job_id in self._looking:
+            self._rounds[job_id].cancel()
+        if self._rounds:
+            _, late = await asyncio.wait(self._rounds.values(), timeout=self._patience)
+            for task in late:
+                task.cancel()
 
-    async def _due(self, job_id: str) -> None:
-        job, due = self._jobs.get(job_id), self._due_at.get(job_id)
-        if self._stopping or job is None:  # it was handed over, and is gone
+    def _look_soon(self, jobs: Iterable[Job]) -> None:
+        """Let jobs look for the first time: at twice the rate of all looks to come, not all at once.
+
+        The centre's own come first, then those that would be due last; who is due before its turn comes needs none.
+        """
+        now, turn = self._clock.steady(), 0
+        rate = max(_FIRST_LOOKS, 2 * sum(1 / job.interval for job in self._jobs.values()))
+        pauses = {job.id: (phase(job.id, job.interval) - now / 1000) % job.interval for job in jobs}
+        for job_id in sorted(pauses, key=lambda job_id: (not self._jobs[job_id].own, -pauses[job_id], job_id)):
+            if turn / rate < pauses[job_id]:
+                self.recheck(job_id, turn / rate)
+                turn += 1
+
+    def _due(self, job_id: str, due: int) -> None:
+        job = self._jobs.get(job_id)
+        if job is None or self._stopping:  # it was handed over, and is gone
             return
-        if job_id in self._running:  # a re-check is under way
+        first = self.punctuality.handed(job_id, due)
+        if job_id in self._rounds:
             self.punctuality.skip(job_id)
-        elif due is not None:
-            await self._guarded(job, due)
+        else:
+            self._begin(job, first)
 
-    async def _again(self, job_id: str) -> None:
-        job, due = self._jobs.get(job_id), self._due_at.get(_again_id(job_id))
-        if job is not None and due is not None and job_id not in self._running and not self._stopping:
-            await self._guarded(job, due)
+    def _again(self, name: str, due: int) -> None:
+        job = self._jobs.get(name.removesuffix(_AGAIN))
+        if job is None or self._stopping or job.id in self._looking:
+            return
+        if job.id in self._rounds:  # what was seen is not handed over yet: look when it is
+            self._wanted.add(job.id)
+        else:
+            self._begin(job, due)
 
-    async def _guarded(self, job: Job, due: int) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._running.add(job.id)
+    def _begin(self, job: Job, due: int) -> None:
+        def end(_task: asyncio.Task[None]) -> None:
+            self._looking.discard(job.id)
+            del self._rounds[job.id]
+            self.punctuality.give_up(job.id)
+            if job.id in self._wanted:
+                self._wanted.discard(job.id)
+                self.recheck(job.id, 0)
+
+        self._looking.add(job.id)
+        self._rounds[job.id] = asyncio.create_task(self._round(job, due), name=f"look {job.id}")
+        self._rounds[job.id].add_done_callback(end)
+
+    async def _round(self, job: Job, due: int) -> None:
+        seen = await self._undisturbed(job, due)
+        self._looking.discard(job.id)
         try:
-            results = await self._look(job, due)
-        except asyncio.CancelledError:
-            if self._stopping:
-                return  # a job that ends as cancelled is an error to APScheduler, which it logs with a traceback
-            raise
-        finally:
-            self._running.discard(job.id)
-        # on its own: while it waits for the disk or a lock, the next look is due all the same
-        telling = asyncio.create_task(self._tell_all(results))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
-
-    async def _tell_all(self, results: Sequence[Result]) -> None:
-        try:
-            await self._tell(results, self._clock())
+            if seen.results:
+                await self._tell(seen.results, seen.steady)
+            self.punctuality.commit(job.id, self._clock.steady())
         except StateAway:
-            pass  # it waits, which is told by itself
-        except Exception:  # noqa: BLE001 - the schedule goes on
-            _log.exception("results could not be told")
+            pass  # its own incident tells of that
+        except Exception:  # noqa: BLE001 - one round that cannot be told must not end the schedule
+            _log.exception("what %s showed could not be told", job.id)
 
-    async def _look(self, job: Job, due: int) -> Sequence[Result]:
-        async with self._slot(job, due) as at:
+    async def _undisturbed(self, job: Job, due: int) -> _Seen:
+        """Look, and once more when this process was stopped, or the clock stepped, meanwhile.
+
+        What did not answer then may have done so while nobody listened: it proves nothing. If the second look was disturbed, too,
+        only what is good counts, and the due time as skipped.
+        """
+        seen = await self._look(job, due)
+        if not seen.disturbed:
+            return seen
+        seen = await self._look(job, self._clock.steady())
+        if not seen.disturbed:
+            return seen
+        self.punctuality.skip(job.id)
+        return msgspec.structs.replace(seen, results=[one for one in seen.results if one.status is Status.UP])
+
+    async def _look(self, job: Job, due: int) -> _Seen:
+        fault: Exception | None = None
+        async with self._slot(job, due):
+            at, steady, lost = self._clock.now(), self._clock.steady(), self._clock.lost()
+            self.punctuality.start(job.id, steady, at)
             try:
                 async with asyncio.timeout(job.timeout + self._grace):
                     results = await job.look(at)
-            except StateAway as error:
-                return [_unknown(job, Reason.STATE_AWAY, at, str(error))]
             except Exception as error:  # noqa: BLE001 - the runner is the one place that turns a bug into UNKNOWN
-                if job.id not in self._broken:
-                    self._broken.add(job.id)
-                    _log.exception("check %s failed by itself; its subject is unknown until this is mended", job.id)
-                return [_unknown(job, Reason.BUG, at, f"{type(error).__name__}: {error}".rstrip(": "))]
+                fault = error
             finally:
-                self.punctuality.end(job.id, self._clock())
-        if job.id in self._broken:
+                self.punctuality.end(job.id, self._clock.steady())
+        disturbed = self._clock.lost() - lost > _DISTURBED
+        if not disturbed:
+            self._note(job, fault)
+        return _Seen(results if fault is None else [_unknown(job, at, fault)], steady, disturbed)
+
+    def _note(self, job: Job, fault: Exception | None) -> None:
+        """Log when a check begins to fail by itself, and when it works again; that the state is away is told by itself."""
+        if isinstance(fault, StateAway):
+            return
+        if fault is None:
+            if job.id in self._broken:
+                _log.info("check %s works again", job.id)
             self._broken.discard(job.id)
-            _log.info("check %s works again", job.id)
-        return results
+        elif job.id not in self._broken:
+            self._broken.add(job.id)
+            _log.error("check %s failed by itself; its subject is unknown until this is mended", job.id, exc_info=fault)
 
     @contextlib.asynccontextmanager
-    async def _slot(self, job: Job, due: int) -> AsyncIterator[int]:
-        """Wait until the limits allow a look; gives when that was."""
-        self.punctuality.ask(job.id, due, self._clock())
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                if not job.own:
-                    # the narrowest first: who waits for a busy host must not keep slots from all others meanwhile
-                    for limit in self._limits.of(job):
-                        await stack.enter_async_context(limit)
-                at = self._clock()
-                self.punctuality.start(job.id, at)
-                yield at
-        finally:
-            self.punctuality.give_up(job.id)
-
-    def _handed(self, event: JobSubmissionEvent) -> None:
-        """Record each due time; called before the look begins, or instead of it when the one before still runs."""
-        due = round(event.scheduled_run_times[-1].timestamp() * 1000)
-        if event.job_id in self._jobs:
-            first = self.punctuality.handed(event.job_id, due)
-            if event.code == EVENT_JOB_MAX_INSTANCES:
-                self.punctuality.skip(event.job_id)
-                return
-            due = first
-        elif event.job_id.removesuffix(_AGAIN) not in self._jobs:
-            return  # it is gone
-        self._due_at[event.job_id] = due
-
-
-class _Limits:
-    """Slots for looks: in all, of one kind and at one host."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._total = asyncio.Semaphore(options.total)
-        self._types: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(options.per_type))
-        self._targets: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(options.per_target))
-
-    def of(self, job: Job) -> tuple[asyncio.Semaphore, ...]:
-        """Return the slots that a look of a job needs, the narrowest first."""
-        return self._targets[job.target or job.id], self._types[job.group], self._total
-
-    def following(self, options: Options, jobs: Sequence[Job]) -> "_Limits":
-        """Return the limits after these for ``jobs``: the same slots where the options are the same."""
-        if options != self._options:
-            return _Limits(options)
-        burdened = {job.target or job.id for job in jobs}
-        for target in self._targets.keys() - burdened:
-            del self._targets[target]
-        return self
-
-
-def _unknown(job: Job, reason: Reason, at: int, detail: str) -> Result:
-    return Result(check=job.id, subject=job.subject, status=Status.UNKNOWN, reason=reason, at=at, detail=detail)
-
-
-def _again_id(job_id: str) -> str:
-    return job_id + _AGAIN
-
-
-def _trigger(job: Job) -> IntervalTrigger:
-    first = datetime.fromtimestamp(phase(job.id, job.interval), UTC)
-    return IntervalTrigger(seconds=job.interval, start_date=first, timezone=UTC)  # type: ignore[arg-type,unused-ignore]
+    async def _slot(self, job: Job, due: int) -> AsyncIterator[None]:
+        """Wait until the limits allow a look."""
+        self.punctuality.ask(job.id, due, self._clock.steady())
+        async with contextlib.AsyncExitStack() as stack:
+            if not job.own:
+                for slot in self._slots.of(job.group, _target(job)):
+                    await stack.enter_async_context(slot)
+            yield
 
 
 def phase(job_id: str, interval: float) -> float:
     """Return where in its interval a job is due, in seconds: always the same for one id, evenly spread over many."""
     digest = hashlib.blake2b(job_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64 * interval
+
+
+def _unknown(job: Job, at: int, fault: Exception) -> Result:
+    away = isinstance(fault, StateAway)
+    detail = str(fault) if away else f"{type(fault).__name__}: {fault}".rstrip(": ")
+    reason = Reason.STATE_AWAY if away else Reason.BUG
+    return Result(check=job.id, subject=job.subject, status=Status.UNKNOWN, reason=reason, at=at, detail=detail)
+
+
+def _target(job: Job) -> str:
+    return job.target or job.id
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -63,9 +63,9 @@ def believed(planned, subject, status):
     return replace(state, status=status)
 
 
-async def look(planned, store=None, known=(), seen=None, listening_since=0):
+async def look(planned, store=None, known=(), seen=None, listening_since=0, steady=NOW):
     states = {state.subject: state for state in known}
-    results = await planned.evaluate(Evidence(NOW, store or Shelf(), states, seen or {}, listening_since))
+    results = await planned.evaluate(Evidence(NOW, steady, store or Shelf(), states, seen or {}, listening_since))
     assert all(result.check == planned.check and result.at == NOW for result in results)
     return {result.subject: result.status for result in results}, results
 
@@ -135,6 +135,12 @@ async def test_a_silent_host_is_down():
     assert found == {"host/a": UP, "host/b": DOWN, "host/c": UP}
 
 
+async def test_silence_is_counted_in_steady_time_whatever_the_wall_clock_says():
+    found, results = await look(AGENT, seen={"a": 5_000, "b": 4_000}, listening_since=0, steady=64_500)
+    assert found == {"host/a": UP, "host/b": DOWN}
+    assert [result.detail for result in results] == ["last data 60 s ago", "last data 60 s ago"]
+
+
 async def test_silence_before_the_centre_listened_is_not_held_against_a_host():
     seen = {"a": NOW - 3_600_000}
     assert (await look(AGENT, seen=seen, listening_since=NOW - 30_000))[0] == {"host/a": UNKNOWN}
@@ -160,7 +166,7 @@ async def test_for_is_the_confirmation_of_a_rule(centre):
         at = NOW + minute * 60_000
         known = await centre.database.read(lambda tx: of_check(tx, lasting.check))
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
-        for result in await lasting.evaluate(Evidence(at, store, {state.subject: state for state in known})):
+        for result in await lasting.evaluate(Evidence(at, at, store, {state.subject: state for state in known})):
             observed = await centre.observe(result)
     assert observed.flip is not None
     assert observed.flip.at == NOW + 4 * 60_000

@@ -19,7 +19,7 @@ DOORS = {
     "aiosmtplib": "alerts/channels/email.py",
     "alembic": "server/state/",
     "babel": "alerts/i18n/",
-    "apscheduler": "server/watching/scheduler.py",
+    "apscheduler": "server/watching/timer.py",
     "argon2": "server/web/accounts.py",
     "dns": "collectors/checks/engines/nameservers.py",
     "duckdb": "server/store/embedded/file.py",

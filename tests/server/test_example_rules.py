@@ -31,7 +31,7 @@ async def test_a_disk_that_fails_is_told_of_and_its_repair_too_though_a_new_seri
         at = START + minute * 60_000
         tags = {"host": "srv-1", "path": "/var", "device": "sda1", "fstype": "ext4", "mode": mode}
         await store.write([Point("disk", tags, {"emergency_ro": failed}, at * 1_000_000)])
-        (result,) = await rule.evaluate(Evidence(at + 1, store, known))
+        (result,) = await rule.evaluate(Evidence(at + 1, at + 1, store, known))
         known[result.subject] = SimpleNamespace(subject=result.subject, status=result.status)
         return result.subject, result.status
 

@@ -94,10 +94,12 @@ def serving(store, folder: Path, options: Options, clock=lambda: time.time_ns() 
 
 
 @asynccontextmanager
-async def serving_buckets(buckets, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000, **more):
+async def serving_buckets(
+    buckets, folder: Path, options: Options, clock=lambda: time.time_ns() // 1_000_000, steady=None, **more
+):
     database = await asyncio.to_thread(Database, f"sqlite:///{folder / 'state.db'}")
     await asyncio.to_thread(metadata.create_all, database.engine)
-    ingest = Ingest(buckets, database, clock, options, **more)
+    ingest = Ingest(buckets, database, clock, steady or clock, options, **more)
     await ingest.open()
     app = web.Application(middlewares=[broken_off])
     app.add_routes(routes(ingest))

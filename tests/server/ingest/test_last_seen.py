@@ -76,13 +76,19 @@ async def test_a_restart_forgets_nobody(serve, memory_store, options):
     }
 
 
-async def test_a_clock_that_is_set_back_makes_no_host_older(serve, memory_store, options):
-    now = [T0]
-    async with serve(memory_store, options, clock=lambda: now[0]) as centre:
+async def test_a_step_of_the_wall_clock_makes_no_host_older_and_none_silent_in_the_future(serve, memory_store, options):
+    wall, steady = [T0], [T0]
+    async with serve(memory_store, options, clock=lambda: wall[0], steady=lambda: steady[0]) as centre:
         await centre.write(b"m,host=a f=1")
-        now[0] -= 3_600_000
-        await centre.write(b"m,host=a f=1")
+        wall[0] += 3_600_000
         assert centre.ingest.seen() == {"a": T0}
+        steady[0] += 10_000
+        await centre.write(b"m,host=a f=1")
+        assert centre.ingest.seen() == {"a": T0 + 10_000}
+        await centre.ingest.flush_seen()
+        assert (await rows(centre))["a"]["seen_ms"] == T0 + 3_600_000
+    async with serve(memory_store, options, clock=lambda: T0 + 20_000) as centre:  # set right again, and started again
+        assert centre.ingest.seen() == {"a": T0 + 20_000}
 
 
 async def test_what_could_not_be_saved_is_saved_later(serve, memory_store, options):
