@@ -64,7 +64,9 @@ class Heart:
             in_thread=outside.in_thread,
         )
         self.running_time = RunningTime(database, clock.now, release)
-        self.judge = Judge(database, terms, Ledger(self.running_time), clock, planned=self.courier.wake)
+        self.judge = Judge(
+            database, terms, Ledger(self.running_time, self._notice_gap), clock, planned=self.courier.wake
+        )
         self.observer = Observer(watched, self.judge, keep, feed)
         self.schedule = Schedule(clock=clock, tell=self._tell, limits=limits)
 
@@ -127,6 +129,9 @@ class Heart:
         await self.observer.commit(self.schedule)
 
     async def _tick(self) -> None:
+        self._notice_gap()
+
+    def _notice_gap(self) -> None:
         gap = self._clock.tick()
         if gap is not None:
             self.running_time.interrupt(gap)

@@ -1,5 +1,7 @@
 """A judge on a database for tests, with a ledger that only remembers what it was told."""
 
+from functools import partial
+
 from alerts.follow import Terms
 from alerts.judge import Judge
 from configs.clock import Clock
@@ -37,9 +39,14 @@ class Told:
         pass
 
 
-async def judge_on(database, policy, about, routes, *, clock=None, ledger=None, planned=lambda: None):
-    """Return a judge that has read ``database``; ``clock`` gives ms."""
-    clock = Clock() if clock is None else Clock(clock, lambda: clock() / 1000)
-    judge = Judge(database, Terms(policy, about, routes), ledger or Told(), clock, planned=planned, moment=0.0)
+async def judge_on(database, policy, about, routes, *, clock=None, ledger=None, planned=lambda: None, moment=0.0):
+    """Return a judge that has read ``database``; ``clock`` is a Clock, or gives ms."""
+    if not isinstance(clock, Clock):
+        clock = Clock() if clock is None else Clock(clock, partial(_seconds, clock))
+    judge = Judge(database, Terms(policy, about, routes), ledger or Told(), clock, planned=planned, moment=moment)
     await judge.load()
     return judge
+
+
+def _seconds(clock):
+    return clock() / 1000

@@ -6,7 +6,7 @@ What memory alone cannot do (a confirmed change that corrects what was written, 
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, text
@@ -61,11 +61,12 @@ class Drawn(NamedTuple):
 class Ledger:
     """Implements ``alerts.judge.Ledger``; ``running`` notes with each transaction that the centre lives.
 
-    At most ``odd`` looks wait for rows.
+    ``notice`` lets ``running`` know, before each transaction, of time that nobody lived through. At most ``odd`` looks wait for rows.
     """
 
-    def __init__(self, running: RunningTime, odd: int = _ODD) -> None:
+    def __init__(self, running: RunningTime, notice: Callable[[], None] = lambda: None, *, odd: int = _ODD) -> None:
         self._running = running
+        self._notice = notice
         self._limit = odd
         self._open: dict[Key, _Open] = {}
         self._dirty: list[_Open] = []
@@ -94,6 +95,7 @@ class Ledger:
 
     def draw(self) -> Drawn:
         """Return what is to be written now."""
+        self._notice()
         new, longer = [], []
         for opened in self._dirty:
             opened.dirty = False
