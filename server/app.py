@@ -253,7 +253,7 @@ class Centre:
             keep=self._recorder.add,
             states=self._heart.states,
             away=lambda: self._database.away,
-            backlog=lambda: 0,
+            backlog=self._heart.judge.backlog,
             punctuality=self._heart.schedule.punctuality,
             late=settings.schedule.late,
             steady=self._clock.steady,

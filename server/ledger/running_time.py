@@ -66,9 +66,12 @@ def words(gap: Gap) -> str:
 
 
 def interrupted(tx: Connection, gap: Gap, version: str) -> int:
-    """End the newest run where a gap begins, and begin another where it ends; returns its id. What lies between is unobserved."""
-    run = (monitor_run.c.id == _newest(tx)) & (monitor_run.c.beat_ms < gap.before)
-    tx.execute(update(monitor_run).where(run).values(beat_ms=gap.before))
+    """End the newest run where a gap begins, and begin another where it ends; returns its id. What lies between is unobserved.
+
+    A sign of life may have been written since, before anybody noticed the gap.
+    """
+    end = case((monitor_run.c.start_ms > gap.before, monitor_run.c.start_ms), else_=gap.before)
+    tx.execute(update(monitor_run).where(monitor_run.c.id == _newest(tx)).values(beat_ms=end))
     return start_run(tx, gap.after, version)
 
 

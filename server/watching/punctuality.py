@@ -56,9 +56,10 @@ class Tally(msgspec.Struct):
 _WORST: Final = ("late_ms", "waited_ms", "took_ms", "written_ms", "delay_ms", "committed_ms")
 
 
-class _Round(msgspec.Struct):
-    """A look on its way: when it was due, asked for a slot, got it, and was over; None what has not come yet."""
+class Round(msgspec.Struct, eq=False):
+    """A look of ``job`` on its way: when it was due, asked for a slot, got it, and was over; None what has not come yet."""
 
+    job: str
     due: int
     asked: int
     started: int | None = None
@@ -73,7 +74,7 @@ class Punctuality:
         self._tallies: dict[str, Tally] = {}
         self._buckets: dict[str, list[int]] = {}
         self._next: dict[str, int] = {}
-        self._rounds: dict[str, _Round] = {}
+        self._rounds: set[Round] = set()
         self._judged: dict[str, tuple[int, int]] = {}
 
     def add(self, job: str, kind: str, interval: float) -> None:
@@ -94,7 +95,7 @@ class Punctuality:
         known = self.jobs.pop(job, None)
         if known is not None:
             self._tallies[known.kind].jobs -= 1
-            self._rounds.pop(job, None)
+            self._rounds = {under_way for under_way in self._rounds if under_way.job != job}
             self._next.pop(job, None)
 
     def handed(self, job: str, due: int) -> int:
@@ -115,52 +116,51 @@ class Punctuality:
             known.skipped += times
             self._tallies[known.kind].skipped += times
 
-    def ask(self, job: str, due: int, at: int) -> None:
-        """Record that a look asks for a slot. From here on, one of a job that is gone counts nowhere."""
+    def ask(self, job: str, due: int, at: int) -> Round:
+        """Record that a look asks for a slot; returns its round. From here on, one of a job that is gone counts nowhere."""
+        asked = Round(job, due, at)
         if job in self.jobs:
-            self._rounds[job] = _Round(due, at)
+            self._rounds.add(asked)
+        return asked
 
-    def start(self, job: str, at: int, wall: int) -> None:
+    def start(self, under_way: Round, at: int, wall: int) -> None:
         """Record that a look has its slot; up to here nothing of it is response time. ``wall`` is now on the wall clock."""
-        found = self._found(job)
-        if found is None:
+        under_way.started = at
+        if under_way not in self._rounds:
             return
-        known, running = found
-        running.started = at
+        known = self.jobs[under_way.job]
         known.runs += 1
         self._tallies[known.kind].runs += 1
-        known.late_ms, known.waited_ms = at - running.due, at - running.asked
+        known.late_ms, known.waited_ms = at - under_way.due, at - under_way.asked
         known.due = wall - known.late_ms
         self._worst(known.kind, late_ms=known.late_ms, waited_ms=known.waited_ms, delay_ms=known.late_ms)
 
-    def end(self, job: str, at: int) -> None:
+    def end(self, under_way: Round, at: int) -> None:
         """Record that a look is over."""
-        found = self._found(job)
-        if found is not None and found[1].started is not None:
-            known, running = found
-            running.ended = at
-            known.took_ms = at - found[1].started
+        under_way.ended = at
+        if under_way in self._rounds and under_way.started is not None:
+            known = self.jobs[under_way.job]
+            known.took_ms = at - under_way.started
             self._worst(known.kind, took_ms=known.took_ms)
 
-    def commit(self, job: str, at: int) -> None:
+    def commit(self, under_way: Round, at: int) -> None:
         """Record that what a look showed is written for good."""
-        found = self._found(job)
-        if found is None or found[1].ended is None:
+        if under_way not in self._rounds or under_way.ended is None:
             return
-        known, running = found
-        del self._rounds[job]
-        known.written_ms, known.committed_ms = at - found[1].ended, at - running.due
+        self._rounds.discard(under_way)
+        known = self.jobs[under_way.job]
+        known.written_ms, known.committed_ms = at - under_way.ended, at - under_way.due
         self._buckets[known.kind][bisect_left(_BOUNDS, known.committed_ms)] += 1
-        self._worst(known.kind, **_so_far(running, at))
+        self._worst(known.kind, **_so_far(under_way, at))
 
-    def give_up(self, job: str) -> None:
+    def give_up(self, under_way: Round) -> None:
         """Expect no more of a round: it was committed, cut off, or waits for a database that is away."""
-        self._rounds.pop(job, None)
+        self._rounds.discard(under_way)
 
     def take(self, at: int) -> dict[str, Tally]:
         """Return a tally for each kind, what is under way now included, and begin the delays anew."""
-        for job, running in self._rounds.items():
-            self._worst(self.jobs[job].kind, **_so_far(running, at))
+        for under_way in self._rounds:
+            self._worst(self.jobs[under_way.job].kind, **_so_far(under_way, at))
         taken = {kind: msgspec.structs.replace(tally) for kind, tally in sorted(self._tallies.items())}
         for kind, tally in taken.items():
             tally.committed_p50_ms = min(_quantile(self._buckets[kind], 0.50), tally.committed_ms)
@@ -187,10 +187,6 @@ class Punctuality:
                 said.append(f"{more} of {due} due times of kind {kind} passed without a look")
         return "; ".join(said)
 
-    def _found(self, job: str) -> tuple[Lateness, _Round] | None:
-        known, running = self.jobs.get(job), self._rounds.get(job)
-        return None if known is None or running is None else (known, running)
-
     def _worst(self, kind: str, **delays: int) -> None:
         tally = self._tallies[kind]
         for name, ms in delays.items():
@@ -204,16 +200,16 @@ def to_points(taken: Mapping[str, Tally], host: str, at: int) -> Iterable[Point]
         yield Point(MEASUREMENT, {"host": host, "type": kind}, msgspec.structs.asdict(tally), at * 1_000_000)
 
 
-def _so_far(running: _Round, at: int) -> dict[str, int]:
+def _so_far(under_way: Round, at: int) -> dict[str, int]:
     """Return the delays of a round if it got on just now."""
-    if running.started is None:
-        late = at - running.due
-        return {"late_ms": late, "waited_ms": at - running.asked, "delay_ms": late, "committed_ms": late}
-    if running.ended is None:
+    if under_way.started is None:
+        late = at - under_way.due
+        return {"late_ms": late, "waited_ms": at - under_way.asked, "delay_ms": late, "committed_ms": late}
+    if under_way.ended is None:
         return {}
-    written = at - running.ended
-    delay = running.started - running.due + written
-    return {"written_ms": written, "delay_ms": delay, "committed_ms": at - running.due}
+    written = at - under_way.ended
+    delay = under_way.started - under_way.due + written
+    return {"written_ms": written, "delay_ms": delay, "committed_ms": at - under_way.due}
 
 
 def _delays(taken: Mapping[str, Tally], late: float) -> Iterable[str]:

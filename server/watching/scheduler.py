@@ -1,15 +1,18 @@
-"""The schedule: a job a check, spread by the hash of its id on steady time, one round in flight, nothing skipped in silence.
+"""The schedule: a job a check, spread by the hash of its id on steady time, one look in flight, nothing skipped in silence.
 
 A round is a look, which returns Results, and handing them over: ``tell`` gets them after the slot is free again, so that storing and
-alerting never hold one, and returns when they are committed. A due time that comes while the round before is under way is skipped and
-counted. A re-check after a failed look runs beside the due times and moves none of them.
+alerting never hold one, and returns when they are committed. A due time that comes while the look before runs, or while what two
+looks before showed is not committed, is skipped and counted. A re-check after a failed look runs beside the due times and moves none
+of them.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -18,12 +21,13 @@ from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
 from configs.clock import Clock
 from server.watching.options import Options
-from server.watching.punctuality import Punctuality
+from server.watching.punctuality import Punctuality, Round
 from server.watching.slots import Slots
 from server.watching.timer import Timer
 
 _log: Final = logging.getLogger("pantau.schedule")
 _AGAIN: Final = " again"  # which is no part of a job's id
+_ROUNDS: Final = 2  # of one job under way: one looks while the one before is written
 _FIRST_LOOKS: Final = 20.0  # a second at least, while a start looks at everything once
 _DISTURBED: Final = 1_000  # ms that may be lost during a look that still proves that something is bad
 
@@ -49,6 +53,7 @@ class Job(msgspec.Struct, frozen=True):
 class _Seen(msgspec.Struct, frozen=True):
     """What a look showed, and when it began on the steady scale; ``disturbed`` when this process did not run all the while."""
 
+    round: Round
     results: Sequence[Result]
     steady: int
     disturbed: bool
@@ -77,8 +82,8 @@ class Schedule:
         self._patience = patience
         self._slots = Slots(limits)
         self._jobs: dict[str, Job] = {}
-        self._rounds: dict[str, asyncio.Task[None]] = {}
-        self._looking: set[str] = set()
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._rounds: dict[str, set[asyncio.Task[None]]] = defaultdict(set)
         self._wanted: set[str] = set()
         self._broken: set[str] = set()
         self._stopping = False
@@ -127,10 +132,10 @@ class Schedule:
         self._timer.pause()
         await asyncio.sleep(0)  # what it has just handed over begins, and ends at once
         self._timer.stop()
-        for job_id in self._looking:
-            self._rounds[job_id].cancel()
-        if self._rounds:
-            _, late = await asyncio.wait(self._rounds.values(), timeout=self._patience)
+        for looking in self._looking.values():
+            looking.cancel()
+        if under_way := [task for rounds in self._rounds.values() for task in rounds]:
+            _, late = await asyncio.wait(under_way, timeout=self._patience)
             for task in late:
                 task.cancel()
 
@@ -152,7 +157,7 @@ class Schedule:
         if job is None or self._stopping:  # it was handed over, and is gone
             return
         first = self.punctuality.handed(job_id, due)
-        if job_id in self._rounds:
+        if job_id in self._looking or self._is_full(job_id):
             self.punctuality.skip(job_id)
         else:
             self._begin(job, first)
@@ -161,35 +166,43 @@ class Schedule:
         job = self._jobs.get(name.removesuffix(_AGAIN))
         if job is None or self._stopping or job.id in self._looking:
             return
-        if job.id in self._rounds:  # what was seen is not handed over yet: look when it is
+        if self._is_full(job.id):  # look when it is not
             self._wanted.add(job.id)
         else:
             self._begin(job, due)
 
-    def _begin(self, job: Job, due: int) -> None:
-        def end(_task: asyncio.Task[None]) -> None:
-            self._looking.discard(job.id)
-            del self._rounds[job.id]
-            self.punctuality.give_up(job.id)
-            if job.id in self._wanted:
-                self._wanted.discard(job.id)
-                self.recheck(job.id, 0)
+    def _is_full(self, job_id: str) -> bool:
+        return len(self._rounds.get(job_id, ())) >= _ROUNDS
 
-        self._looking.add(job.id)
-        self._rounds[job.id] = asyncio.create_task(self._round(job, due), name=f"look {job.id}")
-        self._rounds[job.id].add_done_callback(end)
+    def _begin(self, job: Job, due: int) -> None:
+        task = asyncio.create_task(self._round(job, due), name=f"look {job.id}")
+        self._looking[job.id] = task
+        self._rounds[job.id].add(task)
+        task.add_done_callback(partial(self._end, job.id))
+
+    def _end(self, job_id: str, task: asyncio.Task[None]) -> None:
+        if self._looking.get(job_id) is task:
+            del self._looking[job_id]
+        self._rounds[job_id].discard(task)
+        if not self._rounds[job_id]:
+            del self._rounds[job_id]
+        if job_id in self._wanted:
+            self._wanted.discard(job_id)
+            self.recheck(job_id, 0)
 
     async def _round(self, job: Job, due: int) -> None:
         seen = await self._undisturbed(job, due)
-        self._looking.discard(job.id)
+        self._looking.pop(job.id, None)
         try:
             if seen.results:
                 await self._tell(seen.results, seen.steady)
-            self.punctuality.commit(job.id, self._clock.steady())
+            self.punctuality.commit(seen.round, self._clock.steady())
         except StateAway:
             pass  # its own incident tells of that
         except Exception:  # noqa: BLE001 - one round that cannot be told must not end the schedule
             _log.exception("what %s showed could not be told", job.id)
+        finally:
+            self.punctuality.give_up(seen.round)
 
     async def _undisturbed(self, job: Job, due: int) -> _Seen:
         """Look, and once more when this process was stopped, or the clock stepped, meanwhile.
@@ -200,6 +213,7 @@ class Schedule:
         seen = await self._look(job, due)
         if not seen.disturbed:
             return seen
+        self.punctuality.give_up(seen.round)
         seen = await self._look(job, self._clock.steady())
         if not seen.disturbed:
             return seen
@@ -208,20 +222,20 @@ class Schedule:
 
     async def _look(self, job: Job, due: int) -> _Seen:
         fault: Exception | None = None
-        async with self._slot(job, due):
+        async with self._slot(job, due) as under_way:
             at, steady, lost = self._clock.now(), self._clock.steady(), self._clock.lost()
-            self.punctuality.start(job.id, steady, at)
+            self.punctuality.start(under_way, steady, at)
             try:
                 async with asyncio.timeout(job.timeout + self._grace):
                     results = await job.look(at)
             except Exception as error:  # noqa: BLE001 - the runner is the one place that turns a bug into UNKNOWN
                 fault = error
             finally:
-                self.punctuality.end(job.id, self._clock.steady())
+                self.punctuality.end(under_way, self._clock.steady())
         disturbed = self._clock.lost() - lost > _DISTURBED
         if not disturbed:
             self._note(job, fault)
-        return _Seen(results if fault is None else [_unknown(job, at, fault)], steady, disturbed)
+        return _Seen(under_way, results if fault is None else [_unknown(job, at, fault)], steady, disturbed)
 
     def _note(self, job: Job, fault: Exception | None) -> None:
         """Log when a check begins to fail by itself, and when it works again; that the state is away is told by itself."""
@@ -236,14 +250,18 @@ class Schedule:
             _log.error("check %s failed by itself; its subject is unknown until this is mended", job.id, exc_info=fault)
 
     @contextlib.asynccontextmanager
-    async def _slot(self, job: Job, due: int) -> AsyncIterator[None]:
-        """Wait until the limits allow a look."""
-        self.punctuality.ask(job.id, due, self._clock.steady())
-        async with contextlib.AsyncExitStack() as stack:
-            if not job.own:
-                for slot in self._slots.of(job.group, _target(job)):
-                    await stack.enter_async_context(slot)
-            yield
+    async def _slot(self, job: Job, due: int) -> AsyncIterator[Round]:
+        """Wait until the limits allow a look; gives its round, which ends with a look that is cut off."""
+        under_way = self.punctuality.ask(job.id, due, self._clock.steady())
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                if not job.own:
+                    for slot in self._slots.of(job.group, _target(job)):
+                        await stack.enter_async_context(slot)
+                yield under_way
+        except BaseException:
+            self.punctuality.give_up(under_way)
+            raise
 
 
 def phase(job_id: str, interval: float) -> float:

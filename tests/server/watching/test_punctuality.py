@@ -9,10 +9,10 @@ WALL = 10**12  # what the wall clock is ahead of steady time
 
 def looked(known, job, *, due, asked, started, ended, committed=None):
     known.handed(job, due)
-    known.ask(job, due, asked)
-    known.start(job, started, WALL + started)
-    known.end(job, ended)
-    known.commit(job, ended if committed is None else committed)
+    under_way = known.ask(job, due, asked)
+    known.start(under_way, started, WALL + started)
+    known.end(under_way, ended)
+    known.commit(under_way, ended if committed is None else committed)
 
 
 def made():
@@ -36,10 +36,10 @@ def test_worst_delays_begin_anew_when_they_were_taken_and_counts_go_on():
 
 def test_a_look_that_waits_and_never_starts_is_late_already():
     known = made()
-    known.ask("a", 1000, 1010)
+    waiting = known.ask("a", 1000, 1010)
     assert known.take(31_000)["http"].late_ms == 30_000
     assert known.take(41_000)["http"].late_ms == 40_000
-    known.give_up("a")
+    known.give_up(waiting)
     assert known.take(51_000)["http"].late_ms == 0
 
 
@@ -67,12 +67,12 @@ def test_lateness_is_counted_until_what_was_seen_is_committed():
 
 def test_what_is_not_committed_yet_is_late_already_and_counts_no_more_once_the_database_is_away():
     known = made()
-    known.ask("a", 1000, 1000)
-    known.start("a", 1000, WALL)
-    known.end("a", 1100)
+    under_way = known.ask("a", 1000, 1000)
+    known.start(under_way, 1000, WALL)
+    known.end(under_way, 1100)
     http = known.take(31_100)["http"]
     assert (http.late_ms, http.written_ms, http.delay_ms, http.committed_ms) == (0, 30_000, 30_000, 30_100)
-    known.give_up("a")
+    known.give_up(under_way)
     assert known.take(41_100)["http"].committed_ms == 0
 
 

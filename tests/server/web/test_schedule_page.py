@@ -17,10 +17,10 @@ async def test_the_least_punctual_check_is_first_and_every_page_says_that_looks_
     for job, late in (("portal-http", 20), ("simpus-http", 48_000)):
         known.add(job, "http", 60)
         known.handed(job, NOW)
-        known.ask(job, NOW, NOW + 1)
-        known.start(job, NOW + late, NOW + late)
-        known.end(job, NOW + late + 100)
-        known.commit(job, NOW + late + 1_500)
+        under_way = known.ask(job, NOW, NOW + 1)
+        known.start(under_way, NOW + late, NOW + late)
+        known.end(under_way, NOW + late + 100)
+        known.commit(under_way, NOW + late + 1_500)
     known.skip("simpus-http", 3)
     visitor = await visit("viewer", punctuality=known)
     text = (await visitor.get("/schedule"))[1]
