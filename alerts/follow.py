@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import audit, incident, outbox, route, state
+from alerts import audit, incident, outbox, route, state_rows
 from alerts.incident import Incident
 from alerts.message import gather
 from alerts.route import Routes
@@ -84,10 +84,10 @@ def retire(
     tx: Connection, check: str, subject: str, *, by: str, about: Callable[[str, str], SubjectInfo], now: int
 ) -> tuple[Incident | None, int]:
     """Forget a state and close its incident as retired; return that, if there was one, and how many messages were planned."""
-    believed = state.load(tx, check, subject)
+    believed = state_rows.load(tx, check, subject)
     if believed is None:
         return None, 0
-    state.forget(tx, check, subject)
+    state_rows.forget(tx, check, subject)
     audit.note(tx, at=now, actor=by, action="subject.retire", subject=subject, detail={"check": check})
     current = incident.open_of(tx, check, subject)
     if current is None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import state, states
+from alerts import state, state_rows, states
 from alerts.follow import Followed, Terms, Turn, follow_all, retire
 from alerts.incident import Incident
 from alerts.state import Flip, Seen, State
@@ -131,7 +131,7 @@ class Judge:
     async def load(self) -> None:
         """Believe what the database says. Raises StateAway."""
         believed, spans = await self._database.read(lambda tx: (states.read(tx), self._ledger.read(tx)))
-        self.states.load(*believed)
+        self.states.load(believed[0], believed[1], before=self._clock.steady())
         self._ledger.load(spans)
 
     def use(self, terms: Terms) -> None:
@@ -331,7 +331,7 @@ class Judge:
 
     async def _reload(self, key: Key) -> None:
         """Believe of one subject what the database says, since what we believed could not be written."""
-        believed = await self._database.read(lambda tx: state.load(tx, *key))
+        believed = await self._database.read(lambda tx: state_rows.load(tx, *key))
         if believed is None:
             self.states.remove(*key)
         else:

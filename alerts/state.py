@@ -1,16 +1,15 @@
 """State: what we believe of one subject by one check, and how one look changes it.
 
-``step`` is pure; below it stand the few functions that read and write the table. All times and stretches are milliseconds.
+``step`` is pure; ``alerts.state_rows`` reads and writes the table. All times and stretches are milliseconds.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, RowMapping, Select, and_, insert, select, update
 
-from alerts import tables
+from alerts.recent import Recent
 from collectors.result import Reason, Result, Status
 
 Severity = Literal["critical", "high", "medium", "low"]
@@ -18,6 +17,10 @@ Severity = Literal["critical", "high", "medium", "low"]
 # A look speaks until 2.5 intervals after it: one look that was skipped or lost, and half an interval of lateness, is no gap.
 REACH: Final = (5, 2)
 
+_BLIND: Final = 3  # looks in a row that cannot tell, before that is believed
+_FEW: Final = 10  # looks that are kept where no policy says how many
+# what an incident of its own tells: the store, the database of state, a host that is silent
+_TOLD_ELSEWHERE: Final = frozenset({Reason.STORE_UNREADABLE, Reason.STATE_AWAY, Reason.SILENT})
 _RANK: Final = {Status.UNKNOWN: 0, Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2}
 
 
@@ -30,8 +33,10 @@ class Policy(msgspec.Struct, frozen=True):
     """How much it takes to change our mind about the subjects of one check. Stretches are seconds.
 
     Away from UP (and between DEGRADED and DOWN): ``confirm`` looks in a row spanning at least ``hold``; back to UP: ``recover``
-    looks spanning ``recover_hold``. ``interval`` is the time between looks. ``severity`` None: from the subject's criticality.
-    ``counts``: whether the check speaks for availability.
+    looks spanning ``recover_hold``. ``unstable`` is N of the last M looks that fail: then the subject is DEGRADED, though never enough
+    failed in a row. UNKNOWN in the place of UP: three looks in a row spanning ``blind_for`` (None: never). ``flaps`` is N flips within T
+    seconds: then it flaps. ``interval`` is the time between looks. ``severity`` None: from the subject's criticality. ``counts``: whether
+    the check speaks for availability.
     """
 
     interval: float
@@ -41,13 +46,18 @@ class Policy(msgspec.Struct, frozen=True):
     recover_hold: float = 0.0
     severity: Severity | None = None
     counts: bool = True
+    unstable: tuple[int, int] | None = None
+    blind_for: float | None = None
+    flaps: tuple[int, float] = (4, 1800.0)
 
 
 class State(msgspec.Struct, frozen=True):
     """What we believe of ``subject`` by ``check``: one row of table ``state``.
 
-    ``status`` is hard; UNKNOWN there means never yet known, and ``since`` is its onset. ``pending_*`` is a change that waits for
-    confirmation, ``blind_since`` is set while looks say UNKNOWN, ``last_*`` is the latest look, ``last_up`` the latest good one.
+    ``status`` is hard; UNKNOWN there means never yet known, or ``blind`` for so long that this is believed; ``since`` is its onset.
+    ``pending_*`` is a change that waits for confirmation, ``blind_since`` is set while looks say UNKNOWN, ``last_*`` is the latest look,
+    ``last_up`` the latest good one. ``seen_steady``, ``pending_last`` and ``blind_last`` are steady time: of the latest look, and of the
+    latest of those that wait; ``pending_held`` and ``blind_held`` is the time that was observed between them. All else is wall clock.
     """
 
     check: str
@@ -69,6 +79,15 @@ class State(msgspec.Struct, frozen=True):
     last_phases: Mapping[str, float]
     last_facts: Mapping[str, str | int | float | bool]
     last_up: int | None
+    seen_steady: int = 0
+    pending_last: int = 0
+    pending_held: int = 0
+    blind: bool = False
+    blind_count: int = 0
+    blind_last: int = 0
+    blind_held: int = 0
+    recent: Recent = Recent()
+    flapping_since: int | None = None
 
 
 class Flip(msgspec.Struct, frozen=True):
@@ -117,36 +136,102 @@ class _Run(msgspec.Struct, frozen=True):
     reason: Reason
     since: int
     count: int
+    held: int
 
 
-def step(state: State | None, result: Result, policy: Policy, *, steady: int | None = None) -> Step:
-    """Return what is believed after ``result``; looks not later than the last one change nothing.
+def step(state: State | None, result: Result, policy: Policy, *, steady: int) -> Step:
+    """Return what is believed after ``result``, whose look began at ``steady``; looks not later than the last one change nothing.
 
-    With ``steady``, a last look that lies in the future means that the clock was set back: its times are drawn back to the new look.
+    Durations are those of steady time. A later look with an earlier time of the wall clock means that this was set back: times that
+    lie ahead of it are drawn back to it.
     """
     if state is None:
         state = _unknown(result)
-    elif steady is not None and state.last_at > steady >= result.at:
-        state = _rewound(state, result.at)
-    elif result.at <= state.last_at:
+    elif steady <= state.seen_steady:
         return Step(state)
-    state = _looked(state, result)
+    elif result.at <= state.last_at:
+        state = _rewound(state, result.at)
     if result.status is Status.UNKNOWN:
-        blind_since = result.at if state.blind_since is None else state.blind_since
-        return Step(
-            replace(state, blind_since=blind_since),
-            seen=_seen(result, policy, Status.UNKNOWN, result.reason, result.at),
-        )
-    state = replace(state, blind_since=None)
+        return _blinded(_looked(state, result, steady), result, policy, steady)
+    after = _stepped(_counted(state, result, policy, steady), result, policy, steady)
+    return replace(after, state=_flapping(after.state, policy, result.at, steady))
+
+
+def _stepped(state: State, result: Result, policy: Policy, steady: int) -> Step:
+    """Return what is believed after a look that was not UNKNOWN and is among the latest ones."""
     if result.status is state.status:
         return Step(_settled(state), seen=_seen(result, policy, state.status, state.reason, result.at))
-    run = _run(state, result)
-    if _confirmed(state, run, result, policy):
-        return _flip(state, run, result, policy)
+    run = _run(state, result, policy, steady)
+    if _confirmed(state, run, policy):
+        return _flip(state, run, result, policy, steady)
+    if _is_unstable(state, result, policy):
+        return _unstable(state, result, policy, steady)
     told = None
     if state.status is not Status.UNKNOWN:
         told = _seen(result, policy, state.status, state.reason, result.at)
-    return Step(_pending(state, run), seen=told)
+    return Step(_pending(state, run, steady), seen=told)
+
+
+def _blinded(state: State, result: Result, policy: Policy, steady: int) -> Step:
+    """Return what is believed after a look that could not tell: what was bad stays so, and what was well is UNKNOWN after a while."""
+    seen = _seen(result, policy, Status.UNKNOWN, result.reason, result.at)
+    since = result.at if state.blind_since is None else state.blind_since
+    if result.reason in _TOLD_ELSEWHERE:
+        return Step(replace(state, blind_since=since, blind_count=0, blind_held=0), seen=seen)
+    passed = steady - state.blind_last
+    goes_on = state.blind_count > 0 and passed <= _reach(policy)
+    state = replace(
+        state,
+        blind_since=since if goes_on or not state.blind_count else result.at,
+        blind_count=state.blind_count + 1 if goes_on else 1,
+        blind_held=state.blind_held + max(passed, 0) if goes_on else 0,
+        blind_last=steady,
+    )
+    enough = (
+        state.blind_count >= _BLIND and policy.blind_for is not None and state.blind_held >= policy.blind_for * 1000
+    )
+    if not enough or state.blind or state.status not in {Status.UP, Status.UNKNOWN}:
+        return Step(state, seen=seen)
+    since = result.at if state.blind_since is None else state.blind_since
+    flip = _flip_of(state, Status.UNKNOWN, result.reason, result.detail, at=since, confirmed=result.at)
+    state = _settled(
+        replace(state, status=Status.UNKNOWN, reason=result.reason, detail=result.detail, since=since, blind=True)
+    )
+    return Step(state, flip, seen)
+
+
+def _counted(state: State, result: Result, policy: Policy, steady: int) -> State:
+    """Return the state with a look among the latest ones, which ends all blindness but a believed one."""
+    recent = state.recent.looked(
+        failed=result.status is not Status.UP,
+        changed=state.last_status not in {result.status, Status.UNKNOWN},
+        at=result.at,
+        steady=steady,
+        most=policy.unstable[1] if policy.unstable else _FEW,
+        reach=_reach(policy),
+    )
+    state = _looked(state, result, steady)
+    return replace(state, recent=recent, blind_since=None, blind_count=0, blind_held=0)
+
+
+def _is_unstable(state: State, result: Result, policy: Policy) -> bool:
+    if policy.unstable is None or result.status is Status.UP or _RANK[state.status]:
+        return False
+    return state.recent.failures >= policy.unstable[0]
+
+
+def _unstable(state: State, result: Result, policy: Policy, steady: int) -> Step:
+    """Believe that a subject is unstable since the first of the N looks that failed."""
+    since = state.recent.failed_at[-policy.unstable[0]] if policy.unstable else result.at
+    run = _Run(Status.DEGRADED, Reason.UNSTABLE, since, 0, 0)
+    return _flip(state, run, result, policy, steady)
+
+
+def _flapping(state: State, policy: Policy, at: int, steady: int) -> State:
+    flaps = state.recent.flaps(steady, policy.flaps, already=state.flapping_since is not None)
+    if flaps == (state.flapping_since is not None):
+        return state
+    return replace(state, flapping_since=at if flaps else None)
 
 
 def _unknown(result: Result) -> State:
@@ -173,6 +258,10 @@ def _unknown(result: Result) -> State:
     )
 
 
+def _reach(policy: Policy) -> int:
+    return reach(round(policy.interval * 1000))
+
+
 def _rewound(state: State, at: int) -> State:
     def back(time: int | None) -> int | None:
         return None if time is None else min(time, at)
@@ -183,10 +272,12 @@ def _rewound(state: State, at: int) -> State:
         pending_since=back(state.pending_since),
         blind_since=back(state.blind_since),
         last_up=back(state.last_up),
+        flapping_since=back(state.flapping_since),
+        recent=replace(state.recent, failed_at=tuple(min(failed, at) for failed in state.recent.failed_at)),
     )
 
 
-def _looked(state: State, result: Result) -> State:
+def _looked(state: State, result: Result, steady: int) -> State:
     return replace(
         state,
         last_at=result.at,
@@ -197,63 +288,86 @@ def _looked(state: State, result: Result) -> State:
         last_phases=result.phases,
         last_facts=result.facts,
         last_up=result.at if result.status is Status.UP else state.last_up,
+        seen_steady=steady,
     )
 
 
-def _run(state: State, result: Result) -> _Run:
-    """Add a look to the pending run, or begin a new one when it points the other way.
+def _run(state: State, result: Result, policy: Policy, steady: int) -> _Run:
+    """Add a look to the pending run, or begin a new one when it points the other way or is out of reach of the last of them.
 
     A run of DOWN and DEGRADED looks agrees on the one nearer to the hard status: alternating failures are confirmed, too.
     """
     hard, shown = _RANK[state.status], _RANK[result.status]
     pending, reason, since = state.pending_status, state.pending_reason, state.pending_since
-    if pending is None or reason is None or since is None or (_RANK[pending] > hard) != (shown > hard):
-        return _Run(result.status, result.reason, result.at, 1)
+    passed = steady - state.pending_last
+    alone = passed > _reach(policy)
+    if pending is None or reason is None or since is None or (_RANK[pending] > hard) != (shown > hard) or alone:
+        return _Run(result.status, result.reason, result.at, 1, 0)
     if abs(shown - hard) <= abs(_RANK[pending] - hard):
         pending, reason = result.status, result.reason
-    return _Run(pending, reason, since, state.pending_count + 1)
+    return _Run(pending, reason, since, state.pending_count + 1, state.pending_held + max(passed, 0))
 
 
-def _confirmed(state: State, run: _Run, result: Result, policy: Policy) -> bool:
+def _confirmed(state: State, run: _Run, policy: Policy) -> bool:
     if run.status is Status.UP:
         if state.status is Status.UNKNOWN:
             return True
+        if state.reason is Reason.UNSTABLE and policy.unstable and state.recent.failures * 2 >= policy.unstable[0]:
+            return False
         looks, hold = policy.recover, policy.recover_hold
     else:
         looks, hold = policy.confirm, policy.hold
-    return run.count >= looks and result.at - run.since >= round(hold * 1000)
+    return run.count >= looks and run.held >= round(hold * 1000)
 
 
-def _flip(state: State, run: _Run, result: Result, policy: Policy) -> Step:
-    detail = result.detail if result.status is run.status else ""
-    flip = Flip(
-        check=state.check,
-        subject=state.subject,
-        from_status=state.status,
-        to_status=run.status,
-        at=run.since,
-        confirmed=result.at,
-        reason=run.reason,
-        detail=detail,
+def _flip(state: State, run: _Run, result: Result, policy: Policy, steady: int) -> Step:
+    detail = result.detail if result.status is run.status or run.reason is Reason.UNSTABLE else ""
+    flip = _flip_of(state, run.status, run.reason, detail, at=run.since, confirmed=result.at)
+    recent = state.recent.flipped(steady, policy.flaps[0])
+    state = _settled(
+        replace(
+            state,
+            status=run.status,
+            reason=run.reason,
+            detail=detail,
+            since=run.since,
+            blind=False,
+            # an outage is over: what failed in it says nothing of what follows
+            recent=recent.calm if run.status is Status.UP else recent,
+        )
     )
-    state = _settled(replace(state, status=run.status, reason=run.reason, detail=detail, since=run.since))
     if result.status is not run.status:
-        state = _pending(state, _run(state, result))
+        state = _pending(state, _run(state, result, policy, steady), steady)
     return Step(state, flip, _seen(result, policy, run.status, run.reason, run.since))
 
 
-def _pending(state: State, run: _Run) -> State:
+def _flip_of(state: State, status: Status, reason: Reason, detail: str, *, at: int, confirmed: int) -> Flip:
+    return Flip(
+        check=state.check,
+        subject=state.subject,
+        from_status=state.status,
+        to_status=status,
+        at=at,
+        confirmed=confirmed,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _pending(state: State, run: _Run, steady: int) -> State:
     return replace(
         state,
         pending_status=run.status,
         pending_reason=run.reason,
         pending_since=run.since,
         pending_count=run.count,
+        pending_last=steady,
+        pending_held=run.held,
     )
 
 
 def _settled(state: State) -> State:
-    return replace(state, pending_status=None, pending_reason=None, pending_since=None, pending_count=0)
+    return replace(state, pending_status=None, pending_reason=None, pending_since=None, pending_count=0, pending_held=0)
 
 
 def _seen(result: Result, policy: Policy, status: Status, reason: Reason, since: int) -> Seen:
@@ -267,94 +381,3 @@ def _seen(result: Result, policy: Policy, status: Status, reason: Reason, since:
         step=round(policy.interval * 1000),
         counts=policy.counts,
     )
-
-
-def load(tx: Connection, check: str, subject: str) -> State | None:
-    """Return what is believed of ``subject`` by ``check``, None when it was never looked at."""
-    row = tx.execute(select(tables.state).where(_is(check, subject))).mappings().one_or_none()
-    return None if row is None else _from_row(row)
-
-
-def save(tx: Connection, state: State) -> None:
-    """Write a state over the one before it."""
-    values = to_row(state)
-    if not tx.execute(update(tables.state).where(_is(state.check, state.subject)).values(values)).rowcount:
-        tx.execute(insert(tables.state).values(values))
-
-
-def forget(tx: Connection, check: str, subject: str) -> bool:
-    """Delete a state; tell whether there was one."""
-    return bool(tx.execute(tables.state.delete().where(_is(check, subject))).rowcount)
-
-
-def all_states(tx: Connection) -> list[State]:
-    """Return every state, by subject and check."""
-    return _rows(tx, select(tables.state))
-
-
-def of_subject(tx: Connection, subject: str) -> list[State]:
-    """Return the states of a subject and of its parts (``host/srv-1`` and ``host/srv-1/path=/var``)."""
-    return _rows(tx, select(tables.state).where(tables.within(tables.state.c.subject, subject)))
-
-
-def of_check(tx: Connection, check: str) -> list[State]:
-    """Return the states of every subject that a check or rule speaks of."""
-    return _rows(tx, select(tables.state).where(tables.state.c.check_id == check))
-
-
-def _rows(tx: Connection, query: Select[Any]) -> list[State]:
-    ordered = query.order_by(tables.state.c.subject, tables.state.c.check_id)
-    return [_from_row(row) for row in tx.execute(ordered).mappings()]
-
-
-def _is(check: str, subject: str) -> Any:
-    return and_(tables.state.c.check_id == check, tables.state.c.subject == subject)
-
-
-def _from_row(row: RowMapping) -> State:
-    return State(
-        check=row["check_id"],
-        subject=row["subject"],
-        status=Status(row["status"]),
-        reason=Reason(row["reason"]),
-        detail=row["detail"],
-        since=row["since_ms"],
-        pending_status=None if row["pending_status"] is None else Status(row["pending_status"]),
-        pending_reason=None if row["pending_reason"] is None else Reason(row["pending_reason"]),
-        pending_since=row["pending_since_ms"],
-        pending_count=row["pending_count"],
-        blind_since=row["blind_since_ms"],
-        last_at=row["last_at_ms"],
-        last_status=Status(row["last_status"]),
-        last_reason=Reason(row["last_reason"]),
-        last_detail=row["last_detail"],
-        last_took=row["last_took_ms"],
-        last_phases=msgspec.json.decode(row["last_phases"], type=dict[str, float]),
-        last_facts=msgspec.json.decode(row["last_facts"], type=dict[str, str | int | float | bool]),
-        last_up=row["last_up_ms"],
-    )
-
-
-def to_row(state: State) -> dict[str, Any]:
-    """Return a state as a row of the table."""
-    return {
-        "check_id": state.check,
-        "subject": state.subject,
-        "status": state.status.value,
-        "reason": state.reason.value,
-        "detail": state.detail,
-        "since_ms": state.since,
-        "pending_status": state.pending_status and state.pending_status.value,
-        "pending_reason": state.pending_reason and state.pending_reason.value,
-        "pending_since_ms": state.pending_since,
-        "pending_count": state.pending_count,
-        "blind_since_ms": state.blind_since,
-        "last_at_ms": state.last_at,
-        "last_status": state.last_status.value,
-        "last_reason": state.last_reason.value,
-        "last_detail": state.last_detail,
-        "last_took_ms": state.last_took,
-        "last_phases": msgspec.json.encode(state.last_phases).decode(),
-        "last_facts": msgspec.json.encode(state.last_facts).decode(),
-        "last_up_ms": state.last_up,
-    }

@@ -5,9 +5,10 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from alerts import state, tables
+from alerts import state_rows, tables
 from alerts.incident import open_incidents
 from alerts.state import State
 
@@ -26,12 +27,12 @@ class States:
         self._by_whole: dict[str, dict[Key, State]] = {}
         self.incidents: dict[Key, int] = {}
 
-    def load(self, states: Iterable[State], incidents: Mapping[Key, int]) -> None:
-        """Believe what the database says, and nothing else."""
+    def load(self, states: Iterable[State], incidents: Mapping[Key, int], *, before: int) -> None:
+        """Believe what the database says, and nothing else. No look was later than ``before`` (ms, steady), whatever clocks said."""
         self._by_check.clear()
         self._by_whole.clear()
         for believed in states:
-            self.put(believed)
+            self.put(replace(believed, seen_steady=min(believed.seen_steady, before)))
         self.incidents = dict(incidents)
 
     def get(self, check: str, subject: str) -> State | None:
@@ -75,14 +76,14 @@ class States:
 def read(tx: Connection) -> tuple[list[State], dict[Key, int]]:
     """Return every state, and the id of each open incident."""
     incidents = {(one.check, one.subject): one.id for one in open_incidents(tx)}
-    return state.all_states(tx), incidents
+    return state_rows.all_states(tx), incidents
 
 
 def save(tx: Connection, states: Sequence[State]) -> None:
     """Write states over those before them, all in one prepared statement."""
     if not states:
         return
-    rows = [tuple(map(state.to_row(believed).__getitem__, _COLUMNS)) for believed in states]
+    rows = [tuple(map(state_rows.to_row(believed).__getitem__, _COLUMNS)) for believed in states]
     tx.exec_driver_sql(_upsert(tx.dialect.paramstyle), rows)
 
 

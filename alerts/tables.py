@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     Connection,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     func,
     or_,
     text,
@@ -76,7 +78,7 @@ state: Final = Table(
     metadata,
     Column("check_id", String(200), primary_key=True),
     Column("subject", String(400), primary_key=True),
-    Column("status", String(10), nullable=False),  # hard: up, degraded, down, unknown (never yet known)
+    Column("status", String(10), nullable=False),  # hard: up, degraded, down, unknown
     Column("reason", String(40), nullable=False),
     Column("detail", Text, nullable=False, server_default=""),
     Column("since_ms", BigInteger, nullable=False),  # onset of the hard status
@@ -84,7 +86,7 @@ state: Final = Table(
     Column("pending_reason", String(40)),
     Column("pending_since_ms", BigInteger),  # its first look
     Column("pending_count", Integer, nullable=False, server_default="0"),
-    Column("blind_since_ms", BigInteger),  # looks say UNKNOWN since then; the hard status stays
+    Column("blind_since_ms", BigInteger),  # looks say UNKNOWN since then; DEGRADED and DOWN stay
     Column("last_at_ms", BigInteger, nullable=False),
     Column("last_status", String(10), nullable=False),
     Column("last_reason", String(40), nullable=False),
@@ -93,6 +95,16 @@ state: Final = Table(
     Column("last_phases", Text, nullable=False, server_default="{}"),  # JSON: name -> seconds
     Column("last_facts", Text, nullable=False, server_default="{}"),  # JSON
     Column("last_up_ms", BigInteger),  # last good look
+    # of the change that waits: its newest look, and the time that was observed between its looks
+    Column("pending_last_ms", BigInteger),
+    Column("pending_held_ms", BigInteger, nullable=False, server_default="0"),
+    # the same of looks that say UNKNOWN; whether it is for so long that this is believed
+    Column("blind", Boolean, nullable=False, server_default=false()),
+    Column("blind_count", Integer, nullable=False, server_default="0"),
+    Column("blind_last_ms", BigInteger),
+    Column("blind_held_ms", BigInteger, nullable=False, server_default="0"),
+    Column("recent", Text, nullable=False, server_default="[]"),  # JSON: alerts.recent.Recent
+    Column("flapping_since_ms", BigInteger),
 )
 
 # From the flip away from UP to the flip back. Identity: (check_id, subject), at most one open.

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     DNS_ANSWER = "dns_answer"  # answered, but not the expected records
     THRESHOLD = "threshold"  # a rule over stored numbers was broken
     SILENT = "silent"  # expected data do not come
+    NO_DATA = "no_data"  # a series is gone while its host still writes
+    UNSTABLE = "unstable"  # looks fail again and again, but never enough in a row
     SNMP_SILENT = "snmp_silent"  # the device does not answer SNMP
     SNMP_AUTH = "snmp_auth"  # wrong user, key or community
     CLONE = "clone"  # two machines write under one name

@@ -4,7 +4,8 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from alerts import audit
-from alerts.state import State, all_states
+from alerts.state import State
+from alerts.state_rows import all_states
 from server.state.tables import enrolled, host
 
 

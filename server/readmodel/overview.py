@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
 from alerts.incident import Incident
-from alerts.state import State, all_states, of_check, of_subject
+from alerts.state import State
+from alerts.state_rows import all_states, of_check, of_subject
 from alerts.tables import Database
 from collectors.result import Status
 from server.calendar.service_hours import midnight

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Every schema there was, oldest first; a guard compares them with the files in migrations/.
-SCHEMAS: Final = ("0001", "0002", "0003")
+SCHEMAS: Final = ("0001", "0002", "0003", "0004")
 HEAD: Final = SCHEMAS[-1]
 
 

@@ -81,9 +81,9 @@ class Centre:
             planned=planned,
         )
 
-    async def observe(self, *results, judge=None):
+    async def observe(self, *results, judge=None, steady=None):
         """Let a judge that has just read the database observe results of one moment; return what the last one led to."""
-        observed = await (judge or await self.judge()).observe(results, max(result.at for result in results))
+        observed = await (judge or await self.judge()).observe(results, steady or max(result.at for result in results))
         return observed[-1]
 
     async def look(self, *statuses, subject="service/simpus", judge=None):

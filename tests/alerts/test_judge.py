@@ -8,7 +8,8 @@ from sqlalchemy import select
 from alerts import incident, tables
 from alerts.incident import acknowledge, flips, get, open_of, recent, severity_of
 from alerts.route import Contact, Via
-from alerts.state import Policy, all_states
+from alerts.state import Policy
+from alerts.state_rows import all_states
 from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
 
@@ -164,7 +165,8 @@ async def test_a_clock_set_back_closes_no_incident_before_it_opened(centre):
     centre.at -= 3_600_000
     centre.clock.now = centre.at
     back = Result("web", "service/simpus", UP, Reason.OK, centre.at)
-    await centre.observe(back)
+    judge = await centre.judge()
+    await centre.observe(back, judge=judge, steady=centre.at + 3_660_000)
     [one] = await centre.database.read(recent)
     assert one.closed == one.opened
 

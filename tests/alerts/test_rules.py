@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from alerts.rules import RULES, Evidence
 from alerts.rules.planned import RuleTable, plan, read_rules
-from alerts.state import of_check, step
+from alerts.state import step
+from alerts.state_rows import of_check
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from configs.plugin import find
@@ -59,7 +60,9 @@ def disk(percent, host="srv-1", path="/var", age=0):
 
 def believed(planned, subject, status):
     """A state of a rule whose hard status is ``status``."""
-    state = step(None, Result(planned.check, subject, UP, Reason.OK, NOW - 60_000), planned.policy).state
+    state = step(
+        None, Result(planned.check, subject, UP, Reason.OK, NOW - 60_000), planned.policy, steady=NOW - 60_000
+    ).state
     return replace(state, status=status)
 
 
@@ -162,14 +165,14 @@ async def test_a_host_that_was_believed_in_is_not_forgotten():
 async def test_for_is_the_confirmation_of_a_rule(centre):
     lasting = disk_rule(id="disk", above=90.0, recover=85.0, **{"for": "5m"})
     centre.policy = lasting.policy
-    for minute, percent in enumerate([50, 95, 95, 80, 95, 95, 95, 95, 95, 95]):
-        at = NOW + minute * 60_000
+    for number, percent in enumerate([50, 95, 95, 80, *[95] * 11]):
+        at = NOW + number * 30_000
         known = await centre.database.read(lambda tx: of_check(tx, lasting.check))
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
         for result in await lasting.evaluate(Evidence(at, at, store, {state.subject: state for state in known})):
             observed = await centre.observe(result)
     assert observed.flip is not None
-    assert observed.flip.at == NOW + 4 * 60_000
+    assert observed.flip.at == NOW + 4 * 30_000
     [one] = await centre.open()
     assert (one.check, one.subject, one.severity) == ("rule/disk", "host/a", "high")
 

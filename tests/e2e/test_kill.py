@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, select
 
 from alerts import tables
 from alerts.incident import open_incidents
-from alerts.state import all_states
+from alerts.state_rows import all_states
 from collectors.result import Status
 from server.ledger import running_time
 from server.ledger.record import newest

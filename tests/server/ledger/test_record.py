@@ -209,7 +209,7 @@ def test_it_agrees_with_what_the_state_machine_believed(statuses):
     with engine.begin() as tx:
         for minute, status in enumerate(statuses):
             result = Result("http", SUBJECT, status, Reason.OK, START + minute * MINUTE)
-            step = state.step(believed, result, policy)
+            step = state.step(believed, result, policy, steady=result.at)
             believed = step.state
             flips += [step.flip] if step.flip else []
             if step.seen:

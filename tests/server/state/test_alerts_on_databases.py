@@ -11,7 +11,8 @@ from alerts.channels import Unreachable
 from alerts.courier import Courier
 from alerts.incident import acknowledge, messages, open_incidents, recent
 from alerts.route import Contact, Via, connect
-from alerts.state import Policy, all_states, of_subject
+from alerts.state import Policy
+from alerts.state_rows import all_states, of_subject
 from alerts.subject_info import SubjectInfo
 from collectors.result import Reason, Result, Status
 from server.ledger.running_time import RunningTime

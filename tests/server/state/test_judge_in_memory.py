@@ -7,7 +7,7 @@ import pytest
 from judging import judge_on
 from sqlalchemy import delete, select
 
-from alerts import incident, state, tables
+from alerts import incident, state, state_rows, tables
 from alerts.route import Contact, Via, connect
 from alerts.state import Policy
 from alerts.subject_info import SubjectInfo
@@ -22,8 +22,8 @@ from server.state.migrate import upgrade
 START = 1_780_000_000_000
 INTERVAL = 60
 POLICIES = {
-    "http": Policy(interval=INTERVAL, confirm=2),
-    "tls": Policy(interval=INTERVAL, confirm=3, recover=2, counts=False),
+    "http": Policy(interval=INTERVAL, confirm=2, unstable=(3, 10), blind_for=300.0),
+    "tls": Policy(interval=INTERVAL, confirm=3, recover=2, counts=False, unstable=(5, 10), flaps=(3, 900.0)),
     "rule/load": Policy(interval=INTERVAL, confirm=1, hold=150.0, recover_hold=90.0),
 }
 SUBJECTS = [f"service/s{number}" for number in range(4)]
@@ -59,10 +59,10 @@ def looks(chance, count):
 def on_the_rows(tx, result):
     """Judge one look as it was done before there was a memory."""
     policy = POLICIES[result.check]
-    before = state.load(tx, result.check, result.subject)
+    before = state_rows.load(tx, result.check, result.subject)
     step = state.step(before, result, policy, steady=result.at)
     if step.state is not before:
-        state.save(tx, step.state)
+        state_rows.save(tx, step.state)
     if step.seen is not None:
         record.record(tx, step.seen)
     if step.flip is not None:
@@ -123,8 +123,8 @@ async def compare(database, chance, count):
     drawn = chance.random()
     judge = await judged(database, random.Random(drawn), count)
     after = await database.read(content)
-    believed = {(one.check, one.subject): state.to_row(one) for one in judge.states.all()}
-    rows = {(one.check, one.subject): state.to_row(one) for one in await database.read(state.all_states)}
+    believed = {(one.check, one.subject): state_rows.to_row(one) for one in judge.states.all()}
+    rows = {(one.check, one.subject): state_rows.to_row(one) for one in await database.read(state_rows.all_states)}
     assert believed == rows
     assert judge.states.incidents == {
         (one.check, one.subject): one.id for one in await database.read(incident.open_incidents)
@@ -162,10 +162,13 @@ async def test_one_row_that_cannot_be_written_costs_no_other(database, caplog):
     assert {one.subject for one in opened} == {"service/s0", "service/s2", "service/s3"}
     assert "a flip" in caplog.text or "could not be written" in caplog.text
     broken.clear()
-    await judge.observe([Result("http", "service/s1", Status.DOWN, Reason.REFUSED, at + 60_000)], at + 60_000)
+    for later in (60_000, 120_000):
+        await judge.observe([Result("http", "service/s1", Status.DOWN, Reason.REFUSED, at + later)], at + later)
     opened = await database.read(incident.open_incidents)
     assert len(opened) == 4
-    assert {one.subject for one in await database.read(state.all_states) if one.status is Status.DOWN} == set(SUBJECTS)
+    assert {one.subject for one in await database.read(state_rows.all_states) if one.status is Status.DOWN} == set(
+        SUBJECTS
+    )
 
 
 async def test_what_a_stranger_sent_is_no_poison(database):

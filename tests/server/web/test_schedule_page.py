@@ -4,7 +4,7 @@ import html
 
 from msgspec.structs import replace
 
-from alerts import state
+from alerts import state_rows
 from collectors.result import Status
 from server.watching.punctuality import Punctuality
 
@@ -30,8 +30,8 @@ async def test_the_least_punctual_check_is_first_and_every_page_says_that_looks_
     assert "Pemeriksaan terlambat" not in (await visitor.get("/hosts"))[1]
 
     def fall_behind(tx):
-        told = replace(state.all_states(tx)[0], check="pantau/schedule", subject="pantau/schedule")
-        state.save(tx, replace(told, status=Status.DEGRADED, detail=DETAIL))
+        told = replace(state_rows.all_states(tx)[0], check="pantau/schedule", subject="pantau/schedule")
+        state_rows.save(tx, replace(told, status=Status.DEGRADED, detail=DETAIL))
 
     await visitor.parts.database.write(fall_behind)
     assert "Pemeriksaan terlambat" in (await visitor.get("/hosts"))[1]

@@ -1,0 +1,119 @@
+"""The table ``state``: what is believed, as rows. While a centre runs, ``alerts.states`` knows it first."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, Select, and_, insert, select, update
+
+from alerts import tables
+from alerts.recent import Recent
+from alerts.state import State
+from collectors.result import Reason, Status
+
+
+def load(tx: Connection, check: str, subject: str) -> State | None:
+    """Return what is believed of ``subject`` by ``check``, None when it was never looked at."""
+    row = tx.execute(select(tables.state).where(_is(check, subject))).mappings().one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def save(tx: Connection, state: State) -> None:
+    """Write a state over the one before it."""
+    values = to_row(state)
+    if not tx.execute(update(tables.state).where(_is(state.check, state.subject)).values(values)).rowcount:
+        tx.execute(insert(tables.state).values(values))
+
+
+def forget(tx: Connection, check: str, subject: str) -> bool:
+    """Delete a state; tell whether there was one."""
+    return bool(tx.execute(tables.state.delete().where(_is(check, subject))).rowcount)
+
+
+def all_states(tx: Connection) -> list[State]:
+    """Return every state, by subject and check."""
+    return _rows(tx, select(tables.state))
+
+
+def of_subject(tx: Connection, subject: str) -> list[State]:
+    """Return the states of a subject and of its parts (``host/srv-1`` and ``host/srv-1/path=/var``)."""
+    return _rows(tx, select(tables.state).where(tables.within(tables.state.c.subject, subject)))
+
+
+def of_check(tx: Connection, check: str) -> list[State]:
+    """Return the states of every subject that a check or rule speaks of."""
+    return _rows(tx, select(tables.state).where(tables.state.c.check_id == check))
+
+
+def _rows(tx: Connection, query: Select[Any]) -> list[State]:
+    ordered = query.order_by(tables.state.c.subject, tables.state.c.check_id)
+    return [_from_row(row) for row in tx.execute(ordered).mappings()]
+
+
+def _is(check: str, subject: str) -> Any:
+    return and_(tables.state.c.check_id == check, tables.state.c.subject == subject)
+
+
+def _from_row(row: RowMapping) -> State:
+    return State(
+        check=row["check_id"],
+        subject=row["subject"],
+        status=Status(row["status"]),
+        reason=Reason(row["reason"]),
+        detail=row["detail"],
+        since=row["since_ms"],
+        pending_status=None if row["pending_status"] is None else Status(row["pending_status"]),
+        pending_reason=None if row["pending_reason"] is None else Reason(row["pending_reason"]),
+        pending_since=row["pending_since_ms"],
+        pending_count=row["pending_count"],
+        blind_since=row["blind_since_ms"],
+        last_at=row["last_at_ms"],
+        last_status=Status(row["last_status"]),
+        last_reason=Reason(row["last_reason"]),
+        last_detail=row["last_detail"],
+        last_took=row["last_took_ms"],
+        last_phases=msgspec.json.decode(row["last_phases"], type=dict[str, float]),
+        last_facts=msgspec.json.decode(row["last_facts"], type=dict[str, str | int | float | bool]),
+        last_up=row["last_up_ms"],
+        seen_steady=row["last_at_ms"],
+        pending_last=row["pending_last_ms"] or 0,
+        pending_held=row["pending_held_ms"],
+        blind=bool(row["blind"]),
+        blind_count=row["blind_count"],
+        blind_last=row["blind_last_ms"] or 0,
+        blind_held=row["blind_held_ms"],
+        recent=msgspec.json.decode(row["recent"], type=Recent),
+        flapping_since=row["flapping_since_ms"],
+    )
+
+
+def to_row(state: State) -> dict[str, Any]:
+    """Return a state as a row of the table."""
+    return {
+        "check_id": state.check,
+        "subject": state.subject,
+        "status": state.status.value,
+        "reason": state.reason.value,
+        "detail": state.detail,
+        "since_ms": state.since,
+        "pending_status": state.pending_status and state.pending_status.value,
+        "pending_reason": state.pending_reason and state.pending_reason.value,
+        "pending_since_ms": state.pending_since,
+        "pending_count": state.pending_count,
+        "blind_since_ms": state.blind_since,
+        "last_at_ms": state.last_at,
+        "last_status": state.last_status.value,
+        "last_reason": state.last_reason.value,
+        "last_detail": state.last_detail,
+        "last_took_ms": state.last_took,
+        "last_phases": msgspec.json.encode(state.last_phases).decode(),
+        "last_facts": msgspec.json.encode(state.last_facts).decode(),
+        "last_up_ms": state.last_up,
+        "pending_last_ms": state.pending_last,
+        "pending_held_ms": state.pending_held,
+        "blind": state.blind,
+        "blind_count": state.blind_count,
+        "blind_last_ms": state.blind_last,
+        "blind_held_ms": state.blind_held,
+        "recent": msgspec.json.encode(state.recent).decode(),
+        "flapping_since_ms": state.flapping_since,
+    }
