@@ -58,6 +58,7 @@ class Heart:
             database,
             channels,
             clock.now,
+            clock.steady,
             look=look,
             owner=outside.token(),
             chance=outside.chance,
