@@ -167,6 +167,7 @@ def test_a_stop_makes_no_flip_and_is_unobserved(tmp_path, portal):
         time.sleep(STOP)
         os.kill(centre.pid, signal.SIGCONT)
         resumed = time.time()
+        time.sleep(1.0)  # the look that was under way is over; the one that repeats it may wait that long
         portal.open.set()
         wait_for(lambda: all_seen_since(resumed + 7), 60, "looks after the stop")
         runs = wait_for(lambda: rows(tmp_path, "select start_ms, beat_ms from monitor_run order by id")[1:], 30)
