@@ -22,7 +22,6 @@ _log: Final = logging.getLogger("pantau.alerts")
 _BASE: Final = 2_000
 _CAP: Final = 600_000
 _UNCERTAIN_PAUSE: Final = 60_000
-_LONGEST_WAIT: Final = 3600.0  # seconds that the other side may ask for
 _AT_ONCE: Final = 4
 _DEADLINE: Final = 45.0
 _DRAIN: Final = 10.0
@@ -42,6 +41,8 @@ class _Try(msgspec.Struct, frozen=True):
 class Courier:
     """Sends messages over ``channels`` (by name); ``clock`` is now in ms, ``look`` how texts are made.
 
+    ``steady`` is steady time in ms, by which leases, pauses and the worth of a message are counted.
+
     ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter, ``tick``
     is how often the outbox is looked at without being woken, seconds; ``in_thread`` makes texts beside the event loop.
     Assumes to be the only courier on its database.
@@ -52,6 +53,7 @@ class Courier:
         database: Database,
         channels: Mapping[str, Channel],
         clock: Callable[[], int],
+        steady: Callable[[], int],
         *,
         look: Look = _PLAIN,
         owner: str = "",
@@ -62,6 +64,7 @@ class Courier:
         self._database = database
         self._channels = channels
         self._clock = clock
+        self._steady = steady
         self._look = look
         self._owner = owner or secrets.token_hex(8)
         self._chance = chance
@@ -83,7 +86,7 @@ class Courier:
     async def run(self) -> None:
         """Send until stopped or cancelled; a cancelled courier still gives running sends 10 s."""
         taken, buried = await self._database.write(
-            lambda tx: outbox.adopt(tx, self._owner, list(self._channels), self._clock())
+            lambda tx: outbox.adopt(tx, self._owner, list(self._channels), self._clock(), self._steady())
         )
         if taken or buried:
             _log.warning(
@@ -177,7 +180,7 @@ class Courier:
         while len(self._sending[name]) < _AT_ONCE and name in self._channels and not self._stopping:
             busy = list(self._sending[name])
             leasing = asyncio.ensure_future(
-                self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._clock(), busy=busy))  # noqa: B023 - awaited below
+                self._database.write(lambda tx: outbox.lease(tx, name, self._owner, self._steady(), busy=busy))  # noqa: B023 - awaited below
             )
             try:
                 row = await asyncio.shield(leasing)
@@ -191,7 +194,7 @@ class Courier:
                 return self._tick
             if isinstance(row, Idle):
                 return (
-                    self._tick if row.until is None else min(max((row.until - self._clock()) / 1000, 0.01), self._tick)
+                    self._tick if row.until is None else min(max((row.until - self._steady()) / 1000, 0.01), self._tick)
                 )
             self._start(row)
         return self._tick
@@ -209,10 +212,10 @@ class Courier:
             sending[row.id].add_done_callback(done)
 
     async def _deliver(self, row: Leased, channel: Channel | None) -> None:
-        at = self._clock()
+        at, began = self._clock(), self._steady()
         try:
             tried = await self._try(row, channel) if channel else _Try("transient", "its channel left the settings")
-            await self._settled(row, tried, at)
+            await self._settled(row, tried, at, self._steady() - began)
         except Exception:  # noqa: BLE001 - the others go on
             _log.exception("message %d could not be settled; its lease will run out", row.id)
 
@@ -233,19 +236,19 @@ class Courier:
             return _Try("transient", f"a bug in the channel: {type(error).__name__}")
         return _Try("delivered", provider_id=provider_id)
 
-    async def _settled(self, row: Leased, tried: _Try, at: int) -> None:
+    async def _settled(self, row: Leased, tried: _Try, at: int, took: int) -> None:
         """Record what became of a message, once the database takes it: forgotten, it would be sent a second time."""
         while True:
             try:
-                return await self._settle(row, tried, at)
+                return await self._settle(row, tried, at, took)
             except StateAway:
                 if self._stopping:
                     raise
                 await asyncio.sleep(self._tick)
 
-    async def _settle(self, row: Leased, tried: _Try, at: int) -> None:
-        now = self._clock()
-        blocked = None if tried.retry_after is None else now + round(min(tried.retry_after, _LONGEST_WAIT) * 1000)
+    async def _settle(self, row: Leased, tried: _Try, at: int, took: int) -> None:
+        now = self._steady()
+        blocked = None if tried.retry_after is None else now + round(min(tried.retry_after * 1000, outbox.LONGEST_WAIT))
         retry_at = max(now + self._delay(row, tried.outcome), blocked or 0)
         status, failures = await self._database.write(
             lambda tx: outbox.settle(
@@ -253,7 +256,8 @@ class Courier:
                 row,
                 tried.outcome,
                 at=at,
-                now=now,
+                now=self._clock(),
+                took=took,
                 detail=tried.detail,
                 provider_id=tried.provider_id,
                 retry_at=retry_at,

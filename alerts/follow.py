@@ -44,13 +44,13 @@ class Turn(msgspec.Struct, frozen=True):
         return self.flip.check, self.flip.subject
 
 
-def follow_all(tx: Connection, turns: Sequence[Turn], now: int) -> list[Followed]:
+def follow_all(tx: Connection, turns: Sequence[Turn], now: int, steady: int) -> list[Followed]:
     """Follow flips in their order. First looks that were good are many after an installation, and need no more than a row each."""
     incident.record_first(tx, [turn.flip for turn in turns if turn.first])
-    return [follow(tx, turn, now) for turn in turns if not turn.first]
+    return [follow(tx, turn, now, steady) for turn in turns if not turn.first]
 
 
-def follow(tx: Connection, turn: Turn, now: int) -> Followed:
+def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     """Record a flip with its incident, messages and audit; return the incident that is open after it, and how many were planned."""
     terms, flip, after = turn.terms, turn.flip, turn.after
     about = terms.about(flip.check, flip.subject)
@@ -63,7 +63,9 @@ def follow(tx: Connection, turn: Turn, now: int) -> Followed:
         return (
             turn.key,
             None,
-            outbox.owe_closing(tx, current, flip_id, lambda language: gather(current, after, about, language), now),
+            outbox.owe_closing(
+                tx, current, flip_id, lambda language: gather(current, after, about, language), now, steady
+            ),
         )
     owed = route.plan(
         terms.routes,
@@ -76,12 +78,21 @@ def follow(tx: Connection, turn: Turn, now: int) -> Followed:
     return (
         turn.key,
         current.id,
-        outbox.owe_problem(tx, current, flip_id, owed, lambda language: gather(current, after, about, language), now),
+        outbox.owe_problem(
+            tx, current, flip_id, owed, lambda language: gather(current, after, about, language), now, steady
+        ),
     )
 
 
 def retire(
-    tx: Connection, check: str, subject: str, *, by: str, about: Callable[[str, str], SubjectInfo], now: int
+    tx: Connection,
+    check: str,
+    subject: str,
+    *,
+    by: str,
+    about: Callable[[str, str], SubjectInfo],
+    now: int,
+    steady: int,
 ) -> tuple[Incident | None, int]:
     """Forget a state and close its incident as retired; return that, if there was one, and how many messages were planned."""
     believed = state_rows.load(tx, check, subject)
@@ -95,7 +106,7 @@ def retire(
     closed = incident.close(tx, current, at=now, why="retired")
     behind = about(check, subject)
     return closed, outbox.owe_closing(
-        tx, closed, None, lambda language: gather(closed, believed, behind, language), now
+        tx, closed, None, lambda language: gather(closed, believed, behind, language), now, steady
     )
 
 

@@ -201,10 +201,10 @@ class Judge:
         """Stop believing anything of a subject by a check; its open incident, if any, is closed as retired and returned."""
         if self._batch is not None:
             await self.commit()
-        about, now = self._terms.about, self._clock.now()
+        about, now, steady = self._terms.about, self._clock.now(), self._clock.steady()
         async with self._writing:
             closed, planned = await self._database.write(
-                lambda tx: retire(tx, check, subject, by=by, about=about, now=now)
+                lambda tx: retire(tx, check, subject, by=by, about=about, now=now, steady=steady)
             )
             self.states.remove(check, subject)
             if self._batch is not None:
@@ -274,7 +274,7 @@ class Judge:
 
         def write(tx: Connection) -> tuple[Any, list[Followed]]:
             states.save(tx, list(batch.states.values()))
-            return self._ledger.write(tx, drawn, at), follow_all(tx, batch.turns, at)
+            return self._ledger.write(tx, drawn, at), follow_all(tx, batch.turns, at, self._clock.steady())
 
         try:
             settled, followed = await self._database.write(write)
@@ -315,7 +315,7 @@ class Judge:
     async def _write_turn(self, batch: _Batch, turn: Turn, at: int) -> None:
         def write(tx: Connection) -> list[Followed]:
             states.save(tx, [batch.states.get(turn.key, turn.after)])
-            return follow_all(tx, [turn], at)
+            return follow_all(tx, [turn], at, self._clock.steady())
 
         self._followed(await self._database.write(write))
 

@@ -1,6 +1,8 @@
 """Outbox: the table of messages owed, each to one recipient on one channel. Planned with the change they tell of, leased, settled.
 
-Every function works inside the transaction it is given and does no other I/O. Times are ms.
+Every function works inside the transaction it is given and does no other I/O. Times are ms: those of waiting (when a message is due, how
+long it is worth sending, leases, when a channel may be tried again) are on the ``steady`` scale of the process (``configs.clock``), those
+that people read are on the wall clock, ``now``.
 """
 
 import hashlib
@@ -20,8 +22,9 @@ from collectors.result import Status
 
 Outcome = Literal["delivered", "transient", "uncertain", "permanent"]
 
-LEASE: Final = 60_000
 _HOUR: Final = 3_600_000
+LEASE: Final = 60_000
+LONGEST_WAIT: Final = _HOUR  # that the other side may ask for; no pause of ours is longer
 _LIFE: Final[dict[Severity, int]] = {"critical": 24 * _HOUR, "high": 24 * _HOUR, "medium": 6 * _HOUR, "low": _HOUR}
 _CLOSING_LIFE: Final = 24 * _HOUR
 _MAX_UNCERTAIN: Final = 3
@@ -55,6 +58,7 @@ def owe_problem(
     owed: Iterable[Owed],
     facts: Callable[[LanguageCode], Facts],
     now: int,
+    steady: int,
 ) -> int:
     """Plan a message to everyone in ``owed`` who was not yet told this much of the incident; return how many."""
     planned = 0
@@ -63,13 +67,17 @@ def owe_problem(
         if told is not None and not (told.status is Status.DEGRADED and incident.status is Status.DOWN):
             continue
         kind: Kind = "problem" if told is None else "update"
-        expires = now + _LIFE[incident.severity]
-        planned += _plan(tx, kind, flip_id, one.channel, one.recipient, facts(one.language), now, expires)
+        planned += _plan(tx, kind, flip_id, one.channel, one.recipient, facts(one.language), now, steady)
     return planned
 
 
 def owe_closing(
-    tx: Connection, incident: Incident, flip_id: int | None, facts: Callable[[LanguageCode], Facts], now: int
+    tx: Connection,
+    incident: Incident,
+    flip_id: int | None,
+    facts: Callable[[LanguageCode], Facts],
+    now: int,
+    steady: int,
 ) -> int:
     """Plan the closing message of everyone to whom a problem was owed; whether it goes out is decided when it is leased."""
     query = (
@@ -82,21 +90,32 @@ def owe_closing(
     for channel, recipient in tx.execute(query).all():
         told = _last_told(tx, incident.id, channel, recipient)
         if told is not None:
-            closing = facts(told.language)
-            planned += _plan(tx, "recovery", flip_id, channel, recipient, closing, now, now + _CLOSING_LIFE)
+            planned += _plan(tx, "recovery", flip_id, channel, recipient, facts(told.language), now, steady)
     return planned
 
 
-def adopt(tx: Connection, owner: str, channels: Collection[str], now: int) -> tuple[int, int]:
+def adopt(tx: Connection, owner: str, channels: Collection[str], now: int, steady: int) -> tuple[int, int]:
     """Begin as the only courier: take back what others had leased, bury what no channel can carry; return both numbers.
 
-    A message that was leased may have been sent.
+    A message that was leased may have been sent. What an earlier process wrote lies on its own scale, which may be off by what that
+    process was stopped for and by steps of the clock: nothing waits longer, or is worth sending for less, than was meant.
     """
     taken = tx.execute(
         update(_table)
         .where(_table.c.status == "leased", or_(_table.c.lease_owner.is_(None), _table.c.lease_owner != owner))
-        .values(_returned(now))
+        .values(_returned(steady))
     ).rowcount
+    far = steady + LONGEST_WAIT
+    waiting = (_table.c.status == "queued") & (_table.c.not_before_ms > far)
+    tx.execute(update(_table).where(waiting).values(not_before_ms=far))
+    blocked = tables.channel_state
+    tx.execute(update(blocked).where(blocked.c.retry_at_ms > far).values(retry_at_ms=far))
+    for row in tx.execute(select(_table).where(_table.c.status == "queued")).mappings().all():
+        life = _life(row["kind"], msgspec.json.decode(row["payload"], type=Facts).severity)
+        # its life on the wall clock is the truth wherever that was not set meanwhile
+        expires = steady + min(max(row["expires_ms"] - steady, row["created_ms"] + life - now), life)
+        if expires != row["expires_ms"]:
+            tx.execute(update(_table).where(_table.c.id == row["id"]).values(expires_ms=expires))
     return taken, bury(tx, channels)
 
 
@@ -109,29 +128,29 @@ def bury(tx: Connection, channels: Collection[str]) -> int:
     ).rowcount
 
 
-def lease(tx: Connection, channel: str, owner: str, now: int, *, busy: Collection[int] = ()) -> Leased | Idle:
+def lease(tx: Connection, channel: str, owner: str, steady: int, *, busy: Collection[int] = ()) -> Leased | Idle:
     """Lease the next message of a channel for ``LEASE`` ms, or say until when there is none.
 
     A message waits for the earlier ones of its incident and recipient. Whether it is still worth sending is decided here.
-    ``busy`` are the rows that the caller is sending: a clock that jumps ahead must not end their leases.
+    ``busy`` are the rows that the caller is sending: however long that takes, their leases do not end.
     """
     blocked = tx.execute(
         select(tables.channel_state.c.retry_at_ms).where(tables.channel_state.c.channel == channel)
     ).scalar_one_or_none()
-    if blocked is not None and blocked > now:
+    if blocked is not None and blocked > steady:
         return Idle(blocked)
     leased = and_(_table.c.channel == channel, _table.c.status == "leased", _table.c.id.not_in(busy))
-    tx.execute(update(_table).where(leased, _table.c.lease_until_ms <= now).values(_returned(now)))
+    tx.execute(update(_table).where(leased, _table.c.lease_until_ms <= steady).values(_returned(steady)))
     ready = and_(_table.c.channel == channel, _table.c.status == "queued", not_(_waits()))
-    due = select(_table).where(ready, _table.c.not_before_ms <= now).order_by(_table.c.id).limit(1)
+    due = select(_table).where(ready, _table.c.not_before_ms <= steady).order_by(_table.c.id).limit(1)
     while (row := tx.execute(due.with_for_update(skip_locked=True)).mappings().one_or_none()) is not None:
-        values = _revalidate(tx, row, now)
+        values = _revalidate(tx, row, steady)
         if "status" in values:
             tx.execute(update(_table).where(_table.c.id == row["id"]).values(values))
             continue
         values |= {
             "status": "leased",
-            "lease_until_ms": now + LEASE,
+            "lease_until_ms": steady + LEASE,
             "lease_owner": owner,
             "attempt": row["attempt"] + 1,
         }
@@ -149,19 +168,18 @@ def settle(
     *,
     at: int,
     now: int,
+    took: int,
     detail: str = "",
     provider_id: str = "",
     retry_at: int | None = None,
     blocked_until: int | None = None,
 ) -> tuple[str, int]:
-    """Record one try (begun ``at``): the row is sent, dead, or queued again for ``retry_at``.
+    """Record one try (begun ``at``, over ``now``, ``took`` ms): the row is sent, dead, or queued again for ``retry_at``.
 
     ``blocked_until`` stops the whole channel. Returns the row's new status and how often the channel had failed in a row before.
     """
     tx.execute(
-        insert(tables.delivery_attempt).values(
-            outbox_id=row.id, at_ms=at, took_ms=max(now - at, 0), outcome=outcome, detail=detail
-        )
+        insert(tables.delivery_attempt).values(outbox_id=row.id, at_ms=at, took_ms=took, outcome=outcome, detail=detail)
     )
     values: dict[str, Any] = {"lease_until_ms": None, "lease_owner": None, "last_error": detail or None}
     if outcome == "delivered":
@@ -185,7 +203,7 @@ def _plan(
     recipient: str,
     facts: Facts,
     now: int,
-    expires: int,
+    steady: int,
 ) -> bool:
     """Add a row unless it is there; what was planned once is never planned again."""
     identity = f"{facts.incident}|{facts.opened}|{flip_id}|{kind}|{channel}|{recipient}|0"
@@ -202,17 +220,17 @@ def _plan(
             idem_key=key,
             payload=msgspec.json.encode(facts).decode(),
             status="queued",
-            not_before_ms=now,
-            expires_ms=expires,
+            not_before_ms=steady,
+            expires_ms=steady + _life(kind, facts.severity),
             created_ms=now,
         )
     )
     return True
 
 
-def _revalidate(tx: Connection, row: RowMapping, now: int) -> dict[str, Any]:
+def _revalidate(tx: Connection, row: RowMapping, steady: int) -> dict[str, Any]:
     """Return what must change in a row before it is sent; with a ``status`` in it, the row is not to be sent."""
-    if row["expires_ms"] <= now:
+    if row["expires_ms"] <= steady:
         return {"status": "dead", "last_error": row["last_error"] or "expired before it could be sent"}
     others = _same_recipient(tx, row)
     if row["kind"] in _PROBLEMS and any(other["id"] > row["id"] for other in others):
@@ -258,11 +276,16 @@ def _waits() -> ColumnElement[bool]:
     )
 
 
-def _returned(now: int) -> dict[str, Any]:
+def _life(kind: Kind, severity: Severity) -> int:
+    """Return for how many ms a message is worth sending."""
+    return _LIFE[severity] if kind in _PROBLEMS else _CLOSING_LIFE
+
+
+def _returned(steady: int) -> dict[str, Any]:
     return {
         "status": "queued",
         "uncertain": _table.c.uncertain + 1,
-        "not_before_ms": now,
+        "not_before_ms": steady,
         "lease_until_ms": None,
         "lease_owner": None,
     }

@@ -58,6 +58,7 @@ class Heart:
             database,
             channels,
             clock.now,
+            clock.steady,
             look=look,
             owner=outside.token(),
             chance=outside.chance,
@@ -77,6 +78,7 @@ class Heart:
 
     async def open(self) -> None:
         """Begin the centre's own running time, and believe what the database says."""
+        self._clock.tick()  # nobody was to watch until here
         await self.running_time.start()
         await self.judge.load()
 
@@ -86,6 +88,7 @@ class Heart:
 
     def start(self, jobs: Iterable[Job]) -> None:
         """Begin to look."""
+        self._clock.tick()
         for job in jobs:
             self.schedule.add(job)
         self.schedule.start(now=True)

@@ -67,10 +67,14 @@ class Round(msgspec.Struct, eq=False):
 
 
 class Punctuality:
-    """Takes down what becomes of each job's due times; ``at`` is steady time."""
+    """Takes down what becomes of each job's due times; ``at`` is steady time.
+
+    ``jobs`` are by id; ``tallies`` are those by kind that were taken last.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Lateness] = {}
+        self.tallies: Mapping[str, Tally] = {}
         self._tallies: dict[str, Tally] = {}
         self._buckets: dict[str, list[int]] = {}
         self._next: dict[str, int] = {}
@@ -169,6 +173,7 @@ class Punctuality:
             self._buckets[kind] = [0] * (len(_BOUNDS) + 1)
             for name in _WORST:
                 setattr(tally, name, 0)
+        self.tallies = taken
         return taken
 
     def trouble(self, taken: Mapping[str, Tally], late: float, backlog: int = 0) -> str:

@@ -20,10 +20,15 @@ START = 1_780_000_000_000  # 28 May 2026, 20.26.40 UTC
 
 
 class Clock:
-    """A clock that stands until a test moves it."""
+    """A clock that stands until a test moves it; ``stepped`` is by how many ms the wall clock was set beside that."""
 
     def __init__(self, now=START):
         self.now = now
+        self.stepped = 0
+
+    @property
+    def steady(self):
+        return self.now - self.stepped
 
     def __call__(self):
         return self.now
@@ -104,6 +109,7 @@ class Centre:
             self.database,
             self.channels,
             self.clock,
+            lambda: self.clock.steady,
             owner=owner or f"start-{self.couriers}",
             chance=lambda: self.chance,
             tick=self.tick,
@@ -131,6 +137,10 @@ class Centre:
     async def open(self):
         return await self.database.read(open_incidents)
 
+    async def is_settled(self):
+        """Return whether no try is under way."""
+        return all(row.status != "leased" for row in await self.rows())
+
     async def _nothing_due(self):
         return not await self.database.read(
             lambda tx: tx.exec_driver_sql(
@@ -138,7 +148,7 @@ class Centre:
                 " (SELECT 1 FROM channel_state c WHERE c.channel = o.channel AND c.retry_at_ms > ?) AND NOT EXISTS"
                 " (SELECT 1 FROM outbox e WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.id < o.id"
                 " AND e.recipient = o.recipient AND e.status IN ('queued', 'leased'))",
-                (self.clock.now, self.clock.now),
+                (self.clock.steady, self.clock.steady),
             ).first()
         )
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from parts import wait_until
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
 from alerts import outbox, tables
 from alerts.channels import Refused, Unreachable
@@ -282,6 +282,52 @@ async def test_a_lease_that_ran_out_is_taken_again(centre):
     assert idle == outbox.Idle(now + outbox.LEASE)
     again = await centre.database.write(lambda tx: outbox.lease(tx, "mail", "me", now + outbox.LEASE))
     assert (again.attempt, again.uncertain) == (2, 1)
+
+
+def step(clock, hours):
+    """Set the wall clock, while no time passes."""
+    clock.stepped += hours * HOUR
+    clock.now += hours * HOUR
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -48, 48])
+async def test_a_step_of_the_wall_clock_delays_no_message_and_loses_none(centre, hours):
+    centre.channels["mail"].script = [Unreachable("no route")]
+    await centre.look(UP, DOWN, DOWN)
+    async with centre.courier() as courier:
+        await wait_until(lambda: len(centre.channels["mail"].tried) == 1)
+        await wait_until(centre.is_settled)
+        step(centre.clock, hours)
+        centre.clock.now += 2000  # the pause after the first try
+        courier.wake()
+        await wait_until(lambda: centre.channels["mail"].sent)
+        await wait_until(centre.is_settled)
+    [row] = await centre.rows()
+    assert (row.status, row.sent) == ("sent", centre.clock.now)
+
+
+async def waiting(centre):
+    return await centre.database.read(lambda tx: tx.execute(select(tables.outbox)).mappings().one())
+
+
+@pytest.mark.parametrize("ahead", [-20 * HOUR, 20 * HOUR])
+async def test_what_an_earlier_process_planned_on_its_own_scale_waits_no_longer_and_lives_no_less(centre, ahead):
+    await centre.look(UP, DOWN, DOWN)
+    now, row = centre.clock.now, await waiting(centre)  # its scale was ahead of the clock
+    moved = {"not_before_ms": now + ahead, "expires_ms": row["expires_ms"] + ahead}
+
+    def adopt(tx):
+        tx.execute(update(tables.outbox).values(moved))
+        tx.execute(insert(tables.channel_state).values(channel="mail", retry_at_ms=now + ahead))
+        return outbox.adopt(tx, "me", ["mail"], now + 60_000, now + 60_000)
+
+    assert await centre.database.write(adopt) == (0, 0)
+    after = await waiting(centre)
+    assert after["not_before_ms"] == (now + ahead if ahead < 0 else now + 60_000 + HOUR)
+    life = row["expires_ms"] - now
+    assert now + life <= after["expires_ms"] <= now + 60_000 + life
+    leased = await centre.database.write(lambda tx: outbox.lease(tx, "mail", "me", now + 60_000 + HOUR))
+    assert leased.attempt == 1
 
 
 async def test_messages_of_a_channel_that_is_gone_are_dead_letters(centre):

@@ -1,8 +1,8 @@
-"""How punctual the centre itself is: what its schedule skipped, and which checks start late."""
+"""How punctual the centre itself is: what its schedule skipped, which checks are late, and how long it takes until looks are written."""
 
 from aiohttp import web
 
-from server.watching.punctuality import Lateness
+from server.watching.punctuality import Lateness, Tally
 from server.web.context import WEB
 
 _SHOWN = 50
@@ -16,10 +16,10 @@ async def show(request: web.Request) -> web.StreamResponse:
     kinds: dict[str, list[Lateness]] = {}
     for job in jobs:
         kinds.setdefault(job.kind, []).append(job)
-    return await context.page(
-        request, "schedule.html", kinds=sorted(kinds.items()), jobs=jobs[:_SHOWN], total=len(jobs)
-    )
+    tallies = known.tallies if known else {}
+    shown = [(kind, of, tallies.get(kind, Tally())) for kind, of in sorted(kinds.items())]
+    return await context.page(request, "schedule.html", kinds=shown, jobs=jobs[:_SHOWN], total=len(jobs))
 
 
 def _order(job: Lateness) -> tuple[int, int, str]:
-    return -job.late_ms, -job.skipped, job.job
+    return -job.late_ms - job.written_ms, -job.skipped, job.job

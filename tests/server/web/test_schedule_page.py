@@ -22,11 +22,16 @@ async def test_the_least_punctual_check_is_first_and_every_page_says_that_looks_
         known.end(under_way, NOW + late + 100)
         known.commit(under_way, NOW + late + 1_500)
     known.skip("simpus-http", 3)
+    known.take(NOW + 60_000)
     visitor = await visit("viewer", punctuality=known)
     text = (await visitor.get("/schedule"))[1]
     rows = text[text.index("Yang paling tidak tepat") :]
     assert rows.index("simpus-http") < rows.index("portal-http")
     assert "48.000 ms" in rows
+    assert "49.500 ms" in rows
+    kinds = text[: text.index("Yang paling tidak tepat")]
+    assert "Sampai tercatat, terlama" in kinds
+    assert "49.500 ms" in kinds
     assert "Pemeriksaan terlambat" not in (await visitor.get("/hosts"))[1]
 
     def fall_behind(tx):
