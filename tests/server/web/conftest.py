@@ -8,6 +8,7 @@ import itertools
 import math
 import random
 import threading
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import CookieJar, web
@@ -395,6 +396,7 @@ def make_points(register, now=NOW, hours=3):
 
 
 def _settle(folder, now, register, devices, filled):
+    ZoneInfo(Site().zone)  # read from disk once, as settings are before the loop runs
     database = Database(f"sqlite:///{folder}/state.db")
     tables.metadata.create_all(database.engine)
     hashed = _hashed()
