@@ -57,6 +57,10 @@ class States:
         """Return every state, by subject and check."""
         return sorted((one for states in self._by_check.values() for one in states.values()), key=_order)
 
+    def newest(self) -> int | None:
+        """Return when the newest look was (ms since the epoch), None before the first."""
+        return max((one.last_at for states in self._by_check.values() for one in states.values()), default=None)
+
     def incident_of(self, check: str, subject: str) -> int | None:
         """Return the open incident of a check on a subject, if any."""
         return self.incidents.get((check, subject))

@@ -29,12 +29,14 @@ from server.ingest.endpoints import Ingest, routes
 from server.ingest.tokens import Tokens
 from server.outside import Outside, real
 from server.reloading import Ready, changes, require_reloadable
+from server.report.papers import Papers
 from server.settings import Settings
 from server.state.alone import Occupied, alone
 from server.state.damage import remedy
 from server.state.database import Database
 from server.state.folder import private_folder
 from server.state.opening import open_state
+from server.state.read_apart import ReadApart
 from server.store import StoreDamaged
 from server.store.plans import opened
 from server.store.recorder import Recorder
@@ -168,6 +170,8 @@ class Centre:
         self._clock = clock = outside.clock
         self._settings = settings
         self._database = database
+        self._pages = ReadApart(database)
+        self._papers = Papers()
         self._systemd = systemd
         self._hung_up = hung_up
         self._reloading = asyncio.Lock()
@@ -206,11 +210,15 @@ class Centre:
         self._tasks: list[asyncio.Task[None]] = []
         self.web = build(
             Parts(
-                database=database,
+                database=self._pages,
+                states=self._heart.states,
+                papers=self._papers,
+                place=settings.state,
                 buckets=self._buckets,
                 watched=settings.watched,
                 feed=self._feed,
                 clock=clock.now,
+                steady=clock.steady,
                 site=settings.site,
                 punctuality=self._heart.schedule.punctuality,
             )
@@ -367,6 +375,8 @@ class Centre:
     async def close(self) -> None:
         """Let go of everything outside."""
         await self._control.close()
+        await self._papers.close()
+        await asyncio.to_thread(self._pages.close)
         for channel in self._channels.values():
             await channel.close()
         await self._buckets.close()

@@ -1,23 +1,24 @@
 """The read model of the pages: what the overview, the lists, the pages of one subject and the public status show.
 
-It asks the functions of ``alerts`` and of the ledger; times are ms since epoch.
+States are those in memory; incidents, planned work, hosts and days are asked of the database. Times are ms since epoch.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
 from alerts.incident import Incident
-from alerts.state import State
-from alerts.state_rows import all_states, of_check, of_subject
+from alerts.states import States
 from alerts.tables import Database
 from collectors.result import Status
 from server.calendar.service_hours import midnight
+from server.edge.in_slices import in_slices
 from server.evaluation import standard
+from server.evaluation.days import Day
 from server.inventory.known_hosts import KnownHost, known_hosts
 from server.inventory.register import Service
 from server.ledger import histories, maintenance
@@ -44,18 +45,40 @@ from server.state import tables as own
 from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
 _PUBLIC_FOR: Final = 5_000
+_FRESHNESS_FOR: Final = 1_000
 _ALIVE_FOR: Final = 300_000
 _AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it starts
 
+Hosts = Mapping[str, KnownHost]
+
+
+class _Waiting(NamedTuple):
+    """What the database knows of how current everything is: the newest point, how many messages wait, and since when, in ms."""
+
+    data: int | None
+    owed: int
+    oldest: int | None
+
 
 class Overview:
-    """Answers the pages; every method is one consistent look at the database.
+    """Answers the pages from the states in memory and the database; ``steady`` is ms that only grow.
 
-    While that is away all raise StateAway, but for overview, public status and freshness, which are those of the last look then.
+    While the database is away states are current all the same. Overview, lists, public status and freshness show of the rest what was
+    read last; details, incidents and stories raise StateAway.
     """
 
-    def __init__(self, database: Database, watched: Watched, *, zone: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        states: States,
+        watched: Watched,
+        *,
+        zone: str,
+        clock: Callable[[], int],
+        steady: Callable[[], int],
+    ) -> None:
         self._database = database
+        self._states = states
         self._watched = watched
         self._register = watched.register
         self._devices = watched.devices
@@ -63,15 +86,19 @@ class Overview:
         self._zone = ZoneInfo(zone)
         self._zone_name = zone
         self._clock = clock
-        self._quarter = RecentDays(database, watched.register, zone, clock)
+        self._steady = steady
+        self._quarter = RecentDays(database, watched.register, zone, clock, steady)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
-        self._last_public = LastKnown[PublicStatus]()
-        self._last_front = LastKnown[Front]()
-        self._last_freshness = LastKnown[Freshness]()
+        self._freshness = Kept[Freshness](_FRESHNESS_FOR)
+        self._last_days = LastKnown[Mapping[str, Sequence[Day]]]()
+        self._last_front = LastKnown[tuple[list[Incident], Hosts, list[Planned]]]()
+        self._last_hosts = LastKnown[Hosts]()
+        self._last_works = LastKnown[list[Planned]]()
+        self._last_freshness = LastKnown[_Waiting]()
 
     def following(self, watched: Watched, zone: str) -> "Overview":
         """Return the overview by other settings; what was counted is kept where it would be counted alike."""
-        after = Overview(self._database, watched, zone=zone, clock=self._clock)
+        after = Overview(self._database, self._states, watched, zone=zone, clock=self._clock, steady=self._steady)
         if watched.register == self._register and zone == self._zone_name:
             after._quarter = self._quarter
         return after
@@ -98,27 +125,36 @@ class Overview:
         return await self._database.read(histories.known_since)
 
     async def freshness(self) -> Freshness:
-        """Return how current everything is."""
-        return await self._last_freshness.get(lambda: self._database.read(_freshness))
+        """Return how current everything is; kept for a second, since every page shows it."""
+        return await self._freshness.get("", self._steady(), self._read_freshness)
+
+    async def _read_freshness(self) -> Freshness:
+        waiting = await self._last_freshness.get(lambda: self._database.read(_waiting))
+        store = self._states.of_check(STORE_CHECK)
+        schedule = self._states.of_check(SCHEDULE_CHECK)
+        return Freshness(
+            data=waiting.data,
+            evaluation=self._states.newest(),
+            waiting=waiting.owed,
+            oldest_waiting=waiting.oldest,
+            store=next((one.last_detail for one in store if one.last_status is not Status.UP), ""),
+            late=next((one.detail for one in schedule if one.status is Status.DEGRADED), ""),
+        )
 
     async def front(self) -> Front:
         """Return the overview."""
-        return await self._last_front.get(self._read_front)
-
-    async def _read_front(self) -> Front:
         now = self._clock()
-        states, opened, seen, works = await self._database.read(
-            lambda tx: (all_states(tx), incident.open_incidents(tx), known_hosts(tx), self._works(tx, now))
+        opened, seen, works = await self._last_front.get(
+            lambda: self._database.read(lambda tx: (incident.open_incidents(tx), known_hosts(tx), self._works(tx, now)))
         )
-        by_subject = _by_subject(states)
-        groups = await self._groups(by_subject, works, now)
+        groups = await self._groups(works, now)
         return Front(
             problems=self._problems(opened),
             works=works,
             groups=groups,
             services=_count(row.now for group in groups for row in group.services),
-            hosts=_count(row.now for row in self._host_rows(by_subject, seen, now)),
-            devices=_count(row.now for row in self._device_rows(by_subject, now)),
+            hosts=_count(row.now for row in await self._host_rows(seen, now)),
+            devices=_count(row.now for row in self._device_rows(now)),
         )
 
     async def service(self, identity: str) -> tuple[Service, Detail] | None:
@@ -128,23 +164,24 @@ class Overview:
 
     async def hosts(self) -> list[HostRow]:
         """Return every host that is registered or was seen, problems first."""
-        states, seen = await self._database.read(lambda tx: (all_states(tx), known_hosts(tx)))
-        return sorted(self._host_rows(_by_subject(states), seen, self._clock()), key=_host_order)
+        seen = await self._last_hosts.get(lambda: self._database.read(known_hosts))
+        return sorted(await self._host_rows(seen, self._clock()), key=_host_order)
 
     async def host(self, name: str) -> tuple[HostRow, Detail] | None:
         """Return a host and all about it."""
-        found = next((row for row in await self.hosts() if row.name == name), None)
-        return (found, await self._detail(f"host/{name}")) if found else None
+        seen = await self._last_hosts.get(lambda: self._database.read(known_hosts))
+        if name not in seen and name not in self._register.hosts:
+            return None
+        return self._host_row(name, seen.get(name), self._clock()), await self._detail(f"host/{name}")
 
     async def devices(self) -> list[DeviceRow]:
         """Return every device, problems first."""
-        states = await self._database.read(all_states)
-        rows = self._device_rows(_by_subject(states), self._clock())
+        rows = self._device_rows(self._clock())
         return sorted(rows, key=lambda row: (subject_status.ORDER.index(row.now.status), row.agency, row.device.name))
 
     async def device(self, identity: str) -> tuple[DeviceRow, Detail] | None:
         """Return a device and all about it."""
-        found = next((row for row in await self.devices() if row.device.id == identity), None)
+        found = next((row for row in self._device_rows(self._clock()) if row.device.id == identity), None)
         return (found, await self._detail(f"device/{identity}")) if found else None
 
     async def incidents(self, *, limit: int, before: int | None) -> tuple[list[Problem], list[Problem]]:
@@ -167,12 +204,12 @@ class Overview:
 
     async def public(self) -> PublicStatus:
         """Return what anybody may see; kept for some seconds, since anybody may ask."""
-        return await self._public.get("", self._clock(), lambda: self._last_public.get(self._read_public))
+        return await self._public.get("", self._steady(), self._read_public)
 
     async def _read_public(self) -> PublicStatus:
         now = self._clock()
-        states, works = await self._database.read(lambda tx: (all_states(tx), self._works(tx, now)))
-        groups = await self._groups(_by_subject(states), works, now, public=True)
+        works = await self._last_works.get(lambda: self._database.read(lambda tx: self._works(tx, now)))
+        groups = await self._groups(works, now, public=True)
         shown = {row.service.subject for group in groups for row in group.services}
         notices = [
             PublicNotice(row.service.name, group.agency.name, row.now.status, row.now.since or now)
@@ -188,16 +225,15 @@ class Overview:
         found = maintenance.within(tx, now, now + _AHEAD, None if subject is None else [subject])
         return [Planned(self.name(work.subject), work, work.start <= now) for work in found if work.cancelled is None]
 
-    async def _groups(
-        self, by_subject: Mapping[str, list[State]], works: Iterable[Planned], now: int, *, public: bool = False
-    ) -> list[Group]:
+    async def _groups(self, works: Iterable[Planned], now: int, *, public: bool = False) -> list[Group]:
         working = {one.name.subject for one in works if one.running}
         alive = [one for one in self._living(now) if one.public or not public]
-        days = await self._quarter.all([one.subject for one in self._living(now)])
+        subjects = [one.subject for one in self._living(now)]
+        days = await self._last_days.get(lambda: self._quarter.all(subjects))
         rows = [
             ServiceRow(
                 service=one,
-                now=subject_status.of_subject(by_subject.get(one.subject, ()), self._checks, now),
+                now=self._now(one.subject, now),
                 days=days.get(one.subject, ()),
                 working=one.subject in working,
             )
@@ -217,9 +253,9 @@ class Overview:
         month = self._date(now).replace(day=1)
         start = midnight(month, self._zone)
         days = await self._quarter.one(subject)
+        states = self._states.of_subject(subject)
 
         def read(tx: Connection) -> Detail:
-            states = of_subject(tx, subject)
             line = histories.timeline(
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
@@ -238,35 +274,36 @@ class Overview:
 
         return await self._database.read(read)
 
-    def _host_rows(
-        self, by_subject: Mapping[str, list[State]], seen: Mapping[str, KnownHost], now: int
-    ) -> list[HostRow]:
-        rows = []
-        for name in {**self._register.hosts, **seen}:
-            row, named = seen.get(name), self.name(f"host/{name}")
-            current = subject_status.of_subject(by_subject.get(f"host/{name}", ()), self._checks, now)
-            if not current.check and row and row.seen is not None and now - row.seen <= _ALIVE_FOR:
-                current = SubjectStatus(status=Status.UP, at=row.seen)  # no rule speaks for it, but its data come
-            rows.append(
-                HostRow(
-                    name=name,
-                    title=named.title,
-                    agency=named.agency,
-                    now=current,
-                    seen=row.seen if row else None,
-                    point=row.point if row else None,
-                    address=row.address if row else "",
-                    client=row.client if row else "",
-                )
-            )
-        return rows
+    def _now(self, subject: str, now: int) -> SubjectStatus:
+        """Return how a subject is now; a full file system is its host's trouble."""
+        return subject_status.of_subject(self._states.of_subject(subject), self._checks, now)
 
-    def _device_rows(self, by_subject: Mapping[str, list[State]], now: int) -> list[DeviceRow]:
+    async def _host_rows(self, seen: Hosts, now: int) -> list[HostRow]:
+        names = {**self._register.hosts, **seen}
+        return await in_slices(self._host_row(name, seen.get(name), now) for name in names)
+
+    def _host_row(self, name: str, seen: KnownHost | None, now: int) -> HostRow:
+        named = self.name(f"host/{name}")
+        current = self._now(f"host/{name}", now)
+        if not current.check and seen and seen.seen is not None and now - seen.seen <= _ALIVE_FOR:
+            current = SubjectStatus(status=Status.UP, at=seen.seen)  # no rule speaks for it, but its data come
+        return HostRow(
+            name=name,
+            title=named.title,
+            agency=named.agency,
+            now=current,
+            seen=seen.seen if seen else None,
+            point=seen.point if seen else None,
+            address=seen.address if seen else "",
+            client=seen.client if seen else "",
+        )
+
+    def _device_rows(self, now: int) -> list[DeviceRow]:
         return [
             DeviceRow(
                 device=device,
                 agency=self.name(f"device/{key}").agency,
-                now=subject_status.of_subject(by_subject.get(f"device/{key}", ()), self._checks, now),
+                now=self._now(f"device/{key}", now),
             )
             for key, device in self._devices.items()
         ]
@@ -294,27 +331,11 @@ class Overview:
         return dt.datetime.fromtimestamp(at / 1000, self._zone).date()
 
 
-def _freshness(tx: Connection) -> Freshness:
+def _waiting(tx: Connection) -> _Waiting:
     box = tables.outbox.c
     owed = box.status.in_(("queued", "leased"))
-    waiting, oldest = tx.execute(select(func.count(), func.min(box.created_ms)).where(owed)).one()
-    return Freshness(
-        data=tx.scalar(select(func.max(own.host.c.point_ms))),
-        evaluation=tx.scalar(select(func.max(tables.state.c.last_at_ms))),
-        waiting=waiting,
-        oldest_waiting=oldest,
-        store=next((one.last_detail for one in of_check(tx, STORE_CHECK) if one.last_status is not Status.UP), ""),
-        late=next((one.detail for one in of_check(tx, SCHEDULE_CHECK) if one.status is Status.DEGRADED), ""),
-    )
-
-
-def _by_subject(states: Iterable[State]) -> dict[str, list[State]]:
-    """Sort states by what they are about; a full file system is its host's trouble."""
-    found: dict[str, list[State]] = {}
-    for state in states:
-        whole = "/".join(state.subject.split("/", 2)[:2])
-        found.setdefault(whole, []).append(state)
-    return found
+    owed_now, oldest = tx.execute(select(func.count(), func.min(box.created_ms)).where(owed)).one()
+    return _Waiting(data=tx.scalar(select(func.max(own.host.c.point_ms))), owed=owed_now, oldest=oldest)
 
 
 def _count(conditions: Iterable[SubjectStatus]) -> dict[Status, int]:

@@ -29,7 +29,7 @@ class Kept(Generic[T]):
         self._answer: T | None = None
 
     async def get(self, key: str, now: int, make: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer that belongs to ``key``; made anew when it is another one or too old."""
+        """Return the answer that belongs to ``key``; made anew when it is another one or too old at ``now`` (steady ms)."""
         async with self._lock:
             if self._answer is None or self._key != key or not now < self._until:
                 self._answer = await make()
@@ -40,23 +40,26 @@ class Kept(Generic[T]):
 class RecentDays:
     """Answers with days, oldest first and today last; days are those of ``zone``."""
 
-    def __init__(self, database: Database, register: Register, zone: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, register: Register, zone: str, clock: Callable[[], int], steady: Callable[[], int]
+    ) -> None:
         self._database = database
         self._register = register
         self._zone = zone
         self._local = ZoneInfo(zone)
         self._clock = clock
+        self._steady = steady
         self._finished = Kept[dict[str, list[Day]]](_FINISHED_FOR)
         self._today = Kept[dict[str, list[Day]]](_TODAY_FOR)
 
     async def all(self, subjects: Sequence[str]) -> dict[str, list[Day]]:
         """Return the days of every service; ``subjects`` is the same list each time, but for those that retire."""
-        now = self._clock()
-        today = self._date(now)
+        today = self._date(self._clock())
         first, yesterday = today - dt.timedelta(DAYS - 1), today - dt.timedelta(1)
         key = f"{today} {len(subjects)}"
-        finished = await self._finished.get(key, now, lambda: self._ask(subjects, first, yesterday))
-        last = await self._today.get(key, now, lambda: self._ask(subjects, today, today))
+        steady = self._steady()
+        finished = await self._finished.get(key, steady, lambda: self._ask(subjects, first, yesterday))
+        last = await self._today.get(key, steady, lambda: self._ask(subjects, today, today))
         return {subject: [*finished.get(subject, ()), *last.get(subject, ())] for subject in subjects}
 
     async def one(self, subject: str) -> list[Day]:

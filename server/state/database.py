@@ -30,7 +30,7 @@ class Database:
     def __init__(
         self, place: Place | str, *, alone: bool = False, lost: Callable[[str], None] = lambda _words: None
     ) -> None:
-        place = Place.of(place)
+        self.place = place = Place.of(place)
         self.engine = _prepared(place, place.engine(connections=_READERS + 1))
         self.writing = self.engine
         if alone and place.file is None:
@@ -52,11 +52,15 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` beside writers; it sees one consistent state. StateAway."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _run, self.engine, work, False)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run, self.engine, work, False)
+
+    def another_engine(self, connections: int) -> Engine:
+        """Return a pool of so many further connections to the same place."""
+        return _prepared(self.place, self.place.engine(connections=connections))
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         try:
-            done = _run(self.writing, work, True)
+            done = run(self.writing, work, True)
         except StateAway as error:
             self._outage.begin(str(error))
             raise
@@ -75,7 +79,8 @@ class Database:
         self.writing.dispose()
 
 
-def _run(engine: Engine, work: Callable[[Connection], T], writes: bool) -> T:  # noqa: FBT001 - run_in_executor takes no keywords
+def run(engine: Engine, work: Callable[[Connection], T], writes: bool) -> T:  # noqa: FBT001 - run_in_executor takes no keywords
+    """Run ``work`` in one transaction of a connection of ``engine``; to be called off the event loop. StateAway."""
     options: dict[str, Any] = {"writes": writes}
     if not writes and engine.dialect.name == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"

@@ -16,7 +16,15 @@ def build(parts: Parts) -> web.Application:
     app = web.Application(middlewares=[broken_off, guard])
 
     async def start(app: web.Application) -> None:
-        app[WEB] = Web(parts, Overview(parts.database, parts.watched, zone=parts.site.zone, clock=parts.clock))
+        overview = Overview(
+            parts.database,
+            parts.states,
+            parts.watched,
+            zone=parts.site.zone,
+            clock=parts.clock,
+            steady=parts.steady,
+        )
+        app[WEB] = Web(parts, overview)
 
     app.on_startup.append(start)
     app.on_response_prepare.append(add_headers)

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import hdrs, web
 
-from alerts.i18n.catalogue import CODES
+from alerts.i18n.catalogue import CODES, LanguageCode
 from alerts.i18n.language import Language
+from alerts.states import States
 from alerts.tables import Database
 from server.edge.client_address import client_address
+from server.edge.in_slices import in_slices
 from server.readmodel.overview import Overview
 from server.readmodel.recent_days import Kept
+from server.report.papers import Papers
+from server.state.place import Place
 from server.store import Store
 from server.store.buckets import Buckets
 from server.watching.feed import Feed
@@ -26,7 +30,10 @@ from server.web.sessions import Session
 from server.web.site import Site
 
 _SHARED_FOR: Final = 5_000
+_FRAGMENT_FOR: Final = 1_000
 _HASHES_AT_ONCE: Final = 2  # each takes 64 MB
+_PAGES_AT_ONCE: Final = 2  # each takes its slice of every turn of the loop
+_COMPRESSED_BESIDE: Final = 16 * 1024  # bytes from which a page is compressed off the event loop
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -41,13 +48,21 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """Everything of the centre that the web needs; ``clock`` gives ms since epoch, ``punctuality`` is that of the schedule."""
+    """Everything of the centre that the web needs; ``database`` has threads of its own for pages.
+
+    ``place`` is where papers read the same. ``clock`` gives ms since epoch, ``steady`` ms that only grow, ``punctuality`` is that of
+    the schedule.
+    """
 
     database: Database
+    states: States
+    papers: Papers
+    place: Place
     buckets: Buckets
     watched: Watched
     feed: Feed
     clock: Callable[[], int]
+    steady: Callable[[], int]
     site: Site = Site()
     punctuality: Punctuality | None = None
     limits: Limits = Limits()
@@ -78,6 +93,7 @@ class Web:
         self.remembered = Remembered()
         self.passwords = Passwords()
         self.hashing = asyncio.Semaphore(_HASHES_AT_ONCE)
+        self._rendering = asyncio.Semaphore(_PAGES_AT_ONCE)
         self.streams: Counter[str] = Counter()  # open streams of each user
         self._shared: dict[str, Kept[str]] = {}
 
@@ -118,7 +134,19 @@ class Web:
         """Return the one page of its kind that whoever is not logged in sees; made anew when it is some seconds old."""
         look = f"{request.path} {self.language(request).code} {self.theme(request)}"
         kept = self._shared.setdefault(look, Kept(_SHARED_FOR))
-        return await kept.get(look, self.parts.clock(), make)
+        return await kept.get(look, self.parts.steady(), make)
+
+    async def fragment(
+        self, request: web.Request, template: str, make: Callable[[], Awaitable[Mapping[str, Any]]]
+    ) -> str:
+        """Return HTML that is the same on the page of everybody who may see it; made anew when it is a second old."""
+        code = self.language(request).code
+
+        async def fresh() -> str:
+            return await self._render(template, code, {"now": self.parts.clock(), **await make()})
+
+        kept = self._shared.setdefault(f"{template} {code}", Kept(_FRAGMENT_FOR))
+        return await kept.get("", self.parts.steady(), fresh)
 
     async def html(self, request: web.Request, template: str, **context: Any) -> str:
         """Make a page."""
@@ -136,13 +164,23 @@ class Web:
             "away": bool(self.parts.database.away),
             "freshness": await self.overview.freshness() if stay else None,
         }
-        return self.renderer.render(template, self.language(request).code, known | context)
+        return await self._render(template, self.language(request).code, known | context)
+
+    async def _render(self, template: str, code: LanguageCode, context: Mapping[str, Any]) -> str:
+        async with self._rendering:
+            return "".join(await in_slices(self.renderer.pieces(template, code, context)))
 
     def answer(self, request: web.Request, html: str, *, status: int = 200) -> web.Response:
         """Answer with a page that is made."""
         language = self.language(request).code
         headers = {hdrs.CACHE_CONTROL: "no-store", "Content-Language": language, hdrs.VARY: hdrs.ACCEPT_ENCODING}
-        response = web.Response(text=html, status=status, content_type="text/html", headers=headers)
+        response = web.Response(
+            text=html,
+            status=status,
+            content_type="text/html",
+            headers=headers,
+            zlib_executor_size=_COMPRESSED_BESIDE,
+        )
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
             response.enable_compression(web.ContentCoding.gzip)
         return response

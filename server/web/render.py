@@ -1,6 +1,6 @@
 """Making pages out of templates: one Jinja environment a language, read once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +40,9 @@ class Renderer:
             for name in sources:
                 environment.get_template(name)
 
-    def render(self, template: str, code: LanguageCode, context: Mapping[str, Any]) -> str:
-        """Return a page as HTML."""
-        return self._environments[code].get_template(template).render(context)
+    def pieces(self, template: str, code: LanguageCode, context: Mapping[str, Any]) -> Iterator[str]:
+        """Yield a page as HTML, piece by piece; what a macro makes is one."""
+        return self._environments[code].get_template(template).generate(context)
 
 
 class _Compiled(BytecodeCache):

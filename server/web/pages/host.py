@@ -1,5 +1,8 @@
 """Servers: the list, and the page of one."""
 
+from functools import partial
+from typing import Any
+
 from aiohttp import web
 
 from server.readmodel import charts
@@ -13,6 +16,12 @@ _LATELY = 3_600_000
 async def listing(request: web.Request) -> web.StreamResponse:
     """Show every server, problems first."""
     context = request.app[WEB]
+    table = await context.fragment(request, "host_rows.html", partial(_rows, context))
+    return await context.page(request, "hosts.html", table=table)
+
+
+async def _rows(context: Web) -> dict[str, Any]:
+    """Return what the table of servers is made of."""
     rows = await context.overview.hosts()
     gauges: dict[str, charts.Gauges] = {}
     unreadable = False
@@ -20,7 +29,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
         gauges = await charts.gauges(context.parts.store, context.parts.clock())
     except StoreUnavailable:
         unreadable = True
-    return await context.page(request, "hosts.html", rows=rows, gauges=gauges, unreadable=unreadable)
+    return {"rows": rows, "gauges": gauges, "unreadable": unreadable}
 
 
 async def show(request: web.Request) -> web.StreamResponse:

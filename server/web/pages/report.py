@@ -1,20 +1,21 @@
 """Reports for evaluators: choose a month, read it, take it along."""
 
-import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from alerts.i18n.catalogue import LanguageCode
-from server.report import render
-from server.report.build import build, month
-from server.report.model import Report
+from server.report.build import month
+from server.report.paper import Form, Order
+from server.report.papers import PapersBusy
 from server.web.context import WEB, Web
 
+T = TypeVar("T")
+
 _MONTHS: Final = 24
+_TYPES: Final[Mapping[Form, str]] = {"html": "text/html", "json": "application/json", "csv": "text/csv"}
 
 # the report is a document of its own, with its style inside and no script
 _DOCUMENT_POLICY: Final = (
@@ -29,53 +30,45 @@ async def show(request: web.Request) -> web.StreamResponse:
     months = _months(context)
     wanted = request.query.get("month", "")
     chosen = next((one for one in months if _text(one) == wanted), months[0])
-    report = await _report(context, _text(chosen))
+    report = await _done(context.parts.papers.figures(_order(context, request, _text(chosen))))
     return await context.page(request, "reports.html", months=months, month=chosen, report=report)
 
 
 async def download(request: web.Request) -> web.StreamResponse:
     """Answer with the report of a month as ``html``, ``json`` or ``csv``."""
     context = request.app[WEB]
-    spoken = context.language(request)
     name, form = request.match_info["month"], request.match_info["form"]
-    if form not in _FORMS or name not in {_text(one) for one in _months(context)}:
+    known = next((one for one in _TYPES if one == form), None)
+    if known is None or name not in {_text(one) for one in _months(context)}:
         raise web.HTTPNotFound
-    report = await _report(context, name)
-    make, kind = _FORMS[form]
-    text = await asyncio.to_thread(make, report, spoken.code, context)
+    body = await _done(context.parts.papers.text(_order(context, request, name), known))
     headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
-    if form == "html":
+    if known == "html":
         headers["Content-Security-Policy"] = _DOCUMENT_POLICY
     else:
-        headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="pantau-{name}.{form}"'
-    return web.Response(body=text.encode(), content_type=kind, charset="utf-8", headers=headers)
+        headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="pantau-{name}.{known}"'
+    return web.Response(body=body, content_type=_TYPES[known], charset="utf-8", headers=headers)
 
 
-def _html(report: Report, lang: LanguageCode, context: Web) -> str:
-    return render.html(report, lang, made=context.parts.clock(), title=context.parts.site.title)
+async def _done(paper: Awaitable[T]) -> T:
+    try:
+        return await paper
+    except PapersBusy as error:
+        raise web.HTTPTooManyRequests from error
 
 
-def _json(report: Report, _lang: LanguageCode, _context: Web) -> str:
-    return render.json(report)
-
-
-def _csv(report: Report, lang: LanguageCode, _context: Web) -> str:
-    return render.csv(report, lang)
-
-
-_FORMS: Final[Mapping[str, tuple[Callable[[Report, LanguageCode, Web], str], str]]] = {
-    "html": (_html, "text/html"),
-    "json": (_json, "application/json"),
-    "csv": (_csv, "text/csv"),
-}
-
-
-async def _report(context: Web, name: str) -> Report:
+def _order(context: Web, request: web.Request, name: str) -> Order:
     parts = context.parts
-    now = parts.clock()
     start, end = month(name, parts.site.zone)
-    return await parts.database.read(
-        lambda tx: build(tx, parts.watched.register, start=start, end=end, now=now, zone=parts.site.zone)
+    return Order(
+        state=parts.place,
+        register=parts.watched.register,
+        zone=parts.site.zone,
+        title=parts.site.title,
+        start=start,
+        end=end,
+        now=parts.clock(),
+        lang=context.language(request).code,
     )
 
 

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import datetime as dt
 import functools
+import itertools
 import math
 import random
 import threading
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import CookieJar, web
@@ -16,11 +18,14 @@ from sqlalchemy import insert, update
 
 from alerts import state_rows, tables
 from alerts.state import Policy, State
+from alerts.states import States
+from alerts.states import read as read_states
 from collectors.point import Point
 from collectors.result import Reason, Status
 from collectors.snmp import Options as Device
 from configs.secret import Secret
 from server.inventory.register import Agency, Host, Register, Service
+from server.report.papers import Papers
 from server.state import tables as own
 from server.state.database import Database
 from server.store import StoreUnavailable
@@ -391,6 +396,7 @@ def make_points(register, now=NOW, hours=3):
 
 
 def _settle(folder, now, register, devices, filled):
+    ZoneInfo(Site().zone)  # read from disk once, as settings are before the loop runs
     database = Database(f"sqlite:///{folder}/state.db")
     tables.metadata.create_all(database.engine)
     hashed = _hashed()
@@ -423,6 +429,8 @@ async def open_town(
     trusted_proxies=(),
     punctuality=None,
     limits=Limits(),  # noqa: B008 - frozen
+    papers=None,
+    steady=None,
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -437,12 +445,18 @@ async def open_town(
         await store.write(list(make_points(register, now)))
     watched = Watched(register, make_checks(register), devices, {})
     watched.about = about or watched.about
+    states = States()
+    states.load(*await database.read(read_states))
     parts = Parts(
         database=database,
+        states=states,
+        papers=papers or Papers(),
+        place=database.place,
         buckets=Buckets([Bucket("pantau", store, 400 * 86400.0, 1000)]),
         watched=watched,
         feed=Feed(),
         clock=clock or (lambda: now),
+        steady=steady or itertools.count(now, DAY).__next__,  # nothing is kept from one request to the next
         site=Site(
             title="Pantau Kota",
             public_url="https://pantau.example" if secure else "",
@@ -455,6 +469,7 @@ async def open_town(
 
 
 async def close_town(parts):
+    await parts.papers.close()
     await parts.store.close()
     await asyncio.to_thread(parts.database.close)
 
