@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import daemons
 from centre_figures import Table, answers, lateness, percentile, wall
 from centre_load import PAGES
 from centre_process import TOKEN, Centre, load, postgresql
@@ -101,9 +100,9 @@ class Hosts:
         if database == "sqlite":
             self._measure(Centre(folder, settings=settings), hosts, "SQLite", seconds, lambda: 0.0)
             return
-        with postgresql(folder / "postgresql") as (url, session):
+        with postgresql(folder / "postgresql") as (url, spent):
             centre = Centre(folder, url, settings=settings)
-            self._measure(centre, hosts, "PostgreSQL", seconds, lambda: daemons.cpu(session))
+            self._measure(centre, hosts, "PostgreSQL", seconds, spent)
 
     def _measure(self, centre: Centre, hosts: int, name: str, seconds: int, beside: Callable[[], float]) -> None:
         writes, pages = centre.folder / "writes.log", centre.folder / "pages.log"

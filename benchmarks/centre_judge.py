@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import daemons
 from centre_figures import Table
 from centre_process import Centre, postgresql
 
@@ -43,9 +42,9 @@ class Judging:
         if database == "sqlite":
             asyncio.run(self._both(Centre(folder, settings=_RULE), "SQLite", seconds, lambda: 0.0))
             return
-        with postgresql(folder / "postgresql") as (url, session):
+        with postgresql(folder / "postgresql") as (url, spent):
             centre = Centre(folder, url, settings=_RULE)
-            asyncio.run(self._both(centre, "PostgreSQL", seconds, lambda: daemons.cpu(session)))
+            asyncio.run(self._both(centre, "PostgreSQL", seconds, spent))
 
     async def _both(self, centre: Centre, name: str, seconds: int, beside: Callable[[], float]) -> None:
         rounds = max(4, seconds // 4)
