@@ -3,6 +3,7 @@
 CPU time is the kernel's (``/proc/PID/task/*/schedstat``), in a window in which nothing else looks at the centre; py-spy looks for
 some seconds after it. A thread that it saw nothing of runs no Python: those are the store's database. A stack counts for the
 innermost part that it is in, so a question of a rule to the store is the store's, and what a page asks of the ledger the pages'.
+Waiting threads count nowhere: what the kernel takes for waking them is divided as all else.
 """
 
 import re
@@ -43,6 +44,7 @@ _CARRIERS: Final = (("apscheduler/", "schedule"), ("aiohttp/", "http"), ("server
 PARTS: Final = (*dict.fromkeys(part for _, part in (*_PARTS, *_CARRIERS)), _REST, NATIVE, CHILDREN)
 _FRAME: Final = re.compile(r"\((?P<file>[^()]*?)(?::\d+)?\)$")
 _THREAD: Final = re.compile(r"thread \((?P<id>\d+)\)(?:: (?P<name>.*))?")
+_IDLE: Final = ("EpollSelector.select (", "_worker (")  # where a thread waits; py-spy takes some of it for work
 _RATE: Final = 100  # samples a second
 
 
@@ -115,10 +117,11 @@ def _divided(window: Window, raw: str) -> Mapping[str, float]:
             continue
         crew = re.sub(r"_\d+$", "", known["name"] or known["id"])  # threads of one pool do the same work
         crews[int(known["id"])] = crew
-        samples[crew][_part(frames)] += int(count)
+        if frames and not frames[-1].startswith(_IDLE):
+            samples[crew][_part(frames)] += int(count)
     spent: Counter[str] = Counter()
     for number, cpu in window.threads.items():
-        shares = samples[crews[number]] if number in crews else Counter({NATIVE: 1})
+        shares = (samples[crews[number]] or Counter({_REST: 1})) if number in crews else Counter({NATIVE: 1})
         for part, count in shares.items():
             spent[part] += cpu * count / shares.total()
     spent[CHILDREN] = max(0.0, window.cpu - sum(window.threads.values()))
