@@ -3,6 +3,7 @@
 import http.client
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -84,11 +85,11 @@ def _members(leader: int) -> Iterator[tuple[int, list[str]]]:
 
 
 @contextmanager
-def started(command: list[str], log: Path) -> Iterator[int]:
-    """Run a daemon until the block ends; yields the number of its session."""
+def started(command: list[str], log: Path, cwd: Path | None = None, patience: float = 5.0) -> Iterator[int]:
+    """Run a daemon until the block ends, then give it ``patience`` seconds to stop; yields the number of its session."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
         yield process.pid
@@ -97,8 +98,16 @@ def started(command: list[str], log: Path) -> Iterator[int]:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, kill)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
+                process.wait(patience)
                 break
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program; Missing says which Debian package has it."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise Missing(f"{name}: apt-get install {package}")
+    return path
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from daemons import Missing, Peer, Traffic, free_port, http_sink, scraper, udp_sink
+from daemons import Missing, Peer, Traffic, free_port, http_sink, program, scraper, udp_sink
 
 INTERVAL = 10
 COLLECTD = """
@@ -123,7 +123,7 @@ def telegraf(folder: Path, stack: ExitStack) -> Peer:
 
 def collectd(folder: Path, stack: ExitStack) -> Peer:
     """Set up collectd, a daemon in C, with the matching plug-ins; it sends as to another collectd."""
-    binary = _program("collectd", "collectd-core")
+    binary = program("collectd", "collectd-core")
     port, traffic = stack.enter_context(udp_sink())
     plugins = "\n".join(f"LoadPlugin {name}" for name in COLLECTD_PLUGINS)
     file = folder / "collectd.conf"
@@ -145,7 +145,7 @@ def glances(folder: Path, stack: ExitStack) -> Peer:
 
 def zabbix(folder: Path, _: ExitStack) -> Peer:
     """Set up Zabbix's agent in C, asked for the items of "Linux by Zabbix agent" as a server does: a connection each."""
-    binary = _program("zabbix_agentd", "zabbix-agent")
+    binary = program("zabbix_agentd", "zabbix-agent")
     port, traffic = free_port(), Traffic()
     file = folder / "zabbix.conf"
     file.write_text(ZABBIX.format(folder=folder, port=port))
@@ -184,14 +184,7 @@ def _zabbix_items() -> list[str]:
 
 
 def _exporter() -> str:
-    return _program("prometheus-node-exporter", "prometheus-node-exporter")
-
-
-def _program(name: str, package: str) -> str:
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if path is None:
-        raise Missing(f"{name}: apt-get install {package}")
-    return path
+    return program("prometheus-node-exporter", "prometheus-node-exporter")
 
 
 ALL = (pantau, node_exporter, node_exporter_gzip, collectd, zabbix, telegraf, glances)
