@@ -50,6 +50,7 @@ class City:
         self.faults = []
         self.looks = {}
         self.running = []
+        self.terms = {name: [(0.0, terms)] for name, terms in place.services.items()}
         self.offsets = [(0.0, 0)]
         self.lives = 0
         self.last_commit = 0.0
@@ -59,6 +60,7 @@ class City:
         self._dice = random.Random(f"{seed} city")
         self._services = {name: course(happened, "service", name, "up") for name in place.services}
         self._hosts = {name: course(happened, "silence", name, "writes") for name in place.hosts}
+        self._disks = {name: course(happened, "full", name, "room") for name in place.hosts}
         self._away = course(happened, "state away", "", "")
         self._unreadable = course(happened, "store unreadable", "", "")
         self.providers = {
@@ -102,9 +104,12 @@ class City:
         """Return the hosts that write now."""
         return [name for name, writes in self._hosts.items() if writes.at(self.at) == "writes"]
 
-    def ways(self, kind, name):
-        """Return the course of a service or a host: how it stood when."""
-        return (self._services if kind == "service" else self._hosts)[name]
+    def values(self, since):
+        """Return how full the disk of each host is that wrote at or after ``since``, ms of the wall clock."""
+        for name, course_of in self._hosts.items():
+            start, _, way = next(part for part in reversed(course_of.stretches(self.at + 1.0)) if part[0] <= self.at)
+            if way == "writes" or self.wall_at(start) >= since:
+                yield name, 40.0 if self._disks[name].at(self.at) == "room" else 95.0
 
     def committed(self):
         """Note that the database has something new for good."""
@@ -188,9 +193,18 @@ class City:
                 self.offsets.append((self.at, self.offsets[-1][1] + sign * round(event.seconds * 1000)))
                 self._again()
             case "change":
-                self.chosen.change(event.how, self._dice)
-                if self.life.started:
-                    self.life.loop.create_task(self.life.reload())
+                self._change(event.how)
+
+    def _change(self, how):
+        """Change the settings, and let the centre read them; one that is still starting reads them at its next start."""
+        if not self.life.started:
+            return
+        self.chosen.change(how, self._dice)
+        self.life.loop.create_task(self.life.reload())
+        for name, before in self.terms.items():
+            now = self.chosen.services.get(name)
+            if before[-1][1] != now:
+                before.append((self.at, now))
 
     def _gap(self):
         """Note that the centre is disturbed now."""
@@ -226,6 +240,13 @@ class City:
                 return
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """The newest values of a host."""
+
+    tags: dict[str, str]
+    fields: dict[str, float]
+
+
 class MadeStores:
     """The stores of points of a city: one, that is read by rules and may be unreadable."""
 
@@ -243,7 +264,7 @@ class MadeStores:
         await asyncio.sleep(0.05)
         if not self._city.readable():
             raise Unreadable("made: the store cannot be read")
-        return []
+        return [Reading({"host": name}, {fields[0]: value}) for name, value in self._city.values(since // 1_000_000)]
 
 
 @contextmanager
@@ -269,5 +290,7 @@ class Ear(logging.Handler):
         self._faults = faults
 
     def emit(self, record):
-        if record.exc_info and record.exc_info[1] is not None and not str(record.exc_info[1]).startswith("made:"):
-            self._faults.append("".join(traceback.format_exception(record.exc_info[1])) + record.getMessage())
+        error = record.exc_info[1] if record.exc_info else None
+        hung = isinstance(error, TimeoutError) and "failed by itself" in record.msg
+        if error is not None and not hung and not str(error).startswith("made:"):
+            self._faults.append("".join(traceback.format_exception(error)) + record.getMessage())

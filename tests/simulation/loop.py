@@ -8,8 +8,8 @@ and how long work in a thread waits for its turn and its answer for the loop.
 import asyncio
 import contextvars
 import heapq
+import logging
 from collections import deque
-from contextlib import suppress
 from math import inf
 
 LAG = 0.002  # seconds that the loop comes late to a timer, at most; it is what brings several into one turn
@@ -97,10 +97,16 @@ class Loop(asyncio.AbstractEventLoop):
         self._dead = True
         self._ready.clear()
         self._timers.clear()
-        for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False
-            with suppress(BaseException):  # it would wait for what never comes
-                task.get_coro().close()
+        before, logging_before = asyncio._get_running_loop(), logging.root.manager.disable
+        asyncio._set_running_loop(self)
+        logging.disable()
+        try:
+            for task in asyncio.all_tasks(self):
+                task._log_destroy_pending = False
+                _let_go(task.get_coro())
+        finally:
+            logging.disable(logging_before)
+            asyncio._set_running_loop(before)
         self.faults.clear()
 
     def _turn(self, last):
@@ -204,3 +210,16 @@ class Loop(asyncio.AbstractEventLoop):
 
     def get_task_factory(self):
         return None
+
+
+def _let_go(work):
+    """Free what a coroutine holds, from within. Its ``finally`` blocks run, but nothing hears them; where they wait they are let go, too."""
+    inside = getattr(work, "cr_await", None) or getattr(work, "ag_await", None)
+    if inside is not None:
+        _let_go(inside)
+    for _ in range(10):
+        try:
+            return getattr(work, "close", lambda: None)()
+        except BaseException:  # noqa: BLE001, S112 - it is of a process that is no more
+            continue
+    return None

@@ -65,8 +65,8 @@ def events(seed: int, place: Town) -> list[Event]:
     drawn: list[Event] = []
 
     def some(per_hour: float) -> list[float]:
-        count = min(int(dice.expovariate(1.0) * per_hour * place.hours), round(4 * per_hour * place.hours))
-        return [dice.uniform(0.02, 1) * place.hours * HOUR for _ in range(count)]
+        most = per_hour * place.hours * dice.choice((0, 1, 1, 2))  # some cities know little of some kinds
+        return [dice.uniform(0.02, 1) * place.hours * HOUR for _ in range(round(most * dice.uniform(0.5, 1.5)))]
 
     def draw(kind: str, per_hour: float, names: Sequence[str], ways: Sequence[str], longest: float) -> None:
         for at in some(per_hour):
@@ -74,15 +74,16 @@ def events(seed: int, place: Town) -> list[Event]:
             drawn.append(Event(at, kind, seconds, dice.choice(names), dice.choice(ways)))
 
     draw("service", 2.0, tuple(place.services), ANSWERS, 2 * HOUR)
-    draw("silence", 0.2, place.hosts, ("",), HOUR)
+    draw("silence", 0.3, place.hosts, ("",), HOUR)
+    draw("full", 0.3, place.hosts, ("",), HOUR)
     draw("channel", 1.0, tuple(place.channels), MOODS, HOUR)
-    draw("state away", 0.2, ("",), AWAY, 600.0)
-    draw("store unreadable", 0.1, ("",), ("",), 600.0)
-    draw("stop", 0.2, ("",), ("",), 1200.0)
-    draw("suspend", 0.1, ("",), ("",), 2 * HOUR)
-    draw("restart", 0.1, ("",), ("",), 120.0)
-    draw("step", 0.1, ("",), ("ahead", "back"), 1200.0)
-    draw("change", 0.2, ("",), CHANGES, 1.0)
+    draw("state away", 0.4, ("",), AWAY, 600.0)
+    draw("store unreadable", 0.2, ("",), ("",), 600.0)
+    draw("stop", 0.3, ("",), ("",), 1200.0)
+    draw("suspend", 0.2, ("",), ("",), 2 * HOUR)
+    draw("restart", 0.2, ("",), ("",), 120.0)
+    draw("step", 0.2, ("",), ("ahead", "back"), 1200.0)
+    draw("change", 0.4, ("",), CHANGES, 1.0)
     for at in some(0.5):
         how = dice.choice(("killed", "power lost"))
         drawn.append(Event(at, "kill", dice.choice((2.0, 5.0, 60.0, 900.0)), "", how, dice.randrange(400)))

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from server import settings
 
 OWN = 60.0  # seconds between looks of the centre at itself
+RULE = 60.0  # seconds between looks of rules
 WINDOW = 120.0  # seconds of silence after which a host is down
-RULE = 30.0
+STALE = 300.0  # seconds after which a value of a host says nothing any more
+HOLD = 300.0  # seconds that a disk must be full before it is believed
 
 
 class Chosen:
@@ -57,6 +59,8 @@ class Chosen:
         parts.append(
             f'[[rule]]\nid = "silent"\ntype = "absence"\nwindow = "{WINDOW:.0f}s"\ninterval = "{RULE:.0f}s"\nhosts = '
             f"{list(self._place.hosts)}\n"
+            f'[[rule]]\nid = "full"\nmeasurement = "disk"\nfield = "used_percent"\nabove = 90\nfor = "{HOLD:.0f}s"\n'
+            f'window = "{STALE:.0f}s"\ninterval = "{RULE:.0f}s"\n'
         )
         parts += [
             f'[[channel]]\nname = "{name}"\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n' for name in self._channels.values()
