@@ -6,21 +6,27 @@ import random
 import traceback
 from bisect import bisect_right
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from math import inf
+from unittest.mock import patch
 
 import msgspec
+from apscheduler.schedulers import base as schedulers
 from simulation import settings
 from simulation.disk import Disk
-from simulation.life import Life
+from simulation.life import PULSE, Life
 from simulation.providers import Provider
 from simulation.script import HOUR, course
 
 from alerts.rules import Unreadable
 from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
+from server.ledger import maintenance
 
 EPOCH = 1_793_000_000_000  # ms: when the city begins by the wall clock, 2026-10-26
 QUIET = 6 * HOUR  # how long after the last event everything that is owed may take
+__all__ = ["EPOCH", "PULSE", "City", "Seen"]
 AGAIN = 5.0  # seconds until a process that could not start is started again
 _STATUSES = {"up": Status.UP, "slow": Status.UP, "down": Status.DOWN, "degraded": Status.DEGRADED}
 
@@ -61,13 +67,14 @@ class City:
         self._services = {name: course(happened, "service", name, "up") for name in place.services}
         self._hosts = {name: course(happened, "silence", name, "writes") for name in place.hosts}
         self._disks = {name: course(happened, "full", name, "room") for name in place.hosts}
+        self._moods = {name: course(happened, "channel", name, "well") for name in place.channels}
         self._away = course(happened, "state away", "", "")
         self._unreadable = course(happened, "store unreadable", "", "")
         self.providers = {
             name: Provider(
                 name,
                 keyed=keyed,
-                mood=lambda moods=course(happened, "channel", name, "well"): moods.at(self.at),
+                mood=lambda name=name: self._moods[name].at(self.at),
                 now=lambda: self.at,
                 chance=self._dice.random,
             )
@@ -104,6 +111,31 @@ class City:
         """Return the hosts that write now."""
         return [name for name, writes in self._hosts.items() if writes.at(self.at) == "writes"]
 
+    def ways(self, kind, name):
+        """Return the course of a service, a host, its disk, the other side of a channel or the store of points: how it stood when."""
+        courses = {"service": self._services, "host": self._hosts, "disk": self._disks, "channel": self._moods}
+        return self._unreadable if kind == "store" else courses[kind][name]
+
+    def calm(self, start, end):
+        """Return whether neither the database of state nor the settings were disturbed."""
+        disturbing = {"state away", "change"}
+        return not any(
+            event.kind in disturbing and event.at < end and event.at + event.seconds > start for event in self.happened
+        )
+
+    @property
+    def register(self):
+        """What is registered, by the settings."""
+        return settings.read(self.chosen, lambda name: None).watched.register
+
+    def connected(self):
+        """Return a connection to the database as it is."""
+        return self.disk.engine().connect()
+
+    def rows(self, query):
+        """Return what the database says."""
+        return self.disk.connection.execute(query).fetchall()
+
     def values(self, since):
         """Return how full the disk of each host is that wrote at or after ``since``, ms of the wall clock."""
         for name, course_of in self._hosts.items():
@@ -127,9 +159,9 @@ class City:
             way = "down" if len(looks) % 2 else "up"
         await asyncio.sleep(5 + 4 * self._dice.random() if way == "slow" else 0.05 + 0.3 * self._dice.random())
         status = _STATUSES.get(way, Status.UNKNOWN)
+        looks.append(Seen(begun, at, self.lives, status))
         if way == "hang":
             await asyncio.sleep(3600)
-        looks.append(Seen(begun, at, self.lives, status))
         if way == "raise":
             raise RuntimeError("made: a bug of a check")
         reason = Reason.OK if status is Status.UP else Reason.REFUSED if status is Status.DOWN else Reason.SLOW
@@ -137,7 +169,7 @@ class City:
 
     def run(self):
         """Let everything happen."""
-        with listening(self.faults):
+        with listening(self.faults), made_now(self):
             self._begin()
             for event in self.happened:
                 self._to(event.at)
@@ -194,6 +226,18 @@ class City:
                 self._again()
             case "change":
                 self._change(event.how)
+            case "work":
+                self._plan_work(event.name, event.seconds)
+
+    def _plan_work(self, name, seconds):
+        """Let somebody plan work on a service, which begins in ten minutes."""
+        start = self.wall() + 600_000
+        work = partial(
+            maintenance.add, subject=f"service/{name}", start=start, end=start + round(seconds * 1000), reason="made",
+            author="made", approver="made", now=self.wall(),
+        )  # fmt: skip
+        if self.life.started and not self.trouble():
+            self.life.loop.create_task(self.life.database.write(work))
 
     def _change(self, how):
         """Change the settings, and let the centre read them; one that is still starting reads them at its next start."""
@@ -294,3 +338,16 @@ class Ear(logging.Handler):
         hung = isinstance(error, TimeoutError) and "failed by itself" in record.msg
         if error is not None and not hung and not str(error).startswith("made:"):
             self._faults.append("".join(traceback.format_exception(error)) + record.getMessage())
+
+
+@contextmanager
+def made_now(city):
+    """Let APScheduler read the city's clock."""
+
+    class Made(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.fromtimestamp(city.wall() / 1000, tz)
+
+    with patch.object(schedulers, "datetime", Made):
+        yield

@@ -35,6 +35,10 @@ class Disk:
     def synchronous(self):
         return self.connection.execute("PRAGMA synchronous").fetchone()[0]
 
+    def engine(self):
+        """Return an engine on it."""
+        return create_engine("sqlite://", creator=lambda: self.connection, poolclass=StaticPool)
+
     def owed(self):
         """Return how many messages still wait."""
         query = "SELECT count(*) FROM outbox WHERE status IN ('queued', 'leased')"
@@ -56,7 +60,7 @@ class Memory(Place, frozen=True):
         return Path("state.db")
 
     def engine(self, *, connections=1):
-        return create_engine("sqlite://", creator=lambda: self.disk.connection, poolclass=StaticPool)
+        return self.disk.engine()
 
 
 class StateDatabase(Database):

@@ -83,6 +83,7 @@ def events(seed: int, place: Town) -> list[Event]:
     draw("suspend", 0.2, ("",), ("",), 2 * HOUR)
     draw("restart", 0.2, ("",), ("",), 120.0)
     draw("step", 0.2, ("",), ("ahead", "back"), 1200.0)
+    draw("work", 0.3, tuple(place.services), ("",), HOUR)
     draw("change", 0.4, ("",), CHANGES, 1.0)
     for at in some(0.5):
         how = dice.choice(("killed", "power lost"))

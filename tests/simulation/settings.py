@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from server import settings
 
+PEOPLE = ("kadis", "piket")  # the second one comes and goes
 OWN = 60.0  # seconds between looks of the centre at itself
 RULE = 60.0  # seconds between looks of rules
 WINDOW = 120.0  # seconds of silence after which a host is down
@@ -65,8 +66,7 @@ class Chosen:
         parts += [
             f'[[channel]]\nname = "{name}"\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n' for name in self._channels.values()
         ]
-        people = ["kadis", "piket"] if self._extra else ["kadis"]
-        for person in people:
+        for person in PEOPLE if self._extra else PEOPLE[:1]:
             via = ", ".join(f'{{ channel = "{name}", to = "{person}" }}' for name in self._channels.values())
             parts.append(f'[[contact]]\nid = "{person}"\nchannels = [{via}]\n')
         return "\n".join(parts)
