@@ -17,7 +17,6 @@ from server.ingest.last_seen import Seen
 from server.outside import Outside
 from server.watching.feed import Feed
 from server.watching.jobs import all_jobs
-from server.watching.known_states import KnownStates
 from server.watching.recurring import forever
 
 BEAT = 10.0  # seconds between signs of life, slower than the product's: a transaction each
@@ -83,7 +82,6 @@ class Life:
             with suppress(asyncio.CancelledError):
                 await turn
         await self.heart.finish()
-        await self.heart.close()
 
     async def reload(self):
         """Go by what the settings say now, as the centre does at SIGHUP."""
@@ -102,7 +100,7 @@ class Life:
             self._city.store,
             self,
             keep=lambda points: None,
-            states=KnownStates(self.database),
+            states=self.heart.states,
             away=lambda: self.database.away,
             punctuality=self.heart.schedule.punctuality,
             late=now.schedule.late,
