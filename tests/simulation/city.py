@@ -15,7 +15,7 @@ import msgspec
 from apscheduler.schedulers import base as schedulers
 from simulation import settings
 from simulation.disk import Disk
-from simulation.life import PULSE, Life
+from simulation.life import BEAT, PULSE, Life
 from simulation.providers import Provider
 from simulation.script import HOUR, course
 
@@ -147,6 +147,10 @@ class City:
         """Note that the database has something new for good."""
         self.last_commit = self.at
 
+    def loaded(self, unequal):
+        """Note in which ways what a start believes is not what the database says."""
+        self.faults += [f"memory: at start {self.lives}, {words}" for words in unequal]
+
     def began(self):
         """Note that the centre looks from now on."""
         self.running.append([self.at, inf, self.lives])
@@ -266,6 +270,8 @@ class City:
             self._gap()
             life.loop.complete(life.stop(), within=180.0)
         elif self.running and self.running[-1][1] == inf:
+            if not self.life.database.away and self.last_commit > self.at - BEAT - 1:
+                self.faults += [f"memory: at the end of life {life.number}, {words}" for words in life.unwritten()]
             self.running[-1][1] = max(self.running[-1][0], min(self.at, self.last_commit))
         self._at = self.at
         self._shift = 0.0

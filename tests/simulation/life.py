@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import suppress
 from functools import partial
+from math import inf
 
 from simulation import settings
 from simulation.disk import StateDatabase
@@ -19,10 +20,11 @@ from server.watching.feed import Feed
 from server.watching.jobs import all_jobs
 from server.watching.recurring import forever
 
-BEAT = 10.0  # seconds between signs of life, slower than the product's: a transaction each
-IDLE = 60.0  # seconds between looks of the courier that nobody woke
-PULSE = 10.0  # seconds between writes of a host
-SAVE = 15.0
+BEAT = 20.0  # seconds between signs of life, slower than the product's: a transaction each
+IDLE = 120.0  # seconds between looks of the courier that nobody woke
+PULSE = 20.0  # seconds between writes of a host
+SAVE = 60.0  # seconds between saves of when hosts wrote
+LATE = 20_000  # ms: a look that began longer ago is written
 
 
 class Life:
@@ -65,6 +67,7 @@ class Life:
         await self.heard.load()
         await self.heart.open()
         self._since = self.outside.clock.now()
+        self._city.loaded(self.unwritten(late=-inf))
         await self.heart.retire_unnamed()
         turns = {**self.heart.turns(), "hosts": (self._hear, PULSE), "seen": (self.heard.save, SAVE)}
         for name, (work, seconds) in turns.items():
@@ -72,6 +75,22 @@ class Life:
         self.heart.start(self._jobs(self.settings))
         self.started = True
         self._city.began()
+
+    def unwritten(self, late=LATE):
+        """Return in words what was believed ``late`` ms ago and is not in the database, or is there and not believed."""
+        columns = "check_id, subject, status, since_ms, pending_count, last_at_ms"
+        rows = {row[:2]: row[2:] for row in self._city.rows(f"SELECT {columns} FROM state")}  # noqa: S608 - our own columns
+        now = self.outside.clock.now()
+        believed = {
+            (one.check, one.subject): (one.status.value, one.since, one.pending_count, one.last_at)
+            for one in self.heart.states.all()
+        }
+        return [
+            f"{identity}: {believed.get(identity)} is believed, {rows.get(identity)} is written"
+            for identity in believed.keys() | rows.keys()
+            if believed.get(identity) != rows.get(identity)
+            and not now - late < max(one[identity][3] for one in (believed, rows) if identity in one)
+        ]
 
     async def stop(self):
         """End as a process does that is asked to."""
