@@ -1,0 +1,178 @@
+"""Invariants of what is believed and written down: ledger, flips, states and incidents against the script.
+
+Each yields words of what is wrong, beginning with its own name.
+"""
+
+from itertools import pairwise
+
+from simulation.script import HOUR
+from simulation.truth import BLIND, SLACK, zones
+
+from server.calendar.intervals import common, merge, without
+
+REACH = 2.5  # intervals for which one look speaks
+RANK = {"unknown": 0, "up": 0, "degraded": 1, "down": 2}
+
+
+def ledger_is_the_script(city):
+    """Where a subject stood in one way and the centre ran, the ledger says just that; no up where it was down, and the reverse."""
+    ran = merge((start, end) for _, start, end in city.rows("SELECT id, start_ms, beat_ms FROM monitor_run"))
+    spans = {}
+    for check, subject, status, start, end in city.rows("SELECT check_id, subject, status, start_ms, end_ms FROM span"):
+        spans.setdefault((check, subject), {}).setdefault(status, []).append((start, end))
+    twice = shown_twice(city)
+    for identity, stretches in zones(city).items():
+        says = {status: common(merge(parts), ran) for status, parts in spans.get(identity, {}).items()}
+        for zone in stretches:
+            inner = without(merge([(city.wall_at(zone.sure), city.wall_at(zone.end - BLIND))]), twice)
+            if zone.end - BLIND <= max(zone.sure, zone.believed):
+                continue
+            for status in ("up", "degraded", "down"):
+                if status != zone.shows and (wrong := common(inner, says.get(status, []))):
+                    yield f"ledger: {identity} was {zone.shows}, and {status} is written {_when(city, zone, wrong)}"
+            if zone.shows != "unknown" and (missing := without(inner, says.get(zone.shows, []))):
+                yield f"ledger: {identity} was {zone.shows}, which is not written {_when(city, zone, missing)}"
+
+
+def nothing_is_claimed_of_gaps(city):
+    """Where the centre did not run, or its clock was not, nothing is claimed but what the last look vouched for."""
+    ran = merge((start, end) for _, start, end in city.rows("SELECT id, start_ms, beat_ms FROM monitor_run"))
+    lived = merge((city.wall_at(start) - 1000, wall_until(city, end) + round(BLIND * 1000)) for start, end, _ in city.running)
+    claimed = without(ran, lived)
+    for start, end in claimed:
+        yield f"gap: the centre is said to have run for {(end - start) / 1000:.1f} s, from {start}, in which it did not"
+
+
+def spans_lie_side_by_side(city):
+    """Spans of one check of one subject begin before they end, and do not overlap."""
+    query = "SELECT check_id, subject, start_ms, last_ms, end_ms FROM span ORDER BY check_id, subject, start_ms, id"
+    for one, other in pairwise([*city.rows(query), (None,) * 5]):
+        check, subject, start, last, end = one
+        if not start <= last <= end:
+            yield f"spans: {check} of {subject} has a span from {start} to {end} whose last look is {last}"
+        if other[:2] == one[:2] and other[2] < end:
+            yield f"spans: {check} of {subject} is written twice from {other[2]} to {end}"
+
+
+def flips_are_justified(city):
+    """A flip to a bad status names its first look and its last, and between them lie as many as it takes, none of them good."""
+    for check, subject, was, to, at, confirmed in _flips(city):
+        if check not in city.looks or RANK[to] <= RANK[was]:
+            continue
+        terms = [term for since, term in city.terms[check] if term is not None]
+        confirm, reach = min(term[1] for term in terms), REACH * max(term[0] for term in terms) + SLACK
+        run = _run(city, check, at, confirmed)
+        if run is None:
+            yield f"flips: {check} to {to} at {at}, confirmed {confirmed}, names looks that nobody took"
+            continue
+        counted = [look for look in run if look.status != "unknown"]
+        if len(counted) < confirm:
+            yield f"flips: {check} to {to} at {at} was believed after {len(counted)} of {confirm} looks"
+        if any(RANK[look.status] <= RANK[was] for look in counted if not _may_be_lost(city, look)):
+            yield f"flips: {check} to {to} at {at} is dated back beyond a look that was good"
+        for one, other in pairwise(counted):
+            if other.at - one.at > reach:
+                yield f"flips: {check} to {to} at {at} joins looks with {other.at - one.at:.0f} s between them"
+
+
+def flips_are_the_scripts(city):
+    """A status that lasts is believed, once; where nothing changed nothing flips, whatever happened to the centre."""
+    flips = {}
+    for check, subject, was, to, _at, confirmed in _flips(city):
+        if was != "unknown" or to != "up":  # what is watched for the first time, or again
+            flips.setdefault((check, subject), []).append((to, confirmed))
+    for identity, stretches in zones(city).items():
+        mine, before = flips.get(identity, []), None
+        for zone in stretches:
+            if zone.shows == "unknown":
+                continue
+            low, high = city.wall_at(zone.start), wall_until(city, zone.end)
+            within = [(to, moment) for to, moment in mine if low < moment < high]
+            late = [to for to, moment in within if moment > city.wall_at(zone.believed) and zone.end > zone.believed]
+            if before is not None and before.whole == zone.whole and within:
+                yield f"flips: {identity} was {zone.shows} all the time, and flips to {within[0][0]} at {within[0][1]}"
+            elif late and not shown_twice(city):
+                yield f"flips: {identity} was {zone.shows} since {zone.start / HOUR:.4f} h, and flips to {late} after that"
+            if zone.end - BLIND > zone.believed:
+                before = zone
+                if len(within) > 2 or (within and within[-1][0] != zone.shows):
+                    yield f"flips: {identity} became {zone.shows} at {zone.start / HOUR:.4f} h, with flips to {within}"
+
+
+def states_are_the_last_flips(city):
+    """What is believed at the end is what the last flip said, and an incident is open if and only if that is bad."""
+    hard = {(check, subject): to for check, subject, _was, to, _at, _confirmed in _flips(city)}
+    opened = {}
+    for check, subject in city.rows("SELECT check_id, subject FROM incident WHERE closed_ms IS NULL"):
+        opened[check, subject] = opened.get((check, subject), 0) + 1
+    for check, subject, status in city.rows("SELECT check_id, subject, status FROM state"):
+        if hard.get((check, subject), "unknown") != status:
+            yield f"states: {check} of {subject} is {status}, and its last flip was to {hard.get((check, subject))}"
+        if opened.pop((check, subject), 0) != (RANK[status] > 0):
+            yield f"states: {check} of {subject} is {status}, which its incidents do not say"
+    for check, subject in opened:
+        yield f"states: the incident of {check} of {subject} is open, and nothing is believed of it"
+
+
+def looks_are_punctual(city):
+    """Where the centre ran undisturbed, each service was looked at once an interval."""
+    for check, looks in city.looks.items():
+        for zone in zones(city)[check, f"service/{check}"]:
+            times = [look.at for look in looks if zone.start <= look.at <= zone.end]
+            for one, other in pairwise([zone.start, *times, zone.end]):
+                if other - one > zone.interval + SLACK:
+                    yield f"punctual: {check} was not looked at for {other - one:.0f} s from {one / HOUR:.4f} h on"
+
+
+def _flips(city):
+    return city.rows("SELECT check_id, subject, from_status, to_status, at_ms, confirmed_ms FROM flip ORDER BY id")
+
+
+def _run(city, check, at, confirmed):
+    """Return the looks from the one dated ``at`` to the one dated ``confirmed``, None when there are no such looks."""
+    looks = city.looks[check]
+    ends = [position for position, look in enumerate(looks) if look.wall == confirmed]
+    for end in reversed(ends):
+        for begin in range(end, -1, -1):
+            if looks[begin].wall == at:
+                return looks[begin : end + 1]
+    return None
+
+
+def _may_be_lost(city, look):
+    """Return whether a look came so late in a life that it may have gone with it."""
+    ends = [end for _, end, life in city.running if life == look.life]
+    return not ends or look.at > max(ends) - SLACK
+
+
+def shown_twice(city):
+    """Return the stretches of the wall clock through which the centre came twice."""
+    walls = sorted((city.wall_at(start), wall_until(city, end)) for start, end, _ in city.running)
+    return merge(
+        (max(low, other_low), min(high, other_high))
+        for position, (low, high) in enumerate(walls)
+        for other_low, other_high in walls[position + 1 :]
+        if other_low < high and max(low, other_low) < min(high, other_high)
+    )
+
+
+def wall_until(city, moment):
+    """Return what the wall clock showed just before a moment, at which it may have been set."""
+    return city.wall_at(min(moment, city.at) - 0.001)
+
+
+def _when(city, zone, stretches):
+    start, end = stretches[0]
+    begun = zone.start + (start - city.wall_at(zone.start)) / 1000
+    return f"for {(end - start) / 1000:.0f} s from {begun / HOUR:.4f} h on ({start})"
+
+
+INVARIANTS = (
+    ledger_is_the_script,
+    nothing_is_claimed_of_gaps,
+    spans_lie_side_by_side,
+    flips_are_justified,
+    flips_are_the_scripts,
+    states_are_the_last_flips,
+    looks_are_punctual,
+)

@@ -1,0 +1,274 @@
+"""Safeguards of the heart, each of which can be switched off: the city must notice that it is gone.
+
+A safeguard is a context manager that patches the product for the time of one run, what goes wrong without it, and the invariants one
+of which must notice (the words before the colon).
+"""
+
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+from unittest.mock import patch
+
+from msgspec.structs import replace
+from simulation import disk
+from sqlalchemy import false, update
+
+import alerts.courier
+import alerts.state
+from alerts import follow, outbox, tables
+from alerts.courier import Courier
+from alerts.judge import Judge
+from alerts.outbox import Leased
+from alerts.state import State
+from alerts.states import States
+from collectors.result import Status
+from server.ledger.writing import Ledger
+from server.state import database
+from server.watching.observer import Observer
+from server.watching.punctuality import Punctuality
+
+
+class Safeguard(NamedTuple):
+    """``off()`` switches it off; ``without`` says what goes wrong then, ``noticed`` by which invariants."""
+
+    name: str
+    off: Callable
+    without: str
+    noticed: tuple[str, ...]
+
+
+def _patched(target, name, make):
+    """Return what replaces ``target.name`` by ``make(what it was)``."""
+
+    @contextmanager
+    def off():
+        with patch.object(target, name, make(getattr(target, name))):
+            yield
+
+    return off
+
+
+def _unsynced(prepare):
+    def prepared(connection, record):
+        prepare(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
+    return prepared
+
+
+def _keyless(render):
+    return lambda key, *args, **options: render(secrets.token_hex(16), *args, **options)
+
+
+def _unmarked(render):
+    return lambda *args, repeated, **options: render(*args, repeated=False, **options)
+
+
+def _unleased(lease):
+    def leased(tx, *args, **options):
+        row = lease(tx, *args, **options)
+        if isinstance(row, Leased):
+            tx.execute(update(tables.outbox).where(tables.outbox.c.id == row.id).values(status="queued"))
+        return row
+
+    return leased
+
+
+def _impatient(settle):
+    return lambda *args, blocked_until=None, retry_at=None, **options: settle(*args, retry_at=options["now"], **options)
+
+
+def _undated(step):
+    """Let a flip begin with the look that confirmed it."""
+
+    def stepped(state, result, *args, **options):
+        after = step(state, result, *args, **options)
+        if after.flip is None:
+            return after
+        return replace(
+            after,
+            state=replace(after.state, since=result.at),
+            flip=replace(after.flip, at=result.at),
+            seen=replace(after.seen, since=result.at),
+        )
+
+    return stepped
+
+
+def _seeing(step):
+    """Let a look that could not tell count as what is believed."""
+
+    def stepped(state, result, *args, **options):
+        if result.status is Status.UNKNOWN:
+            believed = Status.UP if state is None or state.status is Status.UNKNOWN else state.status
+            result = replace(result, status=believed)
+        return step(state, result, *args, **options)
+
+    return stepped
+
+
+def _repeating(step):
+    """Let a look count again each time it is handed in."""
+
+    def stepped(state, result, *args, **options):
+        if state is not None and result.at <= state.last_at:
+            state = replace(state, last_at=result.at - 1)
+        return step(state, result, *args, **options)
+
+    return stepped
+
+
+class _Later:
+    """Puts messages into the outbox with the transaction after that of their flip."""
+
+    def __init__(self):
+        self._waiting = []
+
+    def owing(self, owe):
+        def owed(tx, *args):
+            self._waiting.append(lambda later: owe(later, *args))
+            return 1
+
+        return owed
+
+    def writing(self, write):
+        def written(state_database, work):
+            waiting, self._waiting = self._waiting, []
+
+            def both(tx):
+                for owe in waiting:
+                    owe(tx)
+                return work(tx)
+
+            return write(state_database, both)
+
+        return written
+
+    def starting(self, begin):
+        def began(*args, **options):
+            self._waiting = []
+            begin(*args, **options)
+
+        return began
+
+
+@contextmanager
+def _torn():
+    later = _Later()
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(follow.outbox, "owe_problem", later.owing(outbox.owe_problem)))
+        stack.enter_context(patch.object(follow.outbox, "owe_closing", later.owing(outbox.owe_closing)))
+        stack.enter_context(patch.object(disk.StateDatabase, "_write", later.writing(disk.StateDatabase._write)))
+        stack.enter_context(patch.object(disk.StateDatabase, "__init__", later.starting(disk.StateDatabase.__init__)))
+        yield
+
+
+async def _nothing(*_args, **_options):
+    return None
+
+
+SAFEGUARDS = (
+    Safeguard(
+        "fsync",
+        _patched(database, "_prepare_sqlite", _unsynced),
+        "a power failure takes back what was told: messages twice, stretches of the ledger gone",
+        ("doubled", "ledger", "closing", "memory", "lost", "flips"),
+    ),
+    Safeguard(
+        "idempotency key",
+        _patched(alerts.courier, "render", _keyless),
+        "a channel that refuses doubles takes the second try for another message",
+        ("doubled", "lost"),
+    ),
+    Safeguard(
+        "mark of a possible double",
+        _patched(alerts.courier, "render", _unmarked),
+        "where a channel has no key, people cannot know that a message came before",
+        ("doubled",),
+    ),
+    Safeguard(
+        "lease",
+        _patched(outbox, "lease", _unleased),
+        "a message on its way is sent again beside itself",
+        ("doubled",),
+    ),
+    Safeguard(
+        "taking back leases of a killed courier",
+        _patched(outbox, "_returned", lambda _: lambda now: {"lease_until_ms": None}),
+        "what was on its way at a kill is never sent",
+        ("owed", "closing"),
+    ),
+    Safeguard(
+        "order per incident and recipient",
+        _patched(outbox, "_waits", lambda _: lambda: false()),
+        "the end of an incident arrives before its beginning",
+        ("order", "closing"),
+    ),
+    Safeguard(
+        "looking again before a message is sent",
+        _patched(outbox, "_revalidate", lambda _: lambda tx, row, now: {}),
+        "people hear of the end of what they never heard of",
+        ("closing", "order"),
+    ),
+    Safeguard(
+        "patience that a channel asks for",
+        _patched(outbox, "settle", _impatient),
+        "a channel that says how long to wait is asked again at once",
+        ("patience",),
+    ),
+    Safeguard(
+        "flip and messages in one transaction",
+        _torn,
+        "a kill between both leaves an incident that nobody is told of",
+        ("lost", "closing"),
+    ),
+    Safeguard(
+        "confirmation",
+        _patched(alerts.state, "_confirmed", lambda _: lambda *_args: True),
+        "one failed look makes an outage",
+        ("flips",),
+    ),
+    Safeguard(
+        "backdating",
+        _patched(alerts.state, "step", _undated),
+        "each outage is short of the looks that confirmed it",
+        ("flips", "ledger", "report"),
+    ),
+    Safeguard(
+        "blind stretches",
+        _patched(alerts.state, "step", _seeing),
+        "what nobody could tell counts as up or down",
+        ("ledger", "report", "flips"),
+    ),
+    Safeguard(
+        "reach of a look",
+        _patched(alerts.state, "reach", lambda _: lambda step: 1 << 50),
+        "a failed look before a stop and one after it are two in a row, and the stop counts as observed",
+        ("flips", "ledger", "report"),
+    ),
+    Safeguard(
+        "beat",
+        _patched(Observer, "commit", lambda _: _nothing),
+        "what waits for the database of state is never written, and a centre without looks does not live",
+        ("memory", "ledger", "states", "report"),
+    ),
+    Safeguard(
+        "believing the database at a start",
+        _patched(Judge, "load", lambda _: _nothing),
+        "after each start everything is new: incidents are opened twice, or never closed",
+        ("memory", "fault", "states"),
+    ),
+    Safeguard(
+        "keeping looks while the database is away",
+        _patched(Judge, "_keep", lambda _: lambda judge, batch, error: batch.written.set_exception(error)),
+        "what was seen meanwhile is lost: flips that nobody hears of",
+        ("ledger", "states", "memory", "fault", "flips"),
+    ),
+    Safeguard(
+        "retiring what left the settings",
+        _patched(Observer, "retire_unnamed", lambda _: _nothing),
+        "incidents of a service that nobody watches stay open",
+        ("states",),
+    ),
+)

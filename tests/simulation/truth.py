@@ -1,0 +1,128 @@
+"""What really was in a made city, from its script: how each subject stood, and where the centre must have seen it so.
+
+Times are seconds of the city; those of ledger and flips are brought to them by ``City.wall_at``, and never the other way round: a wall
+clock that was set back shows some times twice.
+"""
+
+import msgspec
+from simulation.city import PULSE
+from simulation.script import SHOWS
+from simulation.settings import HOLD, RULE, STALE, WINDOW
+
+SLACK = 16.0  # seconds: a look that lasts as long as it may, its judging, and what the loop comes late
+BLIND = 30.0  # seconds at the edge of a stretch in which the centre ran: its signs of life, and what a kill may take along
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """A stretch in which a subject stood in one way and the centre ran undisturbed, under one set of terms.
+
+    From ``sure`` on the centre has seen it so; from ``believed`` on it must believe it, if the stretch is that long. ``shows`` is
+    "up", "degraded", "down", or "unknown" where nobody could tell. ``whole`` numbers the stretches of the script that zones belong to.
+    """
+
+    check: str
+    subject: str
+    shows: str
+    start: float
+    sure: float
+    believed: float
+    end: float
+    interval: float
+    whole: int
+
+
+def zones(city):
+    """Return every zone of every subject, in order of time, by (check, subject)."""
+    found = {}
+    for name in city.place.services:
+        stretches = [(start, end, SHOWS.get(way, way)) for start, end, way in city.ways("service", name).stretches(city.at)]
+        found[name, f"service/{name}"] = _zones(city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check)
+    always = [(0.0, (RULE, 1, 1))]
+    for host in city.place.hosts:
+        subject = f"host/{host}"
+        found["rule/silent", subject] = _zones(city, "rule/silent", subject, _silence(city, host), always, _needs_of_silence)
+        found["rule/full", subject] = _zones(city, "rule/full", subject, _disk(city, host), always, _needs_of_a_disk)
+    return found
+
+
+def _needs_of_a_check(shows, interval, confirm, recover):
+    """Return the seconds until a status must have been seen, and until it must be believed."""
+    if shows in {"raise", "hang", "unknown"}:
+        return interval + SLACK, interval + SLACK
+    looks = recover if shows == "up" else confirm
+    return interval + SLACK, (interval + SLACK) * (looks + 1)
+
+
+def _needs_of_silence(shows, interval, _confirm, _recover):
+    # the centre must have listened for as long as the window before it says anything
+    heard = WINDOW if shows == "down" else PULSE
+    return heard + interval + SLACK, heard + 2 * interval + SLACK
+
+
+def _needs_of_a_disk(shows, interval, _confirm, _recover):
+    held = HOLD if shows == "degraded" else 0.0
+    return PULSE + interval + SLACK, PULSE + held + 2 * interval + SLACK
+
+
+def _zones(city, check, subject, stretches, terms, needs):
+    found = []
+    for whole, (start, end, shows) in enumerate(stretches):
+        if shows in {"every second", "any"}:
+            continue
+        for low, high, _life in city.running:
+            for position, (since, term) in enumerate(terms):
+                until = terms[position + 1][0] if position + 1 < len(terms) else high
+                first, last = max(start, low, since), min(end, high, until)
+                if term is None or first >= last:
+                    continue
+                sure, believed = needs(shows, *term)
+                kind = shows if shows in {"up", "degraded", "down"} else "unknown"
+                found.append(
+                    Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], whole)
+                )
+    return found
+
+
+def _silence(city, host):
+    """Return how a host stands by the rule of absence: down once its silence was longer than the window."""
+    parts = []
+    for start, end, way in city.ways("host", host).stretches(city.at):
+        if way == "writes":
+            parts.append((start, end, "up"))
+            continue
+        known = min(start + WINDOW + 2 * PULSE, end)
+        parts += [(start, known, "any"), (known, end, "down")]
+    return [part for part in parts if part[0] < part[1]]
+
+
+def _disk(city, host):
+    """Return how a host stands by the rule of its disk: unknown once its last value is too old."""
+    parts = []
+    writes, disk, store = city.ways("host", host), city.ways("disk", host), city.ways("store", "")
+    edges = sorted({0.0, city.at, *writes.edges, *disk.edges, *store.edges})
+    silent_since = None
+    for start, end in zip(edges, edges[1:], strict=False):
+        if end > city.at:
+            break
+        if writes.at(start) == "writes":
+            silent_since = None
+        if store.at(start):
+            parts.append((start, end, "unknown"))
+            continue
+        if silent_since is None and writes.at(start) == "writes":
+            parts.append((start, end, "up" if disk.at(start) == "room" else "degraded"))
+            continue
+        silent_since = start if silent_since is None else silent_since
+        known = min(max(start, silent_since + STALE + 2 * PULSE), end)
+        parts += [(start, known, "any"), (known, end, "unknown")]
+    return _joined(part for part in parts if part[0] < part[1])
+
+
+def _joined(parts):
+    joined = []
+    for start, end, shows in parts:
+        if joined and joined[-1][2] == shows:
+            joined[-1] = (joined[-1][0], end, shows)
+        else:
+            joined.append((start, end, shows))
+    return joined
