@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import random
-import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -43,8 +41,8 @@ class Courier:
 
     ``steady`` is steady time in ms, by which leases, pauses and the worth of a message are counted.
 
-    ``owner`` names this start of this process (default: at random), ``chance`` gives numbers in [0, 1) for the jitter, ``tick``
-    is how often the outbox is looked at without being woken, seconds; ``in_thread`` makes texts beside the event loop.
+    ``owner`` names this start of this process, ``chance`` gives numbers in [0, 1) for the jitter, ``in_thread`` makes texts beside
+    the event loop; ``tick`` is how often the outbox is looked at without being woken, seconds.
     Assumes to be the only courier on its database.
     """
 
@@ -55,18 +53,18 @@ class Courier:
         clock: Callable[[], int],
         steady: Callable[[], int],
         *,
+        owner: str,
+        chance: Callable[[], float],
+        in_thread: Callable[..., Awaitable[Message]],
         look: Look = _PLAIN,
-        owner: str = "",
-        chance: Callable[[], float] = random.random,
         tick: float = 5.0,
-        in_thread: Callable[..., Awaitable[Message]] = asyncio.to_thread,
     ) -> None:
         self._database = database
         self._channels = channels
         self._clock = clock
         self._steady = steady
         self._look = look
-        self._owner = owner or secrets.token_hex(8)
+        self._owner = owner
         self._chance = chance
         self._tick = tick
         self._in_thread = in_thread

@@ -131,7 +131,11 @@ class Judge:
     async def load(self) -> None:
         """Believe what the database says. Raises StateAway."""
         believed, spans = await self._database.read(lambda tx: (states.read(tx), self._ledger.read(tx)))
-        self.states.load(believed[0], believed[1], before=self._clock.steady())
+        now = self._clock.steady()  # no look was later, whatever clocks said then
+        rows, incidents = believed
+        self.states.load(
+            [msgspec.structs.replace(row, seen_steady=min(row.seen_steady, now)) for row in rows], incidents
+        )
         self._ledger.load(spans)
 
     def use(self, terms: Terms) -> None:

@@ -5,7 +5,6 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
-from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from alerts import state_rows, tables
@@ -27,12 +26,12 @@ class States:
         self._by_whole: dict[str, dict[Key, State]] = {}
         self.incidents: dict[Key, int] = {}
 
-    def load(self, states: Iterable[State], incidents: Mapping[Key, int], *, before: int) -> None:
-        """Believe what the database says, and nothing else. No look was later than ``before`` (ms, steady), whatever clocks said."""
+    def load(self, states: Iterable[State], incidents: Mapping[Key, int]) -> None:
+        """Believe what the database says, and nothing else."""
         self._by_check.clear()
         self._by_whole.clear()
         for believed in states:
-            self.put(replace(believed, seen_steady=min(believed.seen_steady, before)))
+            self.put(believed)
         self.incidents = dict(incidents)
 
     def get(self, check: str, subject: str) -> State | None:

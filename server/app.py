@@ -167,6 +167,7 @@ class Centre:
         outside: Outside,
     ) -> None:
         release = version("pantau")
+        self._outside = outside
         self._clock = clock = outside.clock
         self._settings = settings
         self._database = database
@@ -264,7 +265,7 @@ class Centre:
             backlog=self._heart.judge.backlog,
             punctuality=self._heart.schedule.punctuality,
             late=settings.schedule.late,
-            steady=self._clock.steady,
+            outside=self._outside,
             since=self._since,
         )
 

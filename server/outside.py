@@ -1,6 +1,7 @@
 """What the centre has from outside of itself; ``app.py`` hands in the real one, a simulation a made one."""
 
 import asyncio
+import platform
 import random
 import secrets
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ class InThread(Protocol):
 
 
 class Outside(msgspec.Struct, frozen=True):
-    """Time, chance and threads.
+    """Time, chance, threads, and the name of the machine.
 
     ``chance`` gives numbers in [0, 1), ``token`` names of 16 hexadecimal digits that nobody can guess.
     """
@@ -31,8 +32,15 @@ class Outside(msgspec.Struct, frozen=True):
     chance: Callable[[], float]
     token: Callable[[], str]
     in_thread: InThread
+    host: str
 
 
 def real() -> Outside:
     """Return what a centre has on a machine."""
-    return Outside(clock=Clock(), chance=random.random, token=lambda: secrets.token_hex(8), in_thread=asyncio.to_thread)
+    return Outside(
+        clock=Clock(),
+        chance=random.random,
+        token=lambda: secrets.token_hex(8),
+        in_thread=asyncio.to_thread,
+        host=platform.node(),
+    )

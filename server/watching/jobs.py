@@ -1,6 +1,5 @@
 """What the schedule looks at: checks, devices, rules and the centre itself; each becomes a job that returns Results."""
 
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from collectors.point import Point
 from collectors.result import Result
 from collectors.snmp import Device
 from server.enrolment.fingerprints import Clones
+from server.outside import Outside
 from server.store import Store
 from server.store.buckets import Buckets
 from server.watching.own_jobs import backup_job, clones_job, schedule_job, state_job, store_job
@@ -54,16 +54,16 @@ def all_jobs(
     backlog: Callable[[], int],
     punctuality: Punctuality,
     late: float,
-    steady: Callable[[], int],
+    outside: Outside,
     since: int,
 ) -> list[Job]:
     """Return every job of the schedule; reads certificate files of checks, so not on the event loop.
 
     ``devices`` are those to poll, ``keep`` takes points, ``states`` are what is believed, ``away`` why the database of state
     takes nothing ("" = it does), ``backlog`` for how many ms the oldest look waits to be written, ``late`` is the delay in seconds
-    that is too much, ``steady`` gives steady time, ``since`` is when the centre began to listen on it, ms.
+    that is too much, ``since`` is when the centre began to listen, ms of steady time.
     """
-    own = watched.interval
+    own, steady = watched.interval, outside.clock.steady
 
     def behind() -> int:
         return 0 if away() else backlog()  # its own incident tells of a database that is away
@@ -75,8 +75,8 @@ def all_jobs(
         store_job(buckets, own(STORE_CHECK)),
         state_job(away, own(STATE_CHECK)),
         clones_job(writers.clones, states, own(CLONES_CHECK), steady, since),
-        schedule_job(punctuality, steady, behind, keep, platform.node(), late, own(SCHEDULE_CHECK)),
-        *([backup_job(watched.backups, own(BACKUP_CHECK))] if watched.backups else []),
+        schedule_job(punctuality, steady, behind, keep, outside.host, late, own(SCHEDULE_CHECK)),
+        *([backup_job(watched.backups, outside.in_thread, own(BACKUP_CHECK))] if watched.backups else []),
     ]
 
 

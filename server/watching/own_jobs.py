@@ -1,6 +1,5 @@
 """What the centre sees of itself: its stores, the names of hosts, its own schedule; each is a job that returns Results."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
@@ -8,6 +7,7 @@ from alerts.states import States
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from server.enrolment.fingerprints import Clones
+from server.outside import InThread
 from server.state.last_backup import last_backup, moment
 from server.store.buckets import Buckets
 from server.watching.expected_backups import ExpectedBackups
@@ -84,11 +84,11 @@ def schedule_job(
     return _own_job(SCHEDULE_CHECK, "schedule", look, interval, interval)
 
 
-def backup_job(expected: ExpectedBackups, interval: float) -> Job:
-    """Make the job that tells when backups have stopped, or never began."""
+def backup_job(expected: ExpectedBackups, in_thread: InThread, interval: float) -> Job:
+    """Make the job that tells when backups have stopped, or never began; it reads their mark ``in_thread``."""
 
     async def look(at: int) -> Sequence[Result]:
-        last = await asyncio.to_thread(last_backup, expected.data)
+        last = await in_thread(last_backup, expected.data)
         wrong = ""
         if last is None:
             wrong = "no backup was made yet"

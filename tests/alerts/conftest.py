@@ -112,6 +112,7 @@ class Centre:
             lambda: self.clock.steady,
             owner=owner or f"start-{self.couriers}",
             chance=lambda: self.chance,
+            in_thread=asyncio.to_thread,
             tick=self.tick,
         )
         running = asyncio.create_task(courier.run())

@@ -50,7 +50,9 @@ async def main():
     database = Database(f"sqlite:///{path}")
     channels = {"hook": Hook("hook", webhook.Options(url=url))}
     clock = lambda: time.time_ns() // 1_000_000
-    courier = Courier(database, channels, clock, clock)
+    courier = Courier(
+        database, channels, clock, clock, owner=os.urandom(8).hex(), chance=lambda: 0.5, in_thread=asyncio.to_thread
+    )
     ledger = Told(write=(lambda *_: crash()) if die == "before_commit" else (lambda *_: None))
     judge = await judge_on(
         database,

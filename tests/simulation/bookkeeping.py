@@ -37,7 +37,9 @@ def ledger_is_the_script(city):
 def nothing_is_claimed_of_gaps(city):
     """Where the centre did not run, or its clock was not, nothing is claimed but what the last look vouched for."""
     ran = merge((start, end) for _, start, end in city.rows("SELECT id, start_ms, beat_ms FROM monitor_run"))
-    lived = merge((city.wall_at(start) - 1000, wall_until(city, end) + round(BLIND * 1000)) for start, end, _ in city.running)
+    lived = merge(
+        (city.wall_at(start) - 1000, wall_until(city, end) + round(BLIND * 1000)) for start, end, _ in city.running
+    )
     claimed = without(ran, lived)
     for start, end in claimed:
         yield f"gap: the centre is said to have run for {(end - start) / 1000:.1f} s, from {start}, in which it did not"

@@ -28,7 +28,9 @@ def reports_are_the_script(city):
         maint = common([agreed], merge(work.get(subject, [])))
         if service.figures.maint != total(maint):
             yield f"report: {subject} had {total(maint)} ms of planned work, and {service.figures.maint} are counted"
-        known = {kind: without(clip(_sure(city, service.id, kind), *agreed), maint) for kind in ("up", "degraded", "down")}
+        known = {
+            kind: without(clip(_sure(city, service.id, kind), *agreed), maint) for kind in ("up", "degraded", "down")
+        }
         rated = agreed[1] - agreed[0] - total(maint)
         least, most = total(known["down"]), rated - total(known["up"]) - total(known["degraded"])
         if not least <= service.figures.down <= most:

@@ -38,10 +38,10 @@ class Life:
         self._city = city
         self._turns = []
         clock = Clock(city.wall, self.loop.time)
-        self.outside = Outside(clock, dice.random, lambda: f"{dice.getrandbits(64):016x}", self._in_thread)
+        self.outside = Outside(clock, dice.random, lambda: f"{dice.getrandbits(64):016x}", self._in_thread, "pusat")
         self.database = StateDatabase(city.disk, city.trouble, city.committed)
         self.clones = Clones()
-        self.heard = Seen(self.database)
+        self.heard = Seen(self.database, clock.steady)
         self.settings = settings.read(city.chosen, self._check)
         self.channels = self._channels(self.settings)
         self.heart = Heart(
@@ -121,8 +121,10 @@ class Life:
             keep=lambda points: None,
             states=self.heart.states,
             away=lambda: self.database.away,
+            backlog=self.heart.judge.backlog,
             punctuality=self.heart.schedule.punctuality,
             late=now.schedule.late,
+            outside=self.outside,
             since=self._since,
         )
 

@@ -41,7 +41,9 @@ def nothing_is_lost(city):
     for (incident,) in city.rows("SELECT id FROM incident"):
         if missing := least - owed[incident]:
             yield f"lost: incident {incident} is not owed to {sorted(missing)}"
-    for row in city.rows("SELECT id, kind, channel FROM outbox WHERE status = 'dead' AND coalesce(last_error, '') = ''"):
+    for row in city.rows(
+        "SELECT id, kind, channel FROM outbox WHERE status = 'dead' AND coalesce(last_error, '') = ''"
+    ):
         yield f"lost: message {row} is given up, and nothing says why"
 
 
@@ -107,9 +109,15 @@ def messages_are_prompt(city):
             if not start + PROMPT < moment < end - PROMPT:
                 continue
             for name, mood in moods.items():
-                calm = [how for low, high, how in mood.stretches(city.at) if low < moment + PROMPT and high > moment - HOUR]
+                calm = [
+                    how for low, high, how in mood.stretches(city.at) if low < moment + PROMPT and high > moment - HOUR
+                ]
                 times = [at for at in told[name, f"incident-{number}-{opened}"] if at >= moment - 1]
-                if calm == ["well"] and city.calm(moment - HOUR, moment + PROMPT) and not any(at < moment + PROMPT for at in times):
+                if (
+                    calm == ["well"]
+                    and city.calm(moment - HOUR, moment + PROMPT)
+                    and not any(at < moment + PROMPT for at in times)
+                ):
                     yield f"prompt: incident {number}, confirmed at {moment / HOUR:.4f} h, was not told on {name} within {PROMPT:.0f} s"
 
 
@@ -119,7 +127,10 @@ def lines(city):
     query = "SELECT incident_id, channel, recipient, id, kind, status, last_error, uncertain FROM outbox ORDER BY id"
     for incident, channel, recipient, *row in city.rows(query):
         rows[incident, channel.removesuffix("-2"), recipient].append(row)
-    incidents = {number: (number, closed, why) for number, closed, why in city.rows("SELECT id, closed_ms, close_reason FROM incident")}
+    incidents = {
+        number: (number, closed, why)
+        for number, closed, why in city.rows("SELECT id, closed_ms, close_reason FROM incident")
+    }
     for provider in city.providers.values():
         for arrival in provider.arrived:
             number = int(arrival.thread.split("-")[1])

@@ -16,7 +16,14 @@ HOUR = 3600.0
 SHOWS = {"up": "up", "slow": "up", "down": "down", "degraded": "degraded"}
 ANSWERS = ("down", "down", "down", "degraded", "slow", "every second", "hang", "raise", "unknown")
 # what the other side of a channel does with a message
-MOODS = ("refuses connections", "takes it, then is silent", "takes it, then hangs up", "asks for patience", "fails", "refuses")
+MOODS = (
+    "refuses connections",
+    "takes it, then is silent",
+    "takes it, then hangs up",
+    "asks for patience",
+    "fails",
+    "refuses",
+)
 AWAY = ("before", "at commit", "after commit")
 CHANGES = ("interval", "contact", "channel", "service")
 
@@ -36,7 +43,10 @@ class Event(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         words = [f"{self.at / HOUR:8.4f} h  {self.kind}", self.name, self.how]
-        words += [f"{self.seconds:.1f} s" if self.seconds else "", f"{self.count} callbacks later" if self.count else ""]
+        words += [
+            f"{self.seconds:.1f} s" if self.seconds else "",
+            f"{self.count} callbacks later" if self.count else "",
+        ]
         return " ".join(word for word in words if word)
 
 
@@ -122,5 +132,9 @@ def course(happened: Sequence[Event], kind: str, name: str, usual: str) -> Cours
     """Return how one thing goes by the events of a kind that name it."""
     return Course(
         usual,
-        [(event.at, event.at + event.seconds, event.how or kind) for event in happened if (event.kind, event.name) == (kind, name)],
+        [
+            (event.at, event.at + event.seconds, event.how or kind)
+            for event in happened
+            if (event.kind, event.name) == (kind, name)
+        ],
     )

@@ -64,7 +64,8 @@ class Chosen:
             f'window = "{STALE:.0f}s"\ninterval = "{RULE:.0f}s"\n'
         )
         parts += [
-            f'[[channel]]\nname = "{name}"\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n' for name in self._channels.values()
+            f'[[channel]]\nname = "{name}"\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n'
+            for name in self._channels.values()
         ]
         for person in PEOPLE if self._extra else PEOPLE[:1]:
             via = ", ".join(f'{{ channel = "{name}", to = "{person}" }}' for name in self._channels.values())

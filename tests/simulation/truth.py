@@ -10,7 +10,9 @@ from simulation.script import SHOWS
 from simulation.settings import HOLD, RULE, STALE, WINDOW
 
 SLACK = 16.0  # seconds: a look that lasts as long as it may, its judging, and what the loop comes late
-BLIND = 30.0  # seconds at the edge of a stretch in which the centre ran: its signs of life, and what a kill may take along
+BLIND = (
+    30.0  # seconds at the edge of a stretch in which the centre ran: its signs of life, and what a kill may take along
+)
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -35,12 +37,18 @@ def zones(city):
     """Return every zone of every subject, in order of time, by (check, subject)."""
     found = {}
     for name in city.place.services:
-        stretches = [(start, end, SHOWS.get(way, way)) for start, end, way in city.ways("service", name).stretches(city.at)]
-        found[name, f"service/{name}"] = _zones(city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check)
+        stretches = [
+            (start, end, SHOWS.get(way, way)) for start, end, way in city.ways("service", name).stretches(city.at)
+        ]
+        found[name, f"service/{name}"] = _zones(
+            city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check
+        )
     always = [(0.0, (RULE, 1, 1))]
     for host in city.place.hosts:
         subject = f"host/{host}"
-        found["rule/silent", subject] = _zones(city, "rule/silent", subject, _silence(city, host), always, _needs_of_silence)
+        found["rule/silent", subject] = _zones(
+            city, "rule/silent", subject, _silence(city, host), always, _needs_of_silence
+        )
         found["rule/full", subject] = _zones(city, "rule/full", subject, _disk(city, host), always, _needs_of_a_disk)
     return found
 
@@ -77,9 +85,7 @@ def _zones(city, check, subject, stretches, terms, needs):
                     continue
                 sure, believed = needs(shows, *term)
                 kind = shows if shows in {"up", "degraded", "down"} else "unknown"
-                found.append(
-                    Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], whole)
-                )
+                found.append(Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], whole))
     return found
 
 

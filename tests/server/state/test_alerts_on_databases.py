@@ -42,7 +42,15 @@ class Channel:
 async def test_a_problem_and_its_recovery_are_told_once_each(database):
     await asyncio.to_thread(upgrade, database.engine)
     channel, now = Channel(), START
-    courier = Courier(database, {"mail": channel}, lambda: now, lambda: now, chance=lambda: 0.0)
+    courier = Courier(
+        database,
+        {"mail": channel},
+        lambda: now,
+        lambda: now,
+        owner="me",
+        chance=lambda: 0.0,
+        in_thread=asyncio.to_thread,
+    )
     running = RunningTime(database, lambda: now, "test")
     await running.start()
     judge = await judge_on(

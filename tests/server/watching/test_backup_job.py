@@ -18,7 +18,7 @@ NOW = 1_800_000_000_000
 
 async def test_backups_that_stopped_or_never_began_are_told(tmp_path):
     async def look():
-        (result,) = await backup_job(ExpectedBackups(tmp_path, 26 * 3600.0), 15.0).look(NOW)
+        (result,) = await backup_job(ExpectedBackups(tmp_path, 26 * 3600.0), asyncio.to_thread, 15.0).look(NOW)
         assert (result.check, result.at) == (BACKUP_CHECK, NOW)
         return result.status, result.reason, result.detail
 
