@@ -52,8 +52,13 @@ def make(order: Order) -> Report | bytes:
             return msgspec.structs.replace(report, services=[_without_evidence(each) for each in report.services])
 
 
-def _build(tx: Connection, order: Order) -> Report:
+def only_read(tx: Connection) -> None:
+    """Make the database refuse whatever this transaction might write."""
     tx.exec_driver_sql(_READ_ONLY[tx.dialect.name])
+
+
+def _build(tx: Connection, order: Order) -> Report:
+    only_read(tx)
     return build(tx, order.register, start=order.start, end=order.end, now=order.now, zone=order.zone)
 
 

@@ -58,6 +58,11 @@ class Papers:
         self._made = 0
         self._leaving: asyncio.Task[None] | None = None
 
+    @property
+    def worker_id(self) -> int | None:
+        """The process that makes papers, None while there is none."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
     async def figures(self, order: Order) -> Report:
         """Return a report without its evidence (outages, work, days, timelines). PaperFailed, PapersBusy, StateAway."""
         return cast("Report", await self._get(replace(order, form=None)))
@@ -114,14 +119,9 @@ class Papers:
         """Return the answer of the process, which is started if need be. PaperFailed."""
         try:
             async with asyncio.timeout(self._longest):
-                process = self._process = self._process or await asyncio.create_subprocess_exec(
-                    *self._worker,
-                    str(2 * self._longest),
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    limit=_BUFFER,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the centre
-                )
+                process = self._process
+                if process is None or process.returncode is not None:
+                    process = self._process = await self._started()
                 cast("asyncio.StreamWriter", process.stdin).write(order)
                 papers = cast("asyncio.StreamReader", process.stdout)
                 size = await papers.readexactly(SIZE)
@@ -131,6 +131,17 @@ class Papers:
         except (asyncio.IncompleteReadError, OSError) as error:
             raise PaperFailed("the process that makes papers has died") from error
         return cast("tuple[Outcome, object]", pickle.loads(answer))  # noqa: S301 - from our own child
+
+    async def _started(self) -> Process:
+        self._made = 0
+        return await asyncio.create_subprocess_exec(
+            *self._worker,
+            str(2 * self._longest),
+            stdin=PIPE,
+            stdout=PIPE,
+            limit=_BUFFER,
+            start_new_session=True,  # Ctrl-C in a terminal is for the centre
+        )
 
     async def _leave(self) -> None:
         await asyncio.sleep(self._idle)
@@ -143,7 +154,7 @@ class Papers:
             await self._kill()
 
     async def _kill(self) -> None:
-        process, self._process, self._made = self._process, None, 0
+        process, self._process = self._process, None
         if process is None:
             return
         with suppress(ProcessLookupError):

@@ -16,6 +16,8 @@ import pytest
 from parts import free_port
 
 from alerts import incident
+from alerts.states import States
+from alerts.states import read as read_states
 from server.app import running
 from server.enrolment import invitations
 from server.readmodel.overview import Overview
@@ -108,7 +110,10 @@ async def test_the_centre_starts_on_it_and_shows_it(settings):
         async with client.get("/health") as answer:
             assert answer.status == HTTPStatus.OK
         database = await asyncio.to_thread(Database, settings.state_url)
-        overview = Overview(database, settings.watched, zone="Asia/Jakarta", clock=lambda: STOPPED)
+        states = States()
+        states.load(*await database.read(read_states))
+        fixed = {"clock": lambda: STOPPED, "steady": lambda: STOPPED}
+        overview = Overview(database, states, settings.watched, zone="Asia/Jakarta", **fixed)
         front = await overview.front()
         await asyncio.to_thread(database.close)
     assert {problem.name.subject for problem in front.problems} == {"service/portal", "host/srv-1/path=/"}

@@ -30,7 +30,7 @@ async def town(tmp_path):
     await database.write(fill)
     clock = [NOON]
     empty = Register(agencies={}, services={}, hosts={}, hours={})
-    quarter = await asyncio.to_thread(RecentDays, database, empty, "Asia/Jakarta", lambda: clock[0])
+    quarter = await asyncio.to_thread(RecentDays, database, empty, "Asia/Jakarta", lambda: clock[0], lambda: clock[0])
     yield quarter, clock, database
     await asyncio.to_thread(database.close)
 

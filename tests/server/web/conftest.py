@@ -14,6 +14,7 @@ import pytest
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from argon2 import PasswordHasher
+from msgspec.structs import replace
 from sqlalchemy import insert, update
 
 from alerts import state_rows, tables
@@ -508,6 +509,11 @@ class Town:
         """Run a statement and wait until it is committed."""
         work = self.parts.database.write(lambda tx: tx.execute(statement).rowcount)
         assert asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def believe(self, check, subject, **changes):
+        """Change what is believed of a subject, as the judge does."""
+        states = self.parts.states
+        self.call(lambda: states.put(replace(states.get(check, subject), **changes)))
 
     def end_streams(self):
         """Break every open stream, as a proxy that restarts does."""

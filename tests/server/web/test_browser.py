@@ -8,6 +8,7 @@ from playwright.sync_api import sync_playwright
 from sqlalchemy import insert, update
 
 from alerts import tables
+from collectors.result import Reason, Status
 
 CHROMIUM = "/usr/bin/chromium"
 SWITCHES = [
@@ -190,8 +191,7 @@ def test_a_change_reaches_an_open_page_without_a_reload(tmp_path, served, look):
         page.evaluate("window.mark = 1")
         row = page.locator("#row-portal")
         assert "berfungsi" in row.inner_text()
-        here = tables.state.c.subject == "service/portal"
-        own.write(update(tables.state).where(here).values(status="down", reason="timeout"))
+        own.believe("portal-http", "service/portal", status=Status.DOWN, reason=Reason.TIMEOUT)
         own.call(lambda: own.parts.feed.publish("flip", {"subject": "service/portal", "status": "down"}))
         page.wait_for_selector("#row-portal .state.down", timeout=60_000)
         page.wait_for_selector("text=5 dari 38 layanan terganggu")
@@ -223,8 +223,7 @@ def test_a_page_that_nobody_sees_leaves_its_connection_to_others(tmp_path, serve
         page.clock.fast_forward(11_000)
         said = lambda: own.parts.feed.publish("look", {})  # noqa: E731 - only what is written shows that nobody reads
         wait_for(lambda: own.call(said) or own.parts.feed.listeners == 0, what="the end of the stream")
-        here = tables.state.c.subject == "service/portal"
-        own.write(update(tables.state).where(here).values(status="down", reason="timeout"))
+        own.believe("portal-http", "service/portal", status=Status.DOWN, reason=Reason.TIMEOUT)
         page.evaluate(show, False)
         wait_for(lambda: own.parts.feed.listeners == 1, what="the stream once more")
         page.clock.fast_forward(1000)

@@ -444,10 +444,10 @@ async def test_a_tag_of_very_many_values_is_typed_and_not_picked(visit):
 
 async def test_the_public_page_is_made_once_for_all_but_each_sees_an_own_language_light_and_login(visit, monkeypatch):
     now = [NOW]
-    visitor = await visit(clock=lambda: now[0])
+    visitor = await visit(clock=lambda: now[0], steady=lambda: now[0])
     made = []
-    render = Renderer.render
-    monkeypatch.setattr(Renderer, "render", lambda *given: made.append(given[1]) or render(*given))
+    pieces = Renderer.pieces
+    monkeypatch.setattr(Renderer, "pieces", lambda *given: made.append(given[1]) or pieces(*given))
     first = (await visitor.get("/status"))[1]
     assert [(await visitor.get("/status"))[1] for _ in range(5)] == [first] * 5
     assert len(made) == 1

@@ -4,7 +4,6 @@ import html
 
 from msgspec.structs import replace
 
-from alerts import state_rows
 from collectors.result import Status
 from server.watching.punctuality import Punctuality
 
@@ -34,10 +33,7 @@ async def test_the_least_punctual_check_is_first_and_every_page_says_that_looks_
     assert "49.500 ms" in kinds
     assert "Pemeriksaan terlambat" not in (await visitor.get("/hosts"))[1]
 
-    def fall_behind(tx):
-        told = replace(state_rows.all_states(tx)[0], check="pantau/schedule", subject="pantau/schedule")
-        state_rows.save(tx, replace(told, status=Status.DEGRADED, detail=DETAIL))
-
-    await visitor.parts.database.write(fall_behind)
+    believed = replace(visitor.parts.states.all()[0], check="pantau/schedule", subject="pantau/schedule")
+    visitor.parts.states.put(replace(believed, status=Status.DEGRADED, detail=DETAIL))
     assert "Pemeriksaan terlambat" in (await visitor.get("/hosts"))[1]
     assert DETAIL in html.unescape((await visitor.get("/schedule"))[1])
