@@ -45,6 +45,7 @@ from server.state import tables as own
 from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
 _PUBLIC_FOR: Final = 5_000
+_HOSTS_FOR: Final = 1_000
 _FRESHNESS_FOR: Final = 1_000
 _ALIVE_FOR: Final = 300_000
 _AHEAD: Final = 14 * 86_400_000  # planned work is announced this long before it starts
@@ -89,6 +90,7 @@ class Overview:
         self._steady = steady
         self._quarter = RecentDays(database, watched.register, zone, clock, steady)
         self._public = Kept[PublicStatus](_PUBLIC_FOR)
+        self._host_rows = Kept[list[HostRow]](_HOSTS_FOR)
         self._freshness = Kept[Freshness](_FRESHNESS_FOR)
         self._last_days = LastKnown[Mapping[str, Sequence[Day]]]()
         self._last_front = LastKnown[tuple[list[Incident], Hosts, list[Planned]]]()
@@ -153,7 +155,7 @@ class Overview:
             works=works,
             groups=groups,
             services=_count(row.now for group in groups for row in group.services),
-            hosts=_count(row.now for row in await self._host_rows(seen, now)),
+            hosts=_count(row.now for row in await self._hosts(seen)),
             devices=_count(row.now for row in self._device_rows(now)),
         )
 
@@ -165,7 +167,7 @@ class Overview:
     async def hosts(self) -> list[HostRow]:
         """Return every host that is registered or was seen, problems first."""
         seen = await self._last_hosts.get(lambda: self._database.read(known_hosts))
-        return sorted(await self._host_rows(seen, self._clock()), key=_host_order)
+        return sorted(await self._hosts(seen), key=_host_order)
 
     async def host(self, name: str) -> tuple[HostRow, Detail] | None:
         """Return a host and all about it."""
@@ -278,9 +280,15 @@ class Overview:
         """Return how a subject is now; a full file system is its host's trouble."""
         return subject_status.of_subject(self._states.of_subject(subject), self._checks, now)
 
-    async def _host_rows(self, seen: Hosts, now: int) -> list[HostRow]:
+    async def _hosts(self, seen: Hosts) -> list[HostRow]:
+        """Return a row of every host; kept for a second, since there may be thousands, and many who look."""
+        now = self._clock()
         names = {**self._register.hosts, **seen}
-        return await in_slices(self._host_row(name, seen.get(name), now) for name in names)
+
+        async def rows() -> list[HostRow]:
+            return await in_slices(self._host_row(name, seen.get(name), now) for name in names)
+
+        return await self._host_rows.get("", self._steady(), rows)
 
     def _host_row(self, name: str, seen: KnownHost | None, now: int) -> HostRow:
         named = self.name(f"host/{name}")
