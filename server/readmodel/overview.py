@@ -93,7 +93,7 @@ class Overview:
         self._host_rows = Kept[list[HostRow]](_HOSTS_FOR)
         self._freshness = Kept[Freshness](_FRESHNESS_FOR)
         self._last_days = LastKnown[Mapping[str, Sequence[Day]]]()
-        self._last_front = LastKnown[tuple[list[Incident], Hosts, list[Planned]]]()
+        self._last_front = LastKnown[tuple[list[Incident], list[Planned]]]()
         self._last_hosts = LastKnown[Hosts]()
         self._last_works = LastKnown[list[Planned]]()
         self._last_freshness = LastKnown[_Waiting]()
@@ -146,8 +146,8 @@ class Overview:
     async def front(self) -> Front:
         """Return the overview."""
         now = self._clock()
-        opened, seen, works = await self._last_front.get(
-            lambda: self._database.read(lambda tx: (incident.open_incidents(tx), known_hosts(tx), self._works(tx, now)))
+        opened, works = await self._last_front.get(
+            lambda: self._database.read(lambda tx: (incident.open_incidents(tx), self._works(tx, now)))
         )
         groups = await self._groups(works, now)
         return Front(
@@ -155,7 +155,7 @@ class Overview:
             works=works,
             groups=groups,
             services=_count(row.now for group in groups for row in group.services),
-            hosts=_count(row.now for row in await self._hosts(seen)),
+            hosts=_count(row.now for row in await self._hosts()),
             devices=_count(row.now for row in self._device_rows(now)),
         )
 
@@ -166,12 +166,11 @@ class Overview:
 
     async def hosts(self) -> list[HostRow]:
         """Return every host that is registered or was seen, problems first."""
-        seen = await self._last_hosts.get(lambda: self._database.read(known_hosts))
-        return sorted(await self._hosts(seen), key=_host_order)
+        return sorted(await self._hosts(), key=_host_order)
 
     async def host(self, name: str) -> tuple[HostRow, Detail] | None:
         """Return a host and all about it."""
-        seen = await self._last_hosts.get(lambda: self._database.read(known_hosts))
+        seen = await self._seen()
         if name not in seen and name not in self._register.hosts:
             return None
         return self._host_row(name, seen.get(name), self._clock()), await self._detail(f"host/{name}")
@@ -280,15 +279,17 @@ class Overview:
         """Return how a subject is now; a full file system is its host's trouble."""
         return subject_status.of_subject(self._states.of_subject(subject), self._checks, now)
 
-    async def _hosts(self, seen: Hosts) -> list[HostRow]:
+    async def _hosts(self) -> list[HostRow]:
         """Return a row of every host; kept for a second, since there may be thousands, and many who look."""
-        now = self._clock()
+        return await self._host_rows.get("", self._steady(), self._read_hosts)
+
+    async def _read_hosts(self) -> list[HostRow]:
+        seen, now = await self._seen(), self._clock()
         names = {**self._register.hosts, **seen}
+        return await in_slices(self._host_row(name, seen.get(name), now) for name in names)
 
-        async def rows() -> list[HostRow]:
-            return await in_slices(self._host_row(name, seen.get(name), now) for name in names)
-
-        return await self._host_rows.get("", self._steady(), rows)
+    async def _seen(self) -> Hosts:
+        return await self._last_hosts.get(lambda: self._database.read(known_hosts))
 
     def _host_row(self, name: str, seen: KnownHost | None, now: int) -> HostRow:
         named = self.name(f"host/{name}")
