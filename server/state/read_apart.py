@@ -11,7 +11,7 @@ from server.state.database import Database, run
 
 T = TypeVar("T")
 
-_THREADS: Final = 4
+_THREADS: Final = 2  # each more is one more that the writing thread waits for at the interpreter's lock
 
 
 class ReadApart:
