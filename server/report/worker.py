@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from typing import BinaryIO, Final, Literal
 
 from alerts.tables import StateAway
@@ -35,6 +36,12 @@ def work(orders: BinaryIO, papers: BinaryIO, longest: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def give_way() -> None:
+    """Leave the processor to looks, as far as that is allowed: a unit may forbid to change priorities."""
+    with suppress(OSError):
+        os.nice(_NICER)
+
+
 def _answer(order: paper.Order) -> tuple[Outcome, object]:
     try:
         return "made", paper.make(order)
@@ -46,7 +53,7 @@ def _answer(order: paper.Order) -> tuple[Outcome, object]:
 
 def main() -> None:
     """Run as the centre's child; ``argv[1]`` is how many seconds one paper may take."""
-    os.nice(_NICER)
+    give_way()
     papers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not get between the papers
     work(sys.stdin.buffer, papers, float(sys.argv[1]))

@@ -11,7 +11,7 @@ from parts import wait_until
 
 from alerts.tables import StateAway
 from server.inventory.register import Agency, Register, Service
-from server.report import build, paper, render
+from server.report import build, paper, render, worker
 from server.report.paper import Order
 from server.report.papers import PaperFailed, Papers, PapersBusy
 from server.state.database import Database
@@ -149,6 +149,20 @@ async def test_a_process_ends_when_nobody_wants_a_paper_any_more_and_after_so_ma
     assert often.worker_id not in {None, before}
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
+
+
+def test_where_priorities_cannot_be_changed_papers_are_made_all_the_same(monkeypatch):
+    def refuse(_more):
+        raise PermissionError
+
+    monkeypatch.setattr("os.nice", refuse)
+    worker.give_way()
+
+
+async def test_papers_leave_the_processor_to_looks(order, papers):
+    made = papers()
+    await made.figures(order)
+    assert os.getpriority(os.PRIO_PROCESS, made.worker_id) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 async def test_the_ledger_is_only_read(order):
