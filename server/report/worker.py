@@ -1,6 +1,7 @@
 """The process in which papers are made: takes orders from standard input, one after the other, and gives papers to standard output.
 
-``server.report.papers`` starts it. It is nicer than the centre where that is allowed, and ends when nobody orders any more or one takes too long.
+``server.report.papers`` starts it. It is nicer than the centre where that is allowed, and ends when nobody orders any more or one takes
+too long.
 """
 
 import os
