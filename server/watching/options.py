@@ -12,8 +12,9 @@ _Slots = Annotated[int, msgspec.Meta(ge=1)]
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table ``[schedule]``: how many looks may run at once, and when the schedule itself is in trouble.
 
-    ``total`` limits all looks, ``per_type`` those of one kind of check, ``per_target`` those at one host. A look that starts
-    more than ``late`` after it was due, or more than a tenth of due times skipped, opens an incident of ``pantau/schedule``.
+    ``total`` limits all looks, ``per_type`` those of one kind of check, ``per_target`` those at one host. A look that starts, or is
+    written, more than ``late`` after it was due (its own time left out), what was seen waiting that long to be written, or more than
+    a tenth of the due times of a kind skipped opens an incident of ``pantau/schedule``.
     """
 
     total: _Slots = 256

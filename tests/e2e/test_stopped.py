@@ -175,6 +175,8 @@ def test_a_stop_makes_no_flip_and_is_unobserved(tmp_path, portal):
     assert {status for status, _ in states.values()} == {"up"}
     bad = "select check_id, to_status from flip where check_id not like 'pantau/%' and to_status <> 'up'"
     assert rows(tmp_path, bad) == []
+    seen = "select distinct status from span where check_id not like 'pantau/%'"
+    assert rows(tmp_path, seen) == [("up",)]  # what did not answer while nobody listened is not even unknown
     (first, *_) = rows(tmp_path, "select start_ms, beat_ms from monitor_run order by id")
     assert first[1] <= stopped * 1000 + 2000
     assert all(start >= (resumed - 1) * 1000 for start, _ in runs)
