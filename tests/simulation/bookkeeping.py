@@ -10,6 +10,7 @@ from simulation.truth import BLIND, SLACK, zones
 
 from server.calendar.intervals import common, merge, without
 
+VOUCHED = 300_000  # ms: how long the last look before a step of the clock may still be believed
 REACH = 2.5  # intervals for which one look speaks
 RANK = {"unknown": 0, "up": 0, "degraded": 1, "down": 2}
 
@@ -112,6 +113,8 @@ def states_are_the_last_flips(city):
             yield f"states: {check} of {subject} is {status}, and its last flip was to {hard.get((check, subject))}"
         if opened.pop((check, subject), 0) != (RANK[status] > 0):
             yield f"states: {check} of {subject} is {status}, which its incidents do not say"
+        if check in city.place.services and check not in city.chosen.services:
+            yield f"states: {check} of {subject} is believed to be {status}, and nobody watches it"
     for check, subject in opened:
         yield f"states: the incident of {check} of {subject} is open, and nothing is believed of it"
 
@@ -148,14 +151,13 @@ def _may_be_lost(city, look):
 
 
 def shown_twice(city):
-    """Return the stretches of the wall clock through which the centre came twice."""
-    walls = sorted((city.wall_at(start), wall_until(city, end)) for start, end, _ in city.running)
-    return merge(
-        (max(low, other_low), min(high, other_high))
-        for position, (low, high) in enumerate(walls)
-        for other_low, other_high in walls[position + 1 :]
-        if other_low < high and max(low, other_low) < min(high, other_high)
-    )
+    """Return the stretches of the wall clock through which the centre may have come twice, and what looks of the first time vouch for."""
+    back = [
+        (city.wall_at(moment) - 10_000, city.wall_at(moment) + earlier - offset + VOUCHED)
+        for (_, earlier), (moment, offset) in pairwise(city.offsets)
+        if offset < earlier
+    ]
+    return merge(back)
 
 
 def wall_until(city, moment):

@@ -6,13 +6,10 @@ import random
 import traceback
 from bisect import bisect_right
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from math import inf
-from unittest.mock import patch
 
 import msgspec
-from apscheduler.schedulers import base as schedulers
 from simulation import settings
 from simulation.disk import Disk
 from simulation.life import BEAT, PULSE, Life
@@ -27,6 +24,7 @@ from server.ledger import maintenance
 EPOCH = 1_793_000_000_000  # ms: when the city begins by the wall clock, 2026-10-26
 QUIET = 6 * HOUR  # how long after the last event everything that is owed may take
 __all__ = ["EPOCH", "PULSE", "City", "Seen"]
+TINY = 1e-6  # seconds: sums of seconds are not exact
 AGAIN = 5.0  # seconds until a process that could not start is started again
 _STATUSES = {"up": Status.UP, "slow": Status.UP, "down": Status.DOWN, "degraded": Status.DEGRADED}
 
@@ -132,6 +130,10 @@ class City:
         """Return a connection to the database as it is."""
         return self.disk.engine().connect()
 
+    def stepped(self, start, end):
+        """Return whether the wall clock was set between two moments."""
+        return any(start - 1 < at < end + 1 for at, _ in self.offsets[1:])
+
     def rows(self, query):
         """Return what the database says."""
         return self.disk.connection.execute(query).fetchall()
@@ -173,7 +175,7 @@ class City:
 
     def run(self):
         """Let everything happen."""
-        with listening(self.faults), made_now(self):
+        with listening(self.faults):
             self._begin()
             for event in self.happened:
                 self._to(event.at)
@@ -189,7 +191,7 @@ class City:
 
     def _to(self, moment):
         """Run the centre up to a moment; one that cannot start is started again."""
-        while self.at < moment:
+        while self.at < moment - TINY:
             if not self.life.started:
                 self._until(min(moment, self.at + 1.0))
                 if self.life.main.done() and self.life.main.exception() is not None:
@@ -344,16 +346,3 @@ class Ear(logging.Handler):
         hung = isinstance(error, TimeoutError) and "failed by itself" in record.msg
         if error is not None and not hung and not str(error).startswith("made:"):
             self._faults.append("".join(traceback.format_exception(error)) + record.getMessage())
-
-
-@contextmanager
-def made_now(city):
-    """Let APScheduler read the city's clock."""
-
-    class Made(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.fromtimestamp(city.wall() / 1000, tz)
-
-    with patch.object(schedulers, "datetime", Made):
-        yield

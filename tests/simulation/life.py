@@ -66,7 +66,8 @@ class Life:
     async def _start(self):
         await self.heard.load()
         await self.heart.open()
-        self._since = self.outside.clock.now()
+        await self.heard.load()
+        self._since = self.outside.clock.steady()
         self._city.loaded(self.unwritten(late=-inf))
         await self.heart.retire_unnamed()
         turns = {**self.heart.turns(), "hosts": (self._hear, PULSE), "seen": (self.heard.save, SAVE)}

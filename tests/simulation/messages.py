@@ -3,9 +3,10 @@
 Each yields words of what is wrong, beginning with its own name.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
+from simulation.bookkeeping import shown_twice
 from simulation.script import HOUR
 from simulation.settings import PEOPLE
 
@@ -60,10 +61,11 @@ def nothing_is_doubled(city):
     for line in lines(city):
         keyed = city.providers[line.arrivals[0].channel].keyed if line.arrivals else False
         plain = [arrival for arrival in line.arrivals if not arrival.repeated]
+        times = Counter(arrival.key for arrival in plain)
         doubtful = sum(uncertain for *_, uncertain in line.rows)
         if len(line.arrivals) > len(line.rows) and keyed:
             yield f"doubled: {_words(line)} arrived {len(line.arrivals)} times, and {len(line.rows)} were owed"
-        if len(plain) > len(line.rows):
+        if len(plain) > len(line.rows) or any(count > 1 for count in times.values()):
             yield f"doubled: {_words(line)} arrived {len(plain)} times unmarked, and {len(line.rows)} were owed"
         if len(line.arrivals) - len(plain) > doubtful:
             yield f"doubled: {_words(line)} are marked as doubles, and no answer was lost"
@@ -104,6 +106,8 @@ def messages_are_prompt(city):
         for arrival in provider.arrived:
             told[name, arrival.thread].append(arrival.at)
     for number, opened, confirmed in city.rows("SELECT id, opened_ms, confirmed_ms FROM incident"):
+        if any(low <= confirmed < high for low, high in shown_twice(city)):
+            continue
         for start, end, _life in city.running:
             moment = start + (confirmed - city.wall_at(start)) / 1000
             if not start + PROMPT < moment < end - PROMPT:
@@ -119,6 +123,14 @@ def messages_are_prompt(city):
                     and not any(at < moment + PROMPT for at in times)
                 ):
                     yield f"prompt: incident {number}, confirmed at {moment / HOUR:.4f} h, was not told on {name} within {PROMPT:.0f} s"
+
+
+def patience_is_kept(city):
+    """A channel that asks for patience is left alone for that long, through kills and clocks that step."""
+    for provider in city.providers.values():
+        for asked, until, came in provider.hurried:
+            if not city.stepped(asked, until):
+                yield f"patience: {provider.name} asked at {asked / HOUR:.4f} h for {until - asked:.0f} s, and was asked again after {came - asked:.0f} s"
 
 
 def lines(city):
@@ -152,4 +164,5 @@ INVARIANTS = (
     each_problem_is_closed_once,
     messages_are_in_order,
     messages_are_prompt,
+    patience_is_kept,
 )

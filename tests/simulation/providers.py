@@ -7,6 +7,9 @@ import msgspec
 from alerts.channels import Refused, Unreachable
 
 
+IN_FLIGHT = 5.0  # seconds until its answer is known to the centre
+
+
 class Arrival(msgspec.Struct, frozen=True):
     """One message that a person has: ``at`` is in seconds of the city, ``thread`` names its incident."""
 
@@ -30,16 +33,23 @@ class Provider:
         self._chance = chance
         self.arrived = []
         self.refused = set()  # recipients who were refused once
+        self.hurried = []  # when it asked for patience, until when, and when it was asked again all the same
+        self._patience = 0.0, 0.0
         self._keys = set()
 
     async def take(self, recipient, message):
         """Answer as a provider does, some time later."""
-        mood = self._mood()
+        mood, begun = self._mood(), self._now()
+        asked, until = self._patience
+        if asked < begun < until - 1:
+            self.hurried.append((asked, until, begun))
         await asyncio.sleep(self._chance() * 0.4)
         if mood == "refuses connections":
             raise Unreachable("made: connection refused")
         if mood == "asks for patience":
-            raise Unreachable("made: 429", retry_after=30 + self._chance() * 600)
+            seconds = 30 + self._chance() * 600
+            self._patience = self._now() + IN_FLIGHT, self._now() + seconds
+            raise Unreachable("made: 429", retry_after=seconds)
         if mood == "fails":
             raise Unreachable("made: 500")
         if mood == "refuses":

@@ -28,6 +28,9 @@ AWAY = ("before", "at commit", "after commit")
 CHANGES = ("interval", "contact", "channel", "service")
 
 
+NEAR = 0.6  # share of what happens soon after a service changed
+
+
 class Event(msgspec.Struct, frozen=True):
     """One thing that happens ``at`` a moment for some ``seconds``; ``name`` says to what, ``how`` in which way.
 
@@ -74,9 +77,16 @@ def events(seed: int, place: Town) -> list[Event]:
     dice = random.Random(f"{seed} events")
     drawn: list[Event] = []
 
+    def moment() -> float:
+        """Return a moment, often one at which much happens anyway: a service has just changed."""
+        changes = [event.at for event in drawn if event.kind == "service"]
+        if changes and dice.random() < NEAR:
+            return dice.choice(changes) + dice.uniform(0, 300)
+        return dice.uniform(0.02, 1) * place.hours * HOUR
+
     def some(per_hour: float) -> list[float]:
         most = per_hour * place.hours * dice.choice((0, 1, 1, 2))  # some cities know little of some kinds
-        return [dice.uniform(0.02, 1) * place.hours * HOUR for _ in range(round(most * dice.uniform(0.5, 1.5)))]
+        return [moment() for _ in range(round(most * dice.uniform(0.5, 1.5)))]
 
     def draw(kind: str, per_hour: float, names: Sequence[str], ways: Sequence[str], longest: float) -> None:
         for at in some(per_hour):
