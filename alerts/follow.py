@@ -59,6 +59,8 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     if current is None:
         return turn.key, None, 0
     _note(tx, current, flip, now)
+    if flip.to_status is Status.UNKNOWN:  # it is recorded and shown; nobody is told yet
+        return turn.key, current.id, 0
     if current.closed is not None:
         return (
             turn.key,
@@ -113,7 +115,7 @@ def retire(
 def _action(current: Incident, flip: Flip) -> str:
     if current.closed is not None:
         return "incident.close"
-    return "incident.change" if flip.from_status in {Status.DEGRADED, Status.DOWN} else "incident.open"
+    return "incident.open" if current.confirmed == flip.confirmed else "incident.change"
 
 
 def _note(tx: Connection, current: Incident, flip: Flip, now: int) -> None:

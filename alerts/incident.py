@@ -56,11 +56,10 @@ def rank(severity: Severity) -> int:
 
 
 def severity_of(policy: Policy, criticality: int, status: Status) -> Severity:
-    """Return a rule's own severity, or that of the subject's criticality (5, 3, 1); DEGRADED is one lower."""
-    if policy.severity is not None:
-        return policy.severity
-    severity = _BY_CRITICALITY.get(criticality, "high")
-    return severity if status is Status.DOWN else _SCALE[max(rank(severity) - 1, 0)]
+    """Return a rule's own severity, or that of the subject's criticality (5, 3, 1); DEGRADED is one lower, UNKNOWN always."""
+    severity = policy.severity or _BY_CRITICALITY.get(criticality, "high")
+    milder = status is Status.UNKNOWN or (status is Status.DEGRADED and policy.severity is None)
+    return _SCALE[max(rank(severity) - 1, 0)] if milder else severity
 
 
 def follow(tx: Connection, flip: Flip, severity: Severity) -> tuple[Incident | None, int]:

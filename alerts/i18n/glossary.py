@@ -109,6 +109,18 @@ REASONS: Final = {
         gettext_noop("data yang ditunggu tidak datang"),
         gettext_noop("Periksa apakah server menyala, agen Pantau berjalan dan jaringannya tersambung."),
     ),
+    Reason.NO_DATA: (
+        gettext_noop("data ini tidak datang lagi, sedangkan servernya masih mengirim data lain"),
+        gettext_noop(
+            "Periksa dengan pantau-agent doctor apa yang tidak terkumpul lagi, dan apakah bagian itu masih ada."
+        ),
+    ),
+    Reason.UNSTABLE: (
+        gettext_noop("tidak stabil: sebagian pemeriksaan gagal berulang kali"),
+        gettext_noop(
+            "Periksa jaringan, penyeimbang beban dan log aplikasi: layanan ini kadang menjawab, kadang tidak."
+        ),
+    ),
     Reason.SNMP_SILENT: (
         gettext_noop("perangkat tidak menjawab SNMP"),
         gettext_noop("Periksa apakah perangkat menyala, SNMP-nya aktif dan alamat Pantau diizinkan."),

@@ -25,6 +25,7 @@ class SubjectStatus(msgspec.Struct, frozen=True):
     at: int | None = None
     took: int | None = None
     pending: bool = False
+    flapping: bool = False
     check: str = ""
 
 
@@ -44,6 +45,7 @@ def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatu
         at=state.last_at,
         took=state.last_took,
         pending=state.pending_status is not None,
+        flapping=state.flapping_since is not None,
         check=state.check,
     )
 
@@ -57,7 +59,9 @@ def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now:
         return SubjectStatus()
     worst = min(seen, key=lambda one: (ORDER.index(one.status), one.since or 0))
     took = worst.took if worst.took is not None else next((one.took for one in seen if one.took is not None), None)
-    return msgspec.structs.replace(worst, took=took, pending=any(one.pending for one in seen))
+    return msgspec.structs.replace(
+        worst, took=took, pending=any(one.pending for one in seen), flapping=any(one.flapping for one in seen)
+    )
 
 
 def _speaks(watch: PlannedCheck | None) -> bool:

@@ -14,13 +14,16 @@ from configs.units import Duration
 from server.inventory.register import Id, Register
 
 _DEFAULT_CHECK: Final = "http"
+_MOST: Final = 20  # looks that are remembered
 
 
 class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every ``[[check]]`` has besides the options of its type.
 
     ``confirm`` looks, ``recheck`` apart, must fail before a change is believed, ``recover`` good ones before it ends;
-    ``counts`` tells whether the check speaks for the availability of its service.
+    ``counts`` tells whether the check speaks for the availability of its service. ``unstable`` is ``[3, 10]`` when 3 failed of the last
+    10 looks make a service degraded, though never enough failed in a row (``[0, 0]``: never); ``flapping`` is ``[4, "30m"]`` when 4 changes
+    within 30 minutes are shown as such; looks that cannot tell are an incident after ``unknown_for`` (0: never).
     """
 
     id: Id
@@ -32,6 +35,23 @@ class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recheck: Duration = Duration(10)
     recover: int = 1
     counts: bool = True
+    unstable: tuple[int, int] = (3, 10)
+    flapping: tuple[int, Duration] = (4, Duration(1800))
+    unknown_for: Duration = Duration(300)
+
+    @property
+    def policy(self) -> Policy:
+        """How its results are judged."""
+        count, within = self.flapping
+        return Policy(
+            interval=self.interval,
+            confirm=self.confirm,
+            recover=self.recover,
+            counts=self.counts,
+            unstable=self.unstable if self.unstable[0] else None,
+            blind_for=self.unknown_for or None,
+            flaps=(count, within),
+        )
 
 
 class PlannedCheck(msgspec.Struct, frozen=True):
@@ -96,6 +116,14 @@ def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTab
     for key in ("confirm", "recover"):
         if getattr(common, key) < 1:
             faults.add(source.error((*at, key), f"{key!r} of check {common.id!r}: expected 1 or more"))
+    failed, looks = common.unstable
+    if not (1 <= failed <= looks <= _MOST or (failed, looks) == (0, 0)):
+        expected = f"expected [N, M], N failed of the last M looks, at most {_MOST}, or [0, 0] for never"
+        faults.add(source.error((*at, "unstable"), f"'unstable' of check {common.id!r}: {expected}"))
+    changes, within = common.flapping
+    if changes < 2 or within <= 0:  # noqa: PLR2004 - there and back
+        expected = 'expected a number of changes from 2 on and a stretch of time, e.g. [4, "30m"]'
+        faults.add(source.error((*at, "flapping"), f"'flapping' of check {common.id!r}: {expected}"))
     return common
 
 
@@ -115,7 +143,7 @@ def _plan(source: Source, at: Place, common: CheckTable, options_table: Table, r
         interval=common.interval,
         timeout=common.timeout,
         recheck=common.recheck,
-        policy=Policy(interval=common.interval, confirm=common.confirm, recover=common.recover, counts=common.counts),
+        policy=common.policy,
         host=getattr(options, "host", "") or urlsplit(getattr(options, "url", "")).hostname or "",
         build=source.tried(at, partial(plugin, target, options)),
     )

@@ -18,6 +18,8 @@ CLONES_CHECK: Final = "pantau/clones"
 SCHEDULE_CHECK: Final = "pantau/schedule"
 BACKUP_CHECK: Final = "pantau/backup"
 
+_BLIND: Final = 300.0  # seconds of looks that cannot tell, until that is an incident
+
 
 class Watched:
     """Everything that results can name; ``own_interval`` is the seconds between looks of the centre at itself.
@@ -43,8 +45,8 @@ class Watched:
         self._policies = {check.id: check.policy for check in checks.values()}
         self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
-        self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False)
-        self._policies[STATE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False)
+        self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
+        self._policies[STATE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
         self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
         # a minute on time before it is over: a schedule at its limit comes and goes
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
@@ -72,4 +74,4 @@ class Watched:
 
 def device_policy(device: Device) -> Policy:
     """Return how a device's SNMP answers are judged: two silent polls in a row are believed."""
-    return Policy(interval=device.interval, confirm=2)
+    return Policy(interval=device.interval, confirm=2, unstable=(3, 10), blind_for=max(_BLIND, 3 * device.interval))

@@ -193,3 +193,42 @@ def test_severity_follows_criticality(criticality, status, severity):
     assert severity_of(Policy(interval=60), criticality, status) == severity
     assert severity_of(Policy(interval=60, severity="low"), criticality, status) == "low"
     assert incident.rank("low") < incident.rank(severity) or severity == "low"
+
+
+BLIND = Policy(interval=60, confirm=2, blind_for=120.0)
+
+
+async def test_blindness_that_is_believed_is_a_milder_incident_that_nobody_is_told_of(centre):
+    centre.policy = BLIND
+    await centre.look(UP, UNKNOWN, UNKNOWN)
+    assert await centre.open() == []
+    await centre.look(UNKNOWN)
+    [one] = await centre.open()
+    assert (one.status, one.severity, one.opened) == (UNKNOWN, "high", centre.at - 120_000)
+    await centre.look(UNKNOWN, UP)
+    assert await centre.open() == []
+    assert await centre.rows() == []
+    history = await centre.database.read(lambda tx: flips(tx, one.id))
+    assert [(flip.from_status, flip.to_status) for flip in history] == [(UP, UNKNOWN), (UNKNOWN, UP)]
+    assert await audit_of(centre.database) == [("pantau", "incident.open"), ("pantau", "incident.close")]
+
+
+async def test_blindness_that_ends_in_an_outage_becomes_its_incident(centre):
+    centre.policy = BLIND
+    await centre.look(UP, UNKNOWN, UNKNOWN, UNKNOWN)
+    [blind] = await centre.open()
+    await centre.look(DOWN, DOWN)
+    [down] = await centre.open()
+    assert (down.id, down.status, down.severity) == (blind.id, DOWN, "critical")
+    assert [row.kind for row in await centre.rows()] == ["problem"]
+    assert ("pantau", "incident.change") in await audit_of(centre.database)
+    await centre.look(UP)
+    await centre.settled()
+    assert [row.kind for row in await centre.rows()] == ["problem", "brief"] or len(await centre.rows()) == 2
+
+
+async def test_an_outage_stays_one_while_nobody_can_tell(centre):
+    centre.policy = BLIND
+    await centre.look(UP, DOWN, DOWN, *[UNKNOWN] * 20)
+    [one] = await centre.open()
+    assert one.status is DOWN
