@@ -61,7 +61,7 @@ class Rule(Protocol):
 
     A class has its settings beside it as ``Options`` (a frozen msgspec Struct that forbids unknown fields), without what every
     ``[[rule]]`` has. It says what breaking it means where settings do not (``status``), and whether it speaks for the
-    availability of its subjects (``counts``).
+    availability of its subjects (``counts``). ``blind_for``, if it has that, is after how many seconds of UNKNOWN that is believed.
     """
 
     status: Status

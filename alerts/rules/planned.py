@@ -115,7 +115,12 @@ def plan(source: Source, table: Table, at: Place) -> PlannedRule:
     except ValueError as error:
         raise source.error(at, f"{where}: {error}") from error
     judged = Policy(
-        interval=common.interval, confirm=1, hold=common.hold, severity=common.severity, counts=plugin.counts
+        interval=common.interval,
+        confirm=1,
+        hold=common.hold,
+        severity=common.severity,
+        counts=plugin.counts,
+        blind_for=getattr(rule, "blind_for", None),
     )
     return PlannedRule(common, options, judged, rule)
 

@@ -259,3 +259,50 @@ def test_a_kind_of_rule_keeps_its_own_settings_apart_from_those_of_every_rule(ki
     assert options.__struct_config__.forbid_unknown_fields
     assert not set(options.__struct_encode_fields__) & set(RuleTable.__struct_encode_fields__)
     assert plugin.status in {DEGRADED, DOWN}
+
+
+LOAD = {"id": "load", "measurement": "system", "field": "load1", "above": 8.0}
+ENDS = rule(**LOAD, recovery={"field": "load15", "below": 4.0})
+
+
+def load(now, lately=None):
+    fields = {"load1": now} | ({} if lately is None else {"load15": lately})
+    return Point("system", {"host": "a"}, fields, NOW * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("now", "lately", "status"),
+    [(9.0, 1.0, DEGRADED), (7.0, 5.0, DEGRADED), (7.0, 4.0, DEGRADED), (7.0, 3.9, UP), (7.0, None, DEGRADED)],
+)
+async def test_a_problem_is_over_when_its_recovery_is_true_as_well(now, lately, status):
+    known = [believed(ENDS, "host/a", DEGRADED)]
+    statuses, [result] = await look(ENDS, Shelf(load(now, lately)), known)
+    assert statuses == {"host/a": status}
+    assert ("must be < 4" in result.detail) == (status is DEGRADED and now <= 8)
+
+
+async def test_what_is_well_needs_no_recovery():
+    shelf = Shelf(load(7.0, 99.0))
+    assert (await look(ENDS, shelf, [believed(ENDS, "host/a", UP)]))[0] == {"host/a": UP}
+    assert len(shelf.asked) == 1
+
+
+async def test_a_series_that_is_gone_is_told_apart_from_a_host_that_is_silent():
+    plain = rule(**LOAD)
+    known = [believed(plain, "host/a", UP)]
+    assert plain.policy.blind_for == 3600
+    _, [gone] = await look(plain, known=known, seen={"a": NOW - 1000})
+    _, [silent] = await look(plain, known=known, seen={"a": NOW - 301_000})
+    _, [never] = await look(plain, known=known)
+    assert [one.reason for one in (gone, silent, never)] == [Reason.NO_DATA, Reason.SILENT, Reason.SILENT]
+    assert {one.status for one in (gone, silent, never)} == {UNKNOWN}
+
+
+async def test_no_data_for_that_somebody_asked_for_counts_whoever_is_silent():
+    asked = rule(**LOAD, no_data_for="10m", by=["cpu"])
+    assert asked.policy.blind_for == 600
+    _, [silent] = await look(asked, known=[believed(asked, "host/a/cpu=0", UP)])
+    assert silent.reason is Reason.NO_DATA
+    assert DISK.policy.blind_for is None  # parts come and go
+    assert rule(**LOAD, no_data_for="0s").policy.blind_for is None
+    assert AGENT.policy.blind_for is None
