@@ -17,7 +17,7 @@ import pytest
 from aiohttp import CookieJar
 from parts import daemon, free_port, wait_for, wait_until
 
-from configs.clock import wall_ms
+from configs.clock import Clock
 from server.admin.control_socket import Ask, ask
 from server.app import running
 from server.settings import read
@@ -167,13 +167,19 @@ class Witness:
     """A schedule of its own for the same checks, which nobody reloads: slots that it misses are the machine's fault."""
 
     def __init__(self, checks):
-        self.schedule = Schedule(clock=wall_ms, tell=self._tell)
+        self.clock = Clock()
+        self.schedule = Schedule(clock=self.clock, tell=self._tell)
         for check in checks:
             self.schedule.add(check_job(check))
         self.schedule.start()
 
-    async def _tell(self, _result):
+    async def _tell(self, _results, _steady):
         pass
+
+    async def tick(self, _session):
+        while True:
+            self.clock.tick()
+            await asyncio.sleep(0.5)
 
     def missed(self):
         return sum(job.skipped for job in self.schedule.punctuality.jobs.values())
@@ -183,7 +189,7 @@ class Witness:
 async def at_work(city, session, settings):
     """Write to the centre, listen to it and have a witness until the block ends."""
     witness = Witness(settings.watched.checks.values())
-    work = [asyncio.create_task(part(session)) for part in (city.write_on, city.listen)]
+    work = [asyncio.create_task(part(session)) for part in (city.write_on, city.listen, witness.tick)]
     try:
         yield witness
     finally:

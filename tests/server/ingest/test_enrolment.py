@@ -6,8 +6,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from alerts.state import Policy, step
+from alerts.states import States
 from collectors.point import Point
-from collectors.result import Reason, Status
+from collectors.result import Reason, Result, Status
 from server.enrolment import invitations
 from server.enrolment.fingerprints import HEADER, Clones, fingerprint, same
 from server.enrolment.invitations import EnrolmentError
@@ -17,6 +19,7 @@ from server.state.database import Database
 from server.state.migrate import upgrade
 from server.store.buckets import Bucket, Buckets
 from server.watching.jobs import clones_job
+from server.watching.watched import CLONES_CHECK
 
 HOUR = 3_600_000
 ONE = "aaaaaaaaaaaa 111111111111 222222222222"
@@ -173,11 +176,8 @@ async def test_an_invitation_that_names_the_host_is_good_for_that_host_on_any_ma
 
 
 async def test_the_machine_that_loses_its_name_is_told_why_and_is_an_incident_as_long_as_it_writes(client):
-    async def none(check):
-        return []
-
     first = await client.joined()
-    job = clones_job(client.ingest.clones, none, 15.0, client.clock, listening_since=0)
+    job = clones_job(client.ingest.clones, States(), 15.0, client.clock, listening_since=0)
     _, told = await client.join(await client.invite(host="srv-1"), machine=COPY)
     await client.write(told["token"], machine=COPY)
     assert await job.look(client.clock()) == []  # hardware that was replaced and is silent is nobody's loss
@@ -299,12 +299,8 @@ def test_only_fingerprints_are_taken_for_one():
 
 
 async def test_an_incident_is_told_until_the_clone_is_gone_and_not_closed_by_a_restart():
-    class Known:
-        subject = "host/srv-1"
-
-    async def known(check):
-        return [Known]
-
+    known = States()
+    known.put(step(None, Result(CLONES_CHECK, "host/srv-1", Status.UP, Reason.OK, 1), Policy(15.0), steady=1).state)
     steady = [3000]
     clones = Clones()
     job = clones_job(clones, known, 15.0, lambda: steady[0], listening_since=0)
