@@ -85,9 +85,9 @@ class _Batch:
         self.written.add_done_callback(_retrieved)
 
     def begin_with(self, before: "_Batch") -> None:
-        """Add what an earlier batch could not write, before all of this."""
+        """Add what an earlier batch could not write, or may have written, before all of this."""
         self.states = before.states | self.states
-        self.turns[:0] = before.turns
+        self.turns[:0] = [msgspec.structs.replace(turn, again=True) for turn in before.turns]
         self.since = before.since
 
     def forget(self, key: Key) -> None:

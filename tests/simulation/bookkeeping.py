@@ -80,8 +80,10 @@ def flips_are_justified(city):
 
 def flips_are_the_scripts(city):
     """A status that lasts is believed, once; where nothing changed nothing flips, whatever happened to the centre."""
-    flips = {}
+    flips, twice = {}, shown_twice(city)
     for check, subject, was, to, _at, confirmed in _flips(city):
+        if any(low <= confirmed < high for low, high in twice):
+            continue
         if was != "unknown" or to != "up":  # what is watched for the first time, or again
             flips.setdefault((check, subject), []).append((to, confirmed))
     for identity, stretches in zones(city).items():
@@ -94,7 +96,7 @@ def flips_are_the_scripts(city):
             late = [to for to, moment in within if moment > city.wall_at(zone.believed) and zone.end > zone.believed]
             if before is not None and before.whole == zone.whole and within:
                 yield f"flips: {identity} was {zone.shows} all the time, and flips to {within[0][0]} at {within[0][1]}"
-            elif late and not shown_twice(city):
+            elif late:
                 yield f"flips: {identity} was {zone.shows} since {zone.start / HOUR:.4f} h, and flips to {late} after that"
             if zone.end - BLIND > zone.believed:
                 before = zone
