@@ -8,7 +8,7 @@ from simulation.city import City
 from simulation.script import HOUR, events, town
 
 INVARIANTS = (*bookkeeping.INVARIANTS, *messages.INVARIANTS, *figures.INVARIANTS)
-HOURS = 2.5
+HOURS = 2.0
 
 
 class Outcome(NamedTuple):
