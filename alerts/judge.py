@@ -142,6 +142,15 @@ class Judge:
         """Judge by other terms from now on; what was seen before is judged by those of then."""
         self._terms = terms
 
+    def interrupt(self, gap: int) -> None:
+        """Join no looks across ``gap`` ms (of the wall clock) that nobody saw."""
+        for believed in self.states.all():
+            try:
+                policy = self._terms.policy(believed.check)
+            except KeyError:  # it left the settings, and is not retired yet
+                continue
+            self.states.put(state.interrupted(believed, policy, abs(gap)))
+
     def see(self, results: Iterable[Result], steady: int) -> Sequence[Observed]:
         """Step what is believed by looks that began at ``steady`` (ms of steady time): at once, in memory. Repeats change nothing."""
         observed = []
