@@ -10,7 +10,7 @@ TESTS := $(VENV)/.tests
 MANUAL := $(VENV)/.manual
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check bench docs texts lock agent-package agent-interpreter agent-sources centre-package clean
+.PHONY: run test check bench simulate docs texts lock agent-package agent-interpreter agent-sources centre-package clean
 
 run: $(RUNS)
 	$(BIN)/pantau up
@@ -31,6 +31,11 @@ check: $(TESTS)
 bench: $(TESTS)
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/growth.py
+
+# The made city (docs/simulation.md): SEEDS=17, SEEDS=0-10000 or YEARS=3 from the first seed on; ONLY=3,5 leaves out all other events.
+SEEDS ?= 0-300
+simulate: $(TESTS)
+	PYTHONPATH=tests $(BIN)/python -m simulation $(SEEDS) $(if $(HOURS),--hours $(HOURS)) $(if $(YEARS),--years $(YEARS)) $(if $(ONLY),--only $(ONLY))
 
 # The catalogue of English texts: new ones empty, unused ones dropped; the translations are written by hand. A guard is red until they are.
 texts: $(TESTS)

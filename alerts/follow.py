@@ -31,12 +31,16 @@ Followed = tuple[Key, int | None, int]
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A flip that waits to be written, with what it is judged by; ``first``: the first look of its subject, and a good one."""
+    """A flip that waits to be written, with what it is judged by; ``first``: the first look of its subject, and a good one.
+
+    ``again``: it was tried before, and may be written.
+    """
 
     terms: Terms
     after: State
     flip: Flip
     first: bool
+    again: bool = False
 
     @property
     def key(self) -> Key:
@@ -46,13 +50,17 @@ class Turn(msgspec.Struct, frozen=True):
 
 def follow_all(tx: Connection, turns: Sequence[Turn], now: int, steady: int) -> list[Followed]:
     """Follow flips in their order. First looks that were good are many after an installation, and need no more than a row each."""
-    incident.record_first(tx, [turn.flip for turn in turns if turn.first])
+    first = [turn.flip for turn in turns if turn.first and not (turn.again and incident.is_recorded(tx, turn.flip))]
+    incident.record_first(tx, first)
     return [follow(tx, turn, now, steady) for turn in turns if not turn.first]
 
 
 def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     """Record a flip with its incident, messages and audit; return the incident that is open after it, and how many were planned."""
     terms, flip, after = turn.terms, turn.flip, turn.after
+    if turn.again and incident.is_recorded(tx, flip):
+        still = incident.open_of(tx, flip.check, flip.subject)
+        return turn.key, None if still is None else still.id, 1
     about = terms.about(flip.check, flip.subject)
     severity = incident.severity_of(terms.policy(flip.check), about.criticality, flip.to_status)
     current, flip_id = incident.follow(tx, flip, severity)

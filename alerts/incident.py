@@ -87,6 +87,19 @@ def record_first(tx: Connection, flips: Sequence[Flip]) -> None:
         tx.execute(insert(tables.flip), [_flip_row(flip, None) for flip in flips])
 
 
+def is_recorded(tx: Connection, flip: Flip) -> bool:
+    """Return whether a flip is written already: the answer to its transaction was lost."""
+    table = tables.flip.c
+    written = select(table.id).where(
+        table.check_id == flip.check,
+        table.subject == flip.subject,
+        table.at_ms == flip.at,
+        table.confirmed_ms == flip.confirmed,
+        table.to_status == flip.to_status.value,
+    )
+    return tx.execute(written.limit(1)).first() is not None
+
+
 def close(tx: Connection, incident: Incident, *, at: int, why: CloseReason) -> Incident:
     """Close an incident; never before it was opened, even when the clock was set back."""
     return _change(tx, incident.id, {"closed_ms": max(at, incident.opened), "close_reason": why})

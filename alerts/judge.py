@@ -85,9 +85,9 @@ class _Batch:
         self.written.add_done_callback(_retrieved)
 
     def begin_with(self, before: "_Batch") -> None:
-        """Add what an earlier batch could not write, before all of this."""
+        """Add what an earlier batch could not write, or may have written, before all of this."""
         self.states = before.states | self.states
-        self.turns[:0] = before.turns
+        self.turns[:0] = [msgspec.structs.replace(turn, again=True) for turn in before.turns]
         self.since = before.since
 
     def forget(self, key: Key) -> None:
@@ -141,6 +141,15 @@ class Judge:
     def use(self, terms: Terms) -> None:
         """Judge by other terms from now on; what was seen before is judged by those of then."""
         self._terms = terms
+
+    def interrupt(self, gap: int) -> None:
+        """Join no looks across ``gap`` ms (of the wall clock) that nobody saw."""
+        for believed in self.states.all():
+            try:
+                policy = self._terms.policy(believed.check)
+            except KeyError:  # it left the settings, and is not retired yet
+                continue
+            self.states.put(state.interrupted(believed, policy, abs(gap)))
 
     def see(self, results: Iterable[Result], steady: int) -> Sequence[Observed]:
         """Step what is believed by looks that began at ``steady`` (ms of steady time): at once, in memory. Repeats change nothing."""

@@ -366,6 +366,13 @@ def _pending(state: State, run: _Run, steady: int) -> State:
     )
 
 
+def interrupted(state: State, policy: Policy, gap: int) -> State:
+    """Return a state after ``gap`` ms that nobody saw: beyond the reach of a look, nothing that waited is joined to what follows."""
+    if gap <= _reach(policy):
+        return state
+    return replace(_settled(state), recent=state.recent.calm)
+
+
 def _settled(state: State) -> State:
     return replace(state, pending_status=None, pending_reason=None, pending_since=None, pending_count=0, pending_held=0)
 

@@ -138,3 +138,4 @@ class Heart:
         gap = self._clock.tick()
         if gap is not None:
             self.running_time.interrupt(gap)
+            self.judge.interrupt(gap.after - gap.before)

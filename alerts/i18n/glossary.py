@@ -155,6 +155,10 @@ REASONS: Final = {
             "Buka halaman Ketepatan jadwal: kurangi pemeriksaan yang lambat, naikkan batas di [schedule] atau tambah prosesor."
         ),
     ),
+    Reason.UNSTABLE: (
+        gettext_noop("pemeriksaan berulang kali gagal, meski tidak berturut-turut"),
+        gettext_noop("Periksa beban, jaringan dan server cadangan di belakangnya: sebagian permintaan tidak dijawab dengan baik."),
+    ),
     Reason.BUG: (
         gettext_noop("pemeriksaan gagal karena kesalahan di dalam Pantau"),
         gettext_noop("Laporkan kepada pengelola Pantau; layanan yang dipantau belum tentu terganggu."),

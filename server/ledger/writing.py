@@ -29,19 +29,28 @@ _INSERT: Final = ("check_id", "subject", "status", "reason", "start_ms", "last_m
 _UPDATE: Final = (
     "UPDATE span SET last_ms = {0}, end_ms = {0}, looks = {0} WHERE check_id = {0} AND subject = {0} AND start_ms = {0}"
 )
+_DELETE: Final = "DELETE FROM span WHERE check_id = {0} AND subject = {0} AND start_ms = {0}"
+# if a correction of it was written, and only the answer to that was lost, a later span is there, and says all
+_UPDATE_NEWEST: Final = (
+    f"{_UPDATE} AND NOT EXISTS (SELECT 1 FROM span later WHERE later.check_id = {{0}} AND later.subject = {{0}}"
+    " AND later.start_ms > {0})"
+)
 
 
 class _Open:
-    """The newest span of one (check, subject). ``stored``: its row is there; ``dirty``: it waits to be written."""
+    """The newest span of one (check, subject).
 
-    __slots__ = ("counts", "dirty", "end", "key", "last", "looks", "reason", "start", "status", "stored")
+    ``stored``: its row is there; ``dirty``: it waits to be written; ``tried``: it was tried before, and its row may be there.
+    """
+
+    __slots__ = ("counts", "dirty", "end", "key", "last", "looks", "reason", "start", "status", "stored", "tried")
 
     def __init__(self, key: Key, status: str, reason: str, start: int, last: int, end: int, *, counts: bool) -> None:
         self.key, self.status, self.reason = key, status, reason
         self.start, self.last, self.end = start, last, end
         self.counts = counts
         self.looks = 1
-        self.stored = self.dirty = False
+        self.stored = self.dirty = self.tried = False
 
     def inserted(self) -> tuple[Any, ...]:
         return *self.key, self.status, self.reason, self.start, self.last, self.end, self.counts, self.looks
@@ -110,11 +119,16 @@ class Ledger:
 
     def write(self, tx: Connection, drawn: Drawn, at: int) -> Mapping[Key, Row[Any] | None]:
         """Write it, and that the centre was alive ``at`` (ms); return the newest spans of those whose rows had to be mended."""
+        mark = placeholders(tx.dialect.paramstyle, 1)
+        if tried := [(*opened.key, opened.start) for opened, _ in drawn.new if opened.tried]:
+            tx.exec_driver_sql(_DELETE.format(mark), tried)
+        if tried := [(*row, *opened.key, opened.start) for opened, row in drawn.longer if opened.tried]:
+            tx.exec_driver_sql(_UPDATE_NEWEST.format(mark), tried)
+        if longer := [row for opened, row in drawn.longer if not opened.tried]:
+            tx.exec_driver_sql(_UPDATE.format(mark), longer)
         if drawn.new:
             columns = f"({', '.join(_INSERT)}) VALUES ({placeholders(tx.dialect.paramstyle, len(_INSERT))})"
             tx.exec_driver_sql(f"INSERT INTO span {columns}", [row for _, row in drawn.new])
-        if drawn.longer:
-            tx.exec_driver_sql(_UPDATE.format(placeholders(tx.dialect.paramstyle, 1)), [row for _, row in drawn.longer])
         for seen in drawn.odd:
             record.record(tx, seen)
         self._running.show_life(tx, at)
@@ -122,6 +136,8 @@ class Ledger:
 
     def settle(self, drawn: Drawn, written: Mapping[Key, Row[Any] | None]) -> None:
         """Lengthen in memory again what was mended."""
+        for opened, _ in (*drawn.new, *drawn.longer):
+            opened.tried = False
         self._done(drawn.odd)
         for key, row in written.items():
             if key in self._oddly:
@@ -132,10 +148,11 @@ class Ledger:
                 self._open[key] = _stored(row)
 
     def give_back(self, drawn: Drawn) -> None:
-        """Write it with the next turn."""
+        """Write it with the next turn; the answer may be all that was lost."""
         for opened, _ in drawn.new:
             opened.stored = False
         for opened, _ in (*drawn.new, *drawn.longer):
+            opened.tried = True
             self._touch(opened)
         self._odd = [*drawn.odd, *self._odd]
 

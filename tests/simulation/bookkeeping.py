@@ -12,6 +12,7 @@ from server.calendar.intervals import common, merge, without
 
 VOUCHED = 300_000  # ms: how long the last look before a step of the clock may still be believed
 REACH = 2.5  # intervals for which one look speaks
+FLIPS = "SELECT check_id, subject, from_status, to_status, at_ms, confirmed_ms, reason FROM flip ORDER BY id"
 RANK = {"unknown": 0, "up": 0, "degraded": 1, "down": 2}
 
 
@@ -26,7 +27,7 @@ def ledger_is_the_script(city):
         says = {status: common(merge(parts), ran) for status, parts in spans.get(identity, {}).items()}
         for zone in stretches:
             inner = without(merge([(city.wall_at(zone.sure), city.wall_at(zone.end - BLIND))]), twice)
-            if zone.end - BLIND <= max(zone.sure, zone.believed):
+            if zone.shows == "every second" or zone.end - BLIND <= max(zone.sure, zone.believed):
                 continue
             for status in ("up", "degraded", "down"):
                 if status != zone.shows and (wrong := common(inner, says.get(status, []))):
@@ -59,8 +60,8 @@ def spans_lie_side_by_side(city):
 
 def flips_are_justified(city):
     """A flip to a bad status names its first look and its last, and between them lie as many as it takes, none of them good."""
-    for check, subject, was, to, at, confirmed in _flips(city):
-        if check not in city.looks or RANK[to] <= RANK[was]:
+    for check, subject, was, to, at, confirmed, reason in city.rows(FLIPS):
+        if check not in city.looks or RANK[to] <= RANK[was] or reason == "unstable":
             continue
         terms = [term for since, term in city.terms[check] if term is not None]
         confirm, reach = min(term[1] for term in terms), REACH * max(term[0] for term in terms) + SLACK
@@ -80,26 +81,41 @@ def flips_are_justified(city):
 
 def flips_are_the_scripts(city):
     """A status that lasts is believed, once; where nothing changed nothing flips, whatever happened to the centre."""
-    flips = {}
+    flips, twice = {}, shown_twice(city)
     for check, subject, was, to, _at, confirmed in _flips(city):
+        if any(low <= confirmed < high for low, high in twice):
+            continue
         if was != "unknown" or to != "up":  # what is watched for the first time, or again
             flips.setdefault((check, subject), []).append((to, confirmed))
     for identity, stretches in zones(city).items():
         mine, before = flips.get(identity, []), None
         for zone in stretches:
-            if zone.shows == "unknown":
+            if zone.shows in {"unknown", "every second"}:
                 continue
             low, high = city.wall_at(zone.start), wall_until(city, zone.end)
             within = [(to, moment) for to, moment in mine if low < moment < high]
             late = [to for to, moment in within if moment > city.wall_at(zone.believed) and zone.end > zone.believed]
             if before is not None and before.whole == zone.whole and within:
                 yield f"flips: {identity} was {zone.shows} all the time, and flips to {within[0][0]} at {within[0][1]}"
-            elif late and not shown_twice(city):
+            elif late:
                 yield f"flips: {identity} was {zone.shows} since {zone.start / HOUR:.4f} h, and flips to {late} after that"
             if zone.end - BLIND > zone.believed:
                 before = zone
                 if len(within) > 2 or (within and within[-1][0] != zone.shows):
                     yield f"flips: {identity} became {zone.shows} at {zone.start / HOUR:.4f} h, with flips to {within}"
+
+
+def half_of_all_looks_is_seen(city):
+    """A service of which every second look fails is not said to be up, however many in a row it takes to believe an outage."""
+    for (check, subject), stretches in zones(city).items():
+        mine = [(to, confirmed) for name, _, _, to, _, confirmed in _flips(city) if name == check]
+        for zone in stretches:
+            if zone.shows != "every second" or zone.end - BLIND <= zone.believed or shown_twice(city):
+                continue
+            start, end = city.wall_at(zone.start), wall_until(city, zone.end)
+            before = [to for to, confirmed in mine if confirmed < start][-1:]
+            if not any(RANK[to] for to in [*before, *(to for to, confirmed in mine if start <= confirmed < end)]):
+                yield f"unstable: every second look at {subject} failed from {zone.start / HOUR:.4f} h on, and it counts as up"
 
 
 def states_are_the_last_flips(city):
@@ -123,6 +139,8 @@ def looks_are_punctual(city):
     """Where the centre ran undisturbed, each service was looked at once an interval."""
     for check, looks in city.looks.items():
         for zone in zones(city)[check, f"service/{check}"]:
+            if zone.shows == "unknown":
+                continue  # one that hangs may keep its round
             times = [look.at for look in looks if zone.start <= look.at <= zone.end]
             for one, other in pairwise([zone.start, *times, zone.end]):
                 if other - one > zone.interval + SLACK:
@@ -130,7 +148,7 @@ def looks_are_punctual(city):
 
 
 def _flips(city):
-    return city.rows("SELECT check_id, subject, from_status, to_status, at_ms, confirmed_ms FROM flip ORDER BY id")
+    return [row[:-1] for row in city.rows(FLIPS)]
 
 
 def _run(city, check, at, confirmed):
@@ -177,6 +195,7 @@ INVARIANTS = (
     spans_lie_side_by_side,
     flips_are_justified,
     flips_are_the_scripts,
+    half_of_all_looks_is_seen,
     states_are_the_last_flips,
     looks_are_punctual,
 )

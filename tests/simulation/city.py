@@ -167,7 +167,7 @@ class City:
         status = _STATUSES.get(way, Status.UNKNOWN)
         looks.append(Seen(begun, at, self.lives, status))
         if way == "hang":
-            await asyncio.sleep(3600)
+            await _hang(50 * self._dice.random())
         if way == "raise":
             raise RuntimeError("made: a bug of a check")
         reason = Reason.OK if status is Status.UP else Reason.REFUSED if status is Status.DOWN else Reason.SLOW
@@ -268,6 +268,7 @@ class City:
     def _end(self, how):
         """End the process: asked to, killed, or with its power lost."""
         life = self.life
+        self.faults += life.uncounted()
         if how == "stopped" and life.started:
             self._gap()
             life.loop.complete(life.stop(), within=180.0)
@@ -290,6 +291,15 @@ class City:
             self._to(min(self.at + 600.0, until))
             if not self.disk.owed():
                 return
+
+
+async def _hang(seconds):
+    """Never answer, and let go so many seconds after being told to."""
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await asyncio.sleep(seconds)
+        raise
 
 
 class Reading(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ class Life:
     def __init__(self, city, number):
         dice = random.Random(f"{city.seed} life {number}")
         self.number = number
+        self._begun = city.at + 1
         self.loop = Loop(dice, start=city.at)
         self.started = False
         self._city = city
@@ -66,7 +67,6 @@ class Life:
     async def _start(self):
         await self.heard.load()
         await self.heart.open()
-        await self.heard.load()
         self._since = self.outside.clock.steady()
         self._city.loaded(self.unwritten(late=-inf))
         await self.heart.retire_unnamed()
@@ -91,6 +91,18 @@ class Life:
             for identity in believed.keys() | rows.keys()
             if believed.get(identity) != rows.get(identity)
             and not now - late < max(one[identity][3] for one in (believed, rows) if identity in one)
+        ]
+
+    def uncounted(self):
+        """Return in words of which services more due times have come than looks began or were counted as skipped."""
+        if not self.started:
+            return []
+        lived = (self.outside.clock.steady() - self._since) / 1000
+        jobs = self.heart.schedule.punctuality.jobs
+        return [
+            f"skipped: {name} was due {lived / jobs[name].interval:.0f} times, and {jobs[name].runs} looks and {jobs[name].skipped} without are counted"
+            for name, terms in self._city.terms.items()
+            if name in jobs and terms[-1][0] < self._begun and jobs[name].runs + jobs[name].skipped < lived / jobs[name].interval - 2
         ]
 
     async def stop(self):

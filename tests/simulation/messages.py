@@ -83,7 +83,8 @@ def each_problem_is_closed_once(city):
             yield f"closing: {_words(line)} was closed {len(closings)} times"
         if problems and closed is not None and not closings and not dead:
             yield f"closing: {_words(line)} arrived, and its end ({why}) never did"
-        if not problems and any(arrival.kind == "recovery" for arrival in closings.values()):
+        may_have = any(uncertain for _, kind, *_, uncertain in line.rows if kind not in CLOSINGS)
+        if not problems and not may_have and any(arrival.kind == "recovery" for arrival in closings.values()):
             yield f"closing: the end of incident {number} arrived, and its beginning never did"
 
 

@@ -17,25 +17,25 @@ from sqlalchemy import false, update
 import alerts.courier
 import alerts.state
 from alerts import follow, outbox, tables
-from alerts.courier import Courier
 from alerts.judge import Judge
 from alerts.outbox import Leased
-from alerts.state import State
-from alerts.states import States
 from collectors.result import Status
-from server.ledger.writing import Ledger
+from configs.clock import Clock
+from server.ledger import record, writing
+from server.ledger.running_time import RunningTime
 from server.state import database
 from server.watching.observer import Observer
 from server.watching.punctuality import Punctuality
 
 
 class Safeguard(NamedTuple):
-    """``off()`` switches it off; ``without`` says what goes wrong then, ``noticed`` by which invariants."""
+    """``off()`` switches it off; ``without`` says what goes wrong then, ``noticed`` by which invariants, at about which ``seed``."""
 
     name: str
     off: Callable
     without: str
     noticed: tuple[str, ...]
+    seed: int = 0
 
 
 def _patched(target, name, make):
@@ -123,25 +123,27 @@ class _Later:
     """Puts messages into the outbox with the transaction after that of their flip."""
 
     def __init__(self):
-        self._waiting = []
+        self._waiting, self._new = [], []
 
     def owing(self, owe):
         def owed(tx, *args):
-            self._waiting.append(lambda later: owe(later, *args))
+            self._new.append(lambda later: owe(later, *args))
             return 1
 
         return owed
 
     def writing(self, write):
         def written(state_database, work):
-            waiting, self._waiting = self._waiting, []
+            self._new = []
 
             def both(tx):
-                for owe in waiting:
+                for owe in self._waiting:
                     owe(tx)
                 return work(tx)
 
-            return write(state_database, both)
+            done = write(state_database, both)
+            self._waiting = self._new
+            return done
 
         return written
 
@@ -166,6 +168,23 @@ def _torn():
 
 async def _nothing(*_args, **_options):
     return None
+
+
+def _by_the_wall(_steady):
+    return lambda clock: clock.now()
+
+
+def _everywhere(name, make, *modules):
+    """Return what replaces one function in every module that took it by name."""
+
+    @contextmanager
+    def off():
+        with ExitStack() as stack:
+            for module in modules:
+                stack.enter_context(patch.object(module, name, make))
+            yield
+
+    return off
 
 
 SAFEGUARDS = (
@@ -243,7 +262,7 @@ SAFEGUARDS = (
     ),
     Safeguard(
         "reach of a look",
-        _patched(alerts.state, "reach", lambda _: lambda step: 1 << 50),
+        _everywhere("reach", lambda step: 1 << 50, alerts.state, record, writing),
         "a failed look before a stop and one after it are two in a row, and the stop counts as observed",
         ("flips", "ledger", "report"),
     ),
@@ -251,7 +270,43 @@ SAFEGUARDS = (
         "beat",
         _patched(Observer, "commit", lambda _: _nothing),
         "what waits for the database of state is never written, and a centre without looks does not live",
-        ("memory", "ledger", "states", "report"),
+        ("memory", "ledger", "states", "report", "owed"),
+    ),
+    Safeguard(
+        "sign of life",
+        _patched(RunningTime, "show_life", lambda _: lambda *_args: None),
+        "nobody knows that the centre ran, and all counts as unobserved",
+        ("ledger", "report"),
+    ),
+    Safeguard(
+        "N of M",
+        _patched(alerts.state, "_is_unstable", lambda _: lambda *_args: False),
+        "a service of which every second look fails is up for ever",
+        ("unstable",),
+    ),
+    Safeguard(
+        "gap of a stop",
+        _patched(RunningTime, "interrupt", lambda _: lambda *_args: None),
+        "while the process was stopped, or the machine slept, the centre is said to have watched",
+        ("gap", "report"),
+    ),
+    Safeguard(
+        "looks are not joined across a stop",
+        _patched(Judge, "interrupt", lambda _: lambda *_args: None),
+        "a failed look before a stop and one after it are two in a row",
+        ("flips",),
+    ),
+    Safeguard(
+        "steady time",
+        _patched(Clock, "steady", _by_the_wall),
+        "a step of the clock or a stop is silence of every host, and ends every wait",
+        ("flips", "ledger", "punctual", "patience"),
+    ),
+    Safeguard(
+        "skipped rounds",
+        _patched(Punctuality, "skip", lambda _: lambda *_args: None),
+        "due times pass without a look, and no figure says so",
+        ("skipped",),
     ),
     Safeguard(
         "believing the database at a start",

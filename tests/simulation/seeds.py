@@ -8,7 +8,7 @@ from simulation.city import City
 from simulation.script import HOUR, events, town
 
 INVARIANTS = (*bookkeeping.INVARIANTS, *messages.INVARIANTS, *figures.INVARIANTS)
-HOURS = 2.5
+HOURS = 2.0
 
 
 class Outcome(NamedTuple):
@@ -82,7 +82,7 @@ def _wrong(city):
         city.run()
     except Exception as error:  # noqa: BLE001 - a city that cannot go on is what we look for
         return [f"fault: {type(error).__name__}: {error}", *_checked(city)]
-    return [*(fault if fault.startswith("memory") else f"fault: {fault}" for fault in city.faults), *_checked(city)]
+    return [*(fault if fault.startswith(("memory: ", "skipped: ")) else f"fault: {fault}" for fault in city.faults), *_checked(city)]
 
 
 def _checked(city):

@@ -13,6 +13,7 @@ OWN = 60.0  # seconds between looks of the centre at itself
 RULE = 60.0  # seconds between looks of rules
 WINDOW = 120.0  # seconds of silence after which a host is down
 STALE = 300.0  # seconds after which a value of a host says nothing any more
+UNSTABLE = (5, 10)  # of ten looks at a service
 HOLD = 300.0  # seconds that a disk must be full before it is believed
 
 
@@ -86,7 +87,9 @@ def read(chosen, build):
     """Return what the settings say, their checks made by ``build(id)``."""
     got = _read(chosen.text, chosen.register)
     for name, planned in got.watched.checks.items():
-        got.watched.checks[name] = replace(planned, build=lambda name=name: build(name))
+        policy = replace(planned.policy, unstable=UNSTABLE)
+        got.watched.checks[name] = replace(planned, policy=policy, build=lambda name=name: build(name))
+        got.watched._policies[name] = policy
     return got
 
 

@@ -7,7 +7,7 @@ clock that was set back shows some times twice.
 import msgspec
 from simulation.city import PULSE
 from simulation.script import SHOWS
-from simulation.settings import HOLD, RULE, STALE, WINDOW
+from simulation.settings import HOLD, RULE, STALE, UNSTABLE, WINDOW
 
 SLACK = 16.0  # seconds: a look that lasts as long as it may, its judging, and what the loop comes late
 BLIND = (
@@ -15,11 +15,14 @@ BLIND = (
 )
 
 
+KINDS = {"up", "degraded", "down", "every second"}
+
+
 class Zone(msgspec.Struct, frozen=True):
     """A stretch in which a subject stood in one way and the centre ran undisturbed, under one set of terms.
 
     From ``sure`` on the centre has seen it so; from ``believed`` on it must believe it, if the stretch is that long. ``shows`` is
-    "up", "degraded", "down", or "unknown" where nobody could tell. ``whole`` numbers the stretches of the script that zones belong to.
+    "up", "degraded", "down", "every second" (look fails), or "unknown" where nobody could tell. ``whole`` numbers the stretches of the script that zones belong to.
     """
 
     check: str
@@ -57,6 +60,8 @@ def _needs_of_a_check(shows, interval, confirm, recover):
     """Return the seconds until a status must have been seen, and until it must be believed."""
     if shows in {"raise", "hang", "unknown"}:
         return interval + SLACK, interval + SLACK
+    if shows == "every second":
+        return interval + SLACK, (interval + SLACK) * (2 * UNSTABLE[0] + 1)
     looks = recover if shows == "up" else confirm
     return interval + SLACK, (interval + SLACK) * (looks + 1)
 
@@ -75,7 +80,7 @@ def _needs_of_a_disk(shows, interval, _confirm, _recover):
 def _zones(city, check, subject, stretches, terms, needs):
     found = []
     for whole, (start, end, shows) in enumerate(stretches):
-        if shows in {"every second", "any"}:
+        if shows == "any":
             continue
         for low, high, _life in city.running:
             for position, (since, term) in enumerate(terms):
@@ -84,7 +89,7 @@ def _zones(city, check, subject, stretches, terms, needs):
                 if term is None or first >= last:
                     continue
                 sure, believed = needs(shows, *term)
-                kind = shows if shows in {"up", "degraded", "down"} else "unknown"
+                kind = shows if shows in KINDS else "unknown"
                 found.append(Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], whole))
     return found
 
