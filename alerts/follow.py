@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import audit, incident, outbox, route, state_rows
+from alerts import audit, families, incident, outbox, route, state_rows
+from alerts.i18n.catalogue import LanguageCode
 from alerts.incident import Incident
-from alerts.message import gather
+from alerts.message import Facts, gather
 from alerts.route import Routes
 from alerts.state import Flip, Policy, State
 from alerts.states import Key
@@ -33,7 +34,7 @@ Followed = tuple[Key, int | None, int]
 class Turn(msgspec.Struct, frozen=True):
     """A flip that waits to be written, with what it is judged by; ``first``: the first look of its subject, and a good one.
 
-    ``again``: it was tried before, and may be written.
+    ``again``: it was tried before, and may be written. ``siblings`` are the states of the other rules of its family.
     """
 
     terms: Terms
@@ -41,6 +42,7 @@ class Turn(msgspec.Struct, frozen=True):
     flip: Flip
     first: bool
     again: bool = False
+    siblings: tuple[State, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -58,25 +60,36 @@ def follow_all(tx: Connection, turns: Sequence[Turn], now: int, steady: int) -> 
 def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     """Record a flip with its incident, messages and audit; return the incident that is open after it, and how many were planned."""
     terms, flip, after = turn.terms, turn.flip, turn.after
-    if turn.again and incident.is_recorded(tx, flip):
-        still = incident.open_of(tx, flip.check, flip.subject)
-        return turn.key, None if still is None else still.id, 1
-    about = terms.about(flip.check, flip.subject)
-    severity = incident.severity_of(terms.policy(flip.check), about.criticality, flip.to_status)
-    current, flip_id = incident.follow(tx, flip, severity)
-    if current is None:
-        return turn.key, None, 0
-    _note(tx, current, flip, now)
-    if flip.to_status is Status.UNKNOWN:  # it is recorded and shown; nobody is told yet
-        return turn.key, current.id, 0
-    if current.closed is not None:
-        return (
-            turn.key,
-            None,
-            outbox.owe_closing(
-                tx, current, flip_id, lambda language: gather(current, after, about, language), now, steady
-            ),
+    policy = terms.policy(flip.check)
+    criticality = terms.about(flip.check, flip.subject).criticality
+    as_whole, severity = flip, incident.severity_of(policy, criticality, flip.to_status)
+    # an incident that began before its rule was of a family ends as it began
+    if policy.family and incident.open_of(tx, flip.check, flip.subject) is None:
+        family = families.whole(
+            flip,
+            (after, *turn.siblings),
+            policy.family,
+            lambda check, status: incident.severity_of(terms.policy(check), criticality, status),
         )
+        as_whole, after, severity = family.flip, family.worst, family.severity
+    key = as_whole.check, as_whole.subject
+    if turn.again and incident.is_recorded(tx, flip):
+        still = incident.open_of(tx, *key)
+        return key, None if still is None else still.id, 1
+    before = incident.open_of(tx, *key)
+    current, flip_id = incident.follow(tx, flip, severity, as_whole)
+    if current is None:
+        return key, None, 0
+    _note(tx, current, flip, now, opened=before is None)
+    if as_whole.to_status is Status.UNKNOWN:  # it is recorded and shown; nobody is told yet
+        return key, current.id, 0
+    about = terms.about(after.check, after.subject)
+
+    def facts(language: LanguageCode) -> Facts:
+        return gather(current, after, about, language)
+
+    if current.closed is not None:
+        return key, None, outbox.owe_closing(tx, current, flip_id, facts, now, steady)
     owed = route.plan(
         terms.routes,
         check=current.check,
@@ -85,13 +98,7 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
         severity=current.severity,
         about=about,
     )
-    return (
-        turn.key,
-        current.id,
-        outbox.owe_problem(
-            tx, current, flip_id, owed, lambda language: gather(current, after, about, language), now, steady
-        ),
-    )
+    return key, current.id, outbox.owe_problem(tx, current, flip_id, owed, facts, now, steady)
 
 
 def retire(
@@ -120,18 +127,13 @@ def retire(
     )
 
 
-def _action(current: Incident, flip: Flip) -> str:
-    if current.closed is not None:
-        return "incident.close"
-    return "incident.open" if current.confirmed == flip.confirmed else "incident.change"
-
-
-def _note(tx: Connection, current: Incident, flip: Flip, now: int) -> None:
+def _note(tx: Connection, current: Incident, flip: Flip, now: int, *, opened: bool) -> None:
+    action = "open" if opened else "change" if current.closed is None else "close"
     audit.note(
         tx,
         at=now,
         actor="pantau",
-        action=_action(current, flip),
+        action=f"incident.{action}",
         subject=current.subject,
         detail={
             "incident": current.id,
@@ -140,4 +142,26 @@ def _note(tx: Connection, current: Incident, flip: Flip, now: int) -> None:
             "to": flip.to_status.value,
             "at": flip.at,
         },
+    )
+
+
+def retire_family(
+    tx: Connection,
+    check: str,
+    subject: str,
+    *,
+    by: str,
+    about: Callable[[str, str], SubjectInfo],
+    now: int,
+    steady: int,
+) -> tuple[Incident | None, int]:
+    """Close the incident of a family none of whose rules is broken any more, though none recovered; as ``retire`` else."""
+    current = incident.open_of(tx, check, subject)
+    if current is None:
+        return None, 0
+    closed = incident.close(tx, current, at=now, why="retired")
+    audit.note(tx, at=now, actor=by, action="subject.retire", subject=subject, detail={"check": check})
+    behind = about(check, subject)
+    return closed, outbox.owe_closing(
+        tx, closed, None, lambda language: gather(closed, None, behind, language), now, steady
     )

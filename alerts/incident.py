@@ -62,20 +62,24 @@ def severity_of(policy: Policy, criticality: int, status: Status) -> Severity:
     return _SCALE[max(rank(severity) - 1, 0)] if milder else severity
 
 
-def follow(tx: Connection, flip: Flip, severity: Severity) -> tuple[Incident | None, int]:
-    """Record a flip and open, change or close its incident; return the incident (None: nothing was or is wrong) and flip's id."""
-    current = open_of(tx, flip.check, flip.subject)
-    if flip.to_status is Status.UP:
+def follow(tx: Connection, flip: Flip, severity: Severity, as_whole: Flip | None = None) -> tuple[Incident | None, int]:
+    """Record a flip and open, change or close its incident; return the incident (None: nothing was or is wrong) and flip's id.
+
+    ``as_whole`` is what it makes of the family whose incident it is.
+    """
+    whole = as_whole or flip
+    current = open_of(tx, whole.check, whole.subject)
+    if whole.to_status is Status.UP or (current is None and flip.to_status is Status.UP):
         if current is not None:
-            current = close(tx, current, at=flip.at, why="recovered")
+            current = close(tx, current, at=whole.at, why="recovered")
     elif current is None:
-        current = _open(tx, flip, severity)
+        current = _open(tx, whole, severity)
     else:
         values = {
-            "status": flip.to_status.value,
+            "status": whole.to_status.value,
             "severity": max(current.severity, severity, key=rank),
-            "reason": flip.reason.value,
-            "detail": flip.detail,
+            "reason": whole.reason.value,
+            "detail": whole.detail,
         }
         current = _change(tx, current.id, values)
     return current, _record(tx, flip, current)

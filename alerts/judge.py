@@ -14,7 +14,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from alerts import state, state_rows, states
-from alerts.follow import Followed, Terms, Turn, follow_all, retire
+from alerts.families import any_bad, is_family
+from alerts.follow import Followed, Terms, Turn, follow_all, retire, retire_family
 from alerts.incident import Incident
 from alerts.state import Flip, Seen, State
 from alerts.states import Key, States
@@ -224,7 +225,31 @@ class Judge:
                 self._batch.forget((check, subject))
         if planned:
             self._planned()
+        return closed or await self.retire_families(by=by, subject=subject)
+
+    async def retire_families(self, *, by: str, subject: str = "") -> Incident | None:
+        """Close the incidents (of ``subject``, or all) of families none of whose rules is broken any more; return one of them."""
+        about, closed = self._terms.about, None
+        for check, whose in list(self.states.incidents):
+            if not is_family(check) or (subject and subject != whose):
+                continue
+            if any_bad([one for one in self.states.of_subject(whose) if self._is_of(one, check, whose)]):
+                continue
+            now, steady = self._clock.now(), self._clock.steady()
+            async with self._writing:
+                closed, planned = await self._database.write(
+                    partial(retire_family, check=check, subject=whose, by=by, about=about, now=now, steady=steady)
+                )
+                self.states.incidents.pop((check, whose), None)
+            if planned:
+                self._planned()
         return closed
+
+    def _is_of(self, believed: State, family: str, subject: str) -> bool:
+        try:
+            return believed.subject == subject and self._terms.policy(believed.check).family == family
+        except KeyError:  # settings do not name it any more
+            return False
 
     def _see(self, result: Result, steady: int) -> Observed:
         result = storable(result)
@@ -237,12 +262,17 @@ class Judge:
             batch = self._open_batch(steady)
             batch.states[key] = step.state
             if step.flip is not None:
-                first = before is None and step.flip.to_status is Status.UP
-                batch.turns.append(Turn(terms, step.state, step.flip, first))
+                first = before is None and step.flip.to_status is Status.UP and not policy.family
+                siblings = tuple(
+                    sibling
+                    for check in policy.siblings
+                    if (sibling := self.states.get(check, result.subject)) is not None
+                )
+                batch.turns.append(Turn(terms, step.state, step.flip, first, siblings=siblings))
             self._soon(0 if step.flip else self._moment)
         if step.seen is not None:
             self._ledger.see(step.seen)
-        return Observed(step.state, step.flip, self.states.incidents.get(key))
+        return Observed(step.state, step.flip, self.states.incident_of(policy.family or result.check, result.subject))
 
     def _open_batch(self, steady: int) -> _Batch:
         if self._batch is None:

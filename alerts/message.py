@@ -50,8 +50,8 @@ class Look(msgspec.Struct, frozen=True):
     public_url: str = ""
 
 
-def gather(incident: Incident, state: State, about: SubjectInfo, language: LanguageCode) -> Facts:
-    """Collect the facts of an incident as they stand in ``state`` after the latest look."""
+def gather(incident: Incident, state: State | None, about: SubjectInfo, language: LanguageCode) -> Facts:
+    """Collect the facts of an incident as they stand in ``state`` after the latest look; None when nothing is believed any more."""
     return Facts(
         incident=incident.id,
         check=incident.check,
@@ -64,8 +64,8 @@ def gather(incident: Incident, state: State, about: SubjectInfo, language: Langu
         confirmed=incident.confirmed,
         closed=incident.closed,
         close_reason=incident.close_reason,
-        last_up=state.last_up,
-        phases=state.last_phases,
+        last_up=None if state is None else state.last_up,
+        phases={} if state is None else state.last_phases,
         about=about,
         language=language,
     )

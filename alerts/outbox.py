@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func
 
 from alerts import tables
 from alerts.i18n.catalogue import LanguageCode
-from alerts.incident import Incident
+from alerts.incident import Incident, rank
 from alerts.message import Facts, Kind
 from alerts.route import Owed
 from alerts.state import Severity
@@ -64,11 +64,16 @@ def owe_problem(
     planned = 0
     for one in owed:
         told = _last_told(tx, incident.id, one.channel, one.recipient)
-        if told is not None and not (told.status is Status.DEGRADED and incident.status is Status.DOWN):
+        if told is not None and not _is_worse(incident, told):
             continue
         kind: Kind = "problem" if told is None else "update"
         planned += _plan(tx, kind, flip_id, one.channel, one.recipient, facts(one.language), now, steady)
     return planned
+
+
+def _is_worse(incident: Incident, told: Facts) -> bool:
+    fell = told.status is Status.DEGRADED and incident.status is Status.DOWN
+    return fell or rank(incident.severity) > rank(told.severity)
 
 
 def owe_closing(

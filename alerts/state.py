@@ -36,7 +36,7 @@ class Policy(msgspec.Struct, frozen=True):
     looks spanning ``recover_hold``. ``unstable`` is N of the last M looks that fail: then the subject is DEGRADED, though never enough
     failed in a row. UNKNOWN in the place of UP: three looks in a row spanning ``blind_for`` (None: never). ``flaps`` is N flips within T
     seconds: then it flaps. ``interval`` is the time between looks. ``severity`` None: from the subject's criticality. ``counts``: whether
-    the check speaks for availability.
+    the check speaks for availability. ``family`` names the check of the incident that its ``siblings`` share with it.
     """
 
     interval: float
@@ -49,6 +49,8 @@ class Policy(msgspec.Struct, frozen=True):
     unstable: tuple[int, int] | None = None
     blind_for: float | None = None
     flaps: tuple[int, float] = (4, 1800.0)
+    family: str = ""
+    siblings: tuple[str, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Settings ``[[rule]]``: what every rule has in common, read once for all kinds, and the rules that they plan."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -24,7 +24,8 @@ class RuleTable(
 ):
     """What every ``[[rule]]`` has besides the options of its type: a rule over stored series.
 
-    It must be broken for ``for`` before that is believed. ``status`` is what a broken rule means, where not what its type says.
+    It must be broken for ``for`` before that is believed. ``status`` is what a broken rule means, where not what its type says. Rules of
+    one ``family`` share one incident, ``family/NAME``, as bad as the worst of them.
     ``arti``, ``dampak`` and ``langkah`` say what it means, who is affected and what to do.
     """
 
@@ -35,6 +36,7 @@ class RuleTable(
     interval: Duration = Duration(15)
     severity: Severity = "high"
     status: Literal["degraded", "down"] | None = None
+    family: Id | None = None
     meaning: str = ""
     impact: str = ""
     todo: str = ""
@@ -90,7 +92,32 @@ def read_rules(source: Source, tables: Sequence[Table]) -> dict[str, PlannedRule
                 raise source.error(("rule", position, "id"), f"rule id {rule.table.id!r} is used twice")
             planned[rule.table.id] = rule
     faults.tell()
-    return planned
+    return {
+        name: _related(rule, planned.values(), source, ("rule", position, "family"))
+        for position, (name, rule) in enumerate(planned.items())
+    }
+
+
+def _related(rule: PlannedRule, rules: Iterable[PlannedRule], source: Source, at: Place) -> PlannedRule:
+    """Return a rule that knows the others of its family; SettingsError when they speak of different things."""
+    family = rule.table.family
+    if family is None:
+        return rule
+    siblings = [other for other in rules if other.table.family == family and other is not rule]
+    for other in siblings:
+        if _speaks_of(rule) != _speaks_of(other):
+            names = f"rules {rule.table.id!r} and {other.table.id!r}"
+            raise source.error(
+                at, f"{names} of family {family!r} must have the same 'by' and speak of availability alike"
+            )
+    policy = msgspec.structs.replace(
+        rule.policy, family=f"family/{family}", siblings=tuple(other.check for other in siblings)
+    )
+    return msgspec.structs.replace(rule, policy=policy)
+
+
+def _speaks_of(rule: PlannedRule) -> tuple[object, bool]:
+    return getattr(rule.options, "by", ()), rule.policy.counts
 
 
 def plan(source: Source, table: Table, at: Place) -> PlannedRule:

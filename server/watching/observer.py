@@ -107,3 +107,4 @@ class Observer:
             if not self._watched.names(believed.check, believed.subject):
                 _log.info("%s of %s is not in the settings any more", believed.check, believed.subject)
                 await self._judge.retire(believed.check, believed.subject, by="settings")
+        await self._judge.retire_families(by="settings")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from alerts.incident import rank
 from alerts.rules.planned import PlannedRule
 from alerts.state import Policy
 from alerts.subject_info import SubjectInfo
@@ -52,7 +53,10 @@ class Watched:
         self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
         if backups is not None:
             self._policies[BACKUP_CHECK] = Policy(interval=own_interval, severity="high", counts=False)
-        self._rules = {rule.check: rule.table for rule in rules.values()}
+        by_severity = sorted(rules.values(), key=lambda rule: rank(rule.table.severity))
+        # what is said of a family is what its gravest rule says
+        self._rules = {rule.policy.family: rule.table for rule in by_severity if rule.policy.family}
+        self._rules |= {rule.check: rule.table for rule in rules.values()}
 
     def names(self, check: str, subject: str) -> bool:
         """Return whether settings have such a check of such a subject."""

@@ -1,0 +1,141 @@
+"""Rules of one family are one incident, as bad as the worst of them."""
+
+import pytest
+from judging import judge_on
+
+from alerts import incident
+from alerts.route import Contact, Via, connect
+from alerts.state import Policy
+from alerts.subject_info import SubjectInfo
+from collectors.result import Reason, Result, Status
+
+UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN
+WARN, CRIT = "rule/disk-warn", "rule/disk-crit"
+POLICIES = {
+    WARN: Policy(interval=60, confirm=1, severity="medium", family="family/disk", siblings=(CRIT,)),
+    CRIT: Policy(interval=60, confirm=1, severity="critical", family="family/disk", siblings=(WARN,)),
+}
+HOST = "host/srv-1"
+
+
+class City:
+    """A judge of two rules of one family; ``look`` is one round of both."""
+
+    def __init__(self, centre):
+        self.centre, self.policies, self.at = centre, dict(POLICIES), centre.at
+
+    async def begin(self):
+        routes = connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], self.centre.channels)
+        self.judge = await judge_on(
+            self.centre.database,
+            lambda check: self.policies[check],
+            lambda check, _subject: SubjectInfo(name="SRV-1", meaning=check),
+            routes,
+            clock=self.centre.clock,
+        )
+        return self
+
+    async def look(self, **statuses):
+        self.at += 60_000
+        self.centre.clock.now = self.at
+        results = [
+            Result(
+                {"warn": WARN, "crit": CRIT}[name],
+                HOST,
+                status,
+                Reason.OK if status is UP else Reason.THRESHOLD,
+                self.at,
+                name,
+            )
+            for name, status in statuses.items()
+        ]
+        return await self.judge.observe(results, self.at)
+
+    async def open(self):
+        return await self.centre.database.read(incident.open_incidents)
+
+
+@pytest.fixture
+async def city(centre):
+    return await City(centre).begin()
+
+
+async def test_two_rules_that_break_are_one_incident_whose_severity_rises_by_an_update(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    [first] = await city.open()
+    assert (first.check, first.subject, first.status, first.severity) == ("family/disk", HOST, DEGRADED, "medium")
+    seen = await city.look(warn=DEGRADED, crit=DEGRADED)
+    assert {one.incident_id for one in seen} == {first.id}
+    [worse] = await city.open()
+    assert (worse.id, worse.severity, worse.detail) == (first.id, "critical", "crit")
+    assert [row.kind for row in await city.centre.rows()] == ["problem", "update"]
+    await city.look(warn=DEGRADED, crit=UP)
+    assert [one.id for one in await city.open()] == [first.id]
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+    rows = await city.centre.settled()
+    assert [row.kind for row in rows] == ["problem", "update", "recovery"] or rows[-1].kind in {"recovery", "brief"}
+    closed = await city.centre.database.read(lambda tx: incident.get(tx, first.id))
+    assert (closed.close_reason, closed.closed) == ("recovered", city.at)
+    flips = await city.centre.database.read(lambda tx: incident.flips(tx, first.id))
+    assert [one.check for one in flips] == [WARN, CRIT, CRIT, WARN]
+
+
+async def test_both_in_one_moment_are_one_incident(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=DOWN)
+    [one] = await city.open()
+    assert (one.status, one.severity) == (DOWN, "critical")
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+
+
+async def test_a_restart_between_makes_no_difference(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    await city.begin()
+    await city.look(warn=DEGRADED, crit=DEGRADED)
+    assert len(await city.open()) == 1
+    await city.begin()
+    await city.look(warn=UP, crit=DEGRADED)
+    assert len(await city.open()) == 1
+    await city.begin()
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+
+
+async def test_a_rule_that_leaves_the_settings_leaves_no_incident_behind(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=DEGRADED)
+    del city.policies[CRIT]
+    await city.judge.retire(CRIT, HOST, by="settings")
+    assert len(await city.open()) == 1  # the other rule is broken still
+    del city.policies[WARN]
+    closed = await city.judge.retire(WARN, HOST, by="settings")
+    assert (closed.check, closed.close_reason) == ("family/disk", "retired")
+    assert await city.open() == []
+    assert city.judge.states.incidents == {}
+
+
+async def test_a_family_that_is_no_more_leaves_no_incident_behind(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    city.policies = {check: Policy(interval=60, confirm=1, severity="high") for check in POLICIES}
+    await city.judge.retire_families(by="settings")
+    assert await city.open() == []
+
+
+async def test_an_incident_that_began_before_its_rule_was_of_a_family_ends_as_it_began(city):
+    city.policies = {check: Policy(interval=60, confirm=1, severity="high") for check in POLICIES}
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    city.policies = dict(POLICIES)
+    [before] = await city.open()
+    assert before.check == WARN
+    await city.look(warn=DEGRADED, crit=DEGRADED)
+    assert {one.check for one in await city.open()} == {WARN, "family/disk"}
+    await city.look(warn=UP, crit=DEGRADED)
+    assert {one.check for one in await city.open()} == {"family/disk"}
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
