@@ -145,7 +145,9 @@ REASONS: Final = {
     ),
     Reason.UNSTABLE: (
         gettext_noop("pemeriksaan berulang kali gagal, meski tidak berturut-turut"),
-        gettext_noop("Periksa beban, jaringan dan server cadangan di belakangnya: sebagian permintaan tidak dijawab dengan baik."),
+        gettext_noop(
+            "Periksa beban, jaringan dan server cadangan di belakangnya: sebagian permintaan tidak dijawab dengan baik."
+        ),
     ),
     Reason.BUG: (
         gettext_noop("pemeriksaan gagal karena kesalahan di dalam Pantau"),

@@ -41,7 +41,7 @@ def reports_are_the_script(city):
 
 
 def _life(city, subject, now):
-    (first,) = city.rows(f"SELECT min(start_ms) FROM span WHERE subject = '{subject}'")[0]  # noqa: S608 - a made name
+    (first,) = city.rows(f"SELECT min(start_ms) FROM span WHERE subject = '{subject}'")[0]
     return None if first is None else (first, now)
 
 

@@ -80,7 +80,7 @@ class Life:
     def unwritten(self, late=LATE):
         """Return in words what was believed ``late`` ms ago and is not in the database, or is there and not believed."""
         columns = "check_id, subject, status, since_ms, pending_count, last_at_ms"
-        rows = {row[:2]: row[2:] for row in self._city.rows(f"SELECT {columns} FROM state")}  # noqa: S608 - our own columns
+        rows = {row[:2]: row[2:] for row in self._city.rows(f"SELECT {columns} FROM state")}
         now = self.outside.clock.now()
         believed = {
             (one.check, one.subject): (one.status.value, one.since, one.pending_count, one.last_at)
@@ -100,9 +100,12 @@ class Life:
         lived = (self.outside.clock.steady() - self._since) / 1000
         jobs = self.heart.schedule.punctuality.jobs
         return [
-            f"skipped: {name} was due {lived / jobs[name].interval:.0f} times, and {jobs[name].runs} looks and {jobs[name].skipped} without are counted"
+            f"skipped: {name} was due {lived / jobs[name].interval:.0f} times, and {jobs[name].runs} looks and "
+            f"{jobs[name].skipped} without are counted"
             for name, terms in self._city.terms.items()
-            if name in jobs and terms[-1][0] < self._begun and jobs[name].runs + jobs[name].skipped < lived / jobs[name].interval - 2
+            if name in jobs
+            and terms[-1][0] < self._begun
+            and jobs[name].runs + jobs[name].skipped < lived / jobs[name].interval - 2
         ]
 
     async def stop(self):
@@ -150,7 +153,7 @@ class Life:
 
     async def _hear(self):
         now = self.outside.clock.now()
-        if hosts := {name: now * 1_000_000 for name in self._city.writing()}:
+        if hosts := dict.fromkeys(self._city.writing(), now * 1000000):
             self.heard.note(hosts, at=now, address="192.0.2.1", client="made")
 
     async def _in_thread(self, work, /, *arguments):

@@ -121,7 +121,7 @@ class Loop(asyncio.AbstractEventLoop):
             self.count += 1
             try:
                 call.context.run(call.callback, *call.args)
-            except Exception as error:  # noqa: BLE001 - as asyncio does it
+            except Exception as error:
                 self.call_exception_handler({"message": "a callback failed", "exception": error})
             if self.count - first > self._limit:
                 raise Livelock(f"{self._limit} callbacks at {self._now:.3f} s, the last one {call.callback!r}")
@@ -176,7 +176,7 @@ class Loop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(None)  # a thread has none
             try:
                 settle, outcome = answer.set_result, func(*args)
-            except Exception as error:  # noqa: BLE001 - it is the answer
+            except Exception as error:
                 settle, outcome = answer.set_exception, error
             finally:
                 asyncio._set_running_loop(self)
@@ -213,13 +213,13 @@ class Loop(asyncio.AbstractEventLoop):
 
 
 def _let_go(work):
-    """Free what a coroutine holds, from within. Its ``finally`` blocks run, but nothing hears them; where they wait they are let go, too."""
+    """Free what a coroutine holds, from within. Its ``finally`` blocks run, but nothing hears them; where they wait, they go, too."""
     inside = getattr(work, "cr_await", None) or getattr(work, "ag_await", None)
     if inside is not None:
         _let_go(inside)
     for _ in range(10):
         try:
             return getattr(work, "close", lambda: None)()
-        except BaseException:  # noqa: BLE001, S112 - it is of a process that is no more
+        except BaseException:
             continue
     return None

@@ -6,7 +6,6 @@ import msgspec
 
 from alerts.channels import Refused, Unreachable
 
-
 IN_FLIGHT = 5.0  # seconds until its answer is known to the centre
 
 

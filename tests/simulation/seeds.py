@@ -80,9 +80,12 @@ def told(outcome, hours=HOURS, only=None):
 def _wrong(city):
     try:
         city.run()
-    except Exception as error:  # noqa: BLE001 - a city that cannot go on is what we look for
+    except Exception as error:
         return [f"fault: {type(error).__name__}: {error}", *_checked(city)]
-    return [*(fault if fault.startswith(("memory: ", "skipped: ")) else f"fault: {fault}" for fault in city.faults), *_checked(city)]
+    return [
+        *(fault if fault.startswith(("memory: ", "skipped: ")) else f"fault: {fault}" for fault in city.faults),
+        *_checked(city),
+    ]
 
 
 def _checked(city):
