@@ -31,10 +31,8 @@ _UPDATE: Final = (
 )
 _DELETE: Final = "DELETE FROM span WHERE check_id = {0} AND subject = {0} AND start_ms = {0}"
 # if a correction of it was written, and only the answer to that was lost, a later span is there, and says all
-_UPDATE_NEWEST: Final = (
-    f"{_UPDATE} AND NOT EXISTS (SELECT 1 FROM span later WHERE later.check_id = {{0}} AND later.subject = {{0}}"
-    " AND later.start_ms > {0})"
-)
+_LATER: Final = "SELECT 1 FROM span later WHERE later.check_id = {0} AND later.subject = {0} AND later.start_ms > {0}"
+_UPDATE_NEWEST: Final = f"{_UPDATE} AND NOT EXISTS ({_LATER})"
 
 
 class _Open:

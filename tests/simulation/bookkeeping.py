@@ -60,7 +60,7 @@ def spans_lie_side_by_side(city):
 
 def flips_are_justified(city):
     """A flip to a bad status names its first look and its last, and between them lie as many as it takes, none of them good."""
-    for check, subject, was, to, at, confirmed, reason in city.rows(FLIPS):
+    for check, _subject, was, to, at, confirmed, reason in city.rows(FLIPS):
         if check not in city.looks or RANK[to] <= RANK[was] or reason == "unstable":
             continue
         terms = [term for since, term in city.terms[check] if term is not None]

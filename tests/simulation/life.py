@@ -100,7 +100,8 @@ class Life:
         lived = (self.outside.clock.steady() - self._since) / 1000
         jobs = self.heart.schedule.punctuality.jobs
         return [
-            f"skipped: {name} was due {lived / jobs[name].interval:.0f} times, and {jobs[name].runs} looks and {jobs[name].skipped} without are counted"
+            f"skipped: {name} was due {lived / jobs[name].interval:.0f} times, and {jobs[name].runs} looks and "
+            f"{jobs[name].skipped} without are counted"
             for name, terms in self._city.terms.items()
             if name in jobs
             and terms[-1][0] < self._begun

@@ -213,7 +213,7 @@ class Loop(asyncio.AbstractEventLoop):
 
 
 def _let_go(work):
-    """Free what a coroutine holds, from within. Its ``finally`` blocks run, but nothing hears them; where they wait they are let go, too."""
+    """Free what a coroutine holds, from within. Its ``finally`` blocks run, but nothing hears them; where they wait, they go, too."""
     inside = getattr(work, "cr_await", None) or getattr(work, "ag_await", None)
     if inside is not None:
         _let_go(inside)

@@ -131,7 +131,8 @@ def patience_is_kept(city):
     for provider in city.providers.values():
         for asked, until, came in provider.hurried:
             if not city.stepped(asked, until):
-                yield f"patience: {provider.name} asked at {asked / HOUR:.4f} h for {until - asked:.0f} s, and was asked again after {came - asked:.0f} s"
+                asked_for, came_after = f"{until - asked:.0f} s", f"{came - asked:.0f} s"
+                yield f"patience: {provider.name} asked at {asked / HOUR:.4f} h for {asked_for}, and was asked after {came_after}"
 
 
 def lines(city):

@@ -217,10 +217,11 @@ SAFEGUARDS = (
         _patched(outbox, "_returned", lambda _: lambda now: {"lease_until_ms": None}),
         "what was on its way at a kill is never sent",
         ("owed", "closing"),
+        11,
     ),
     Safeguard(
         "order per incident and recipient",
-        _patched(outbox, "_waits", lambda _: lambda: false()),
+        _patched(outbox, "_waits", lambda _: false),
         "the end of an incident arrives before its beginning",
         ("order", "closing"),
     ),
@@ -241,6 +242,7 @@ SAFEGUARDS = (
         _torn,
         "a kill between both leaves an incident that nobody is told of",
         ("lost", "closing"),
+        11,
     ),
     Safeguard(
         "confirmation",
@@ -283,6 +285,7 @@ SAFEGUARDS = (
         _patched(alerts.state, "_is_unstable", lambda _: lambda *_args: False),
         "a service of which every second look fails is up for ever",
         ("unstable",),
+        17,
     ),
     Safeguard(
         "gap of a stop",
@@ -295,6 +298,7 @@ SAFEGUARDS = (
         _patched(Judge, "interrupt", lambda _: lambda *_args: None),
         "a failed look before a stop and one after it are two in a row",
         ("flips",),
+        18,
     ),
     Safeguard(
         "steady time",
@@ -307,6 +311,7 @@ SAFEGUARDS = (
         _patched(Punctuality, "skip", lambda _: lambda *_args: None),
         "due times pass without a look, and no figure says so",
         ("skipped",),
+        55,
     ),
     Safeguard(
         "believing the database at a start",

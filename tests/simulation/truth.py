@@ -4,12 +4,15 @@ Times are seconds of the city; those of ledger and flips are brought to them by 
 clock that was set back shows some times twice.
 """
 
+import itertools
+
 import msgspec
 from simulation.city import PULSE
 from simulation.script import SHOWS
 from simulation.settings import HOLD, RULE, STALE, UNSTABLE, WINDOW
 
 SLACK = 16.0  # seconds: a look that lasts as long as it may, its judging, and what the loop comes late
+HANGS = 65.0  # seconds that a look which hangs keeps its round
 BLIND = (
     30.0  # seconds at the edge of a stretch in which the centre ran: its signs of life, and what a kill may take along
 )
@@ -22,7 +25,8 @@ class Zone(msgspec.Struct, frozen=True):
     """A stretch in which a subject stood in one way and the centre ran undisturbed, under one set of terms.
 
     From ``sure`` on the centre has seen it so; from ``believed`` on it must believe it, if the stretch is that long. ``shows`` is
-    "up", "degraded", "down", "every second" (look fails), or "unknown" where nobody could tell. ``whole`` numbers the stretches of the script that zones belong to.
+    "up", "degraded", "down", "every second" (look fails), or "unknown" where nobody could tell.
+    ``whole`` numbers the stretches of the script that zones belong to.
     """
 
     check: str
@@ -40,9 +44,7 @@ def zones(city):
     """Return every zone of every subject, in order of time, by (check, subject)."""
     found = {}
     for name in city.place.services:
-        stretches = [
-            (start, end, SHOWS.get(way, way)) for start, end, way in city.ways("service", name).stretches(city.at)
-        ]
+        stretches = _answers(city.ways("service", name).stretches(city.at))
         found[name, f"service/{name}"] = _zones(
             city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check
         )
@@ -54,6 +56,16 @@ def zones(city):
         )
         found["rule/full", subject] = _zones(city, "rule/full", subject, _disk(city, host), always, _needs_of_a_disk)
     return found
+
+
+def _answers(stretches):
+    """Return what a service shows; a look that hung is over some time after the service answers again."""
+    found, over = [], 0.0
+    for start, end, way in stretches:
+        free = max(start, min(over, end))
+        found += [(start, free, "any"), (free, end, SHOWS.get(way, way))]
+        over = end + HANGS if way == "hang" else over
+    return [part for part in found if part[0] < part[1]]
 
 
 def _needs_of_a_check(shows, interval, confirm, recover):
@@ -112,7 +124,7 @@ def _disk(city, host):
     writes, disk, store = city.ways("host", host), city.ways("disk", host), city.ways("store", "")
     edges = sorted({0.0, city.at, *writes.edges, *disk.edges, *store.edges})
     silent_since = None
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         if end > city.at:
             break
         if writes.at(start) == "writes":
