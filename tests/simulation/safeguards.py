@@ -69,7 +69,8 @@ def _unleased(lease):
     def leased(tx, *args, **options):
         row = lease(tx, *args, **options)
         if isinstance(row, Leased):
-            tx.execute(update(tables.outbox).where(tables.outbox.c.id == row.id).values(status="queued"))
+            again = {"status": "queued", "not_before_ms": tables.outbox.c.not_before_ms + 5_000}
+            tx.execute(update(tables.outbox).where(tables.outbox.c.id == row.id).values(again))
         return row
 
     return leased
