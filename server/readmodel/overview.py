@@ -40,7 +40,7 @@ from server.readmodel.subject_rows import (
     ServiceRow,
     Story,
 )
-from server.readmodel.subject_status import SubjectStatus
+from server.readmodel.subject_status import Now, SubjectStatus
 from server.state import tables as own
 from server.watching.watched import SCHEDULE_CHECK, STORE_CHECK, Watched
 
@@ -254,16 +254,16 @@ class Overview:
         month = self._date(now).replace(day=1)
         start = midnight(month, self._zone)
         days = await self._quarter.one(subject)
-        states = self._states.of_subject(subject)
+        states, moment = self._states.of_subject(subject), Now(now, self._steady())
 
         def read(tx: Connection) -> Detail:
             line = histories.timeline(
                 tx, subject, start=start, end=now, now=now, register=self._register, zone=self._zone_name
             )
             return Detail(
-                now=subject_status.of_subject(states, self._checks, now),
+                now=subject_status.of_subject(states, self._checks, moment),
                 states=[
-                    (state, subject_status.of_check(state, self._checks.get(state.check), now)) for state in states
+                    (state, subject_status.of_check(state, self._checks.get(state.check), moment)) for state in states
                 ],
                 days=days,
                 month=month,
@@ -277,7 +277,7 @@ class Overview:
 
     def _now(self, subject: str, now: int) -> SubjectStatus:
         """Return how a subject is now; a full file system is its host's trouble."""
-        return subject_status.of_subject(self._states.of_subject(subject), self._checks, now)
+        return subject_status.of_subject(self._states.of_subject(subject), self._checks, Now(now, self._steady()))
 
     async def _hosts(self) -> list[HostRow]:
         """Return a row of every host; kept for a second, since there may be thousands, and many who look."""

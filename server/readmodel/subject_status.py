@@ -1,7 +1,7 @@
 """What to show of a subject whose checks have each their own state. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,12 +29,19 @@ class SubjectStatus(msgspec.Struct, frozen=True):
     check: str = ""
 
 
-def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatus:
+class Now(NamedTuple):
+    """The present on both scales of ``configs.clock``, ms: no step of the wall clock makes a look an old one."""
+
+    wall: int
+    steady: int
+
+
+def of_check(state: State, watch: PlannedCheck | None, now: Now) -> SubjectStatus:
     """Return what one check says: its hard status, or UNKNOWN while it is blind or has stopped looking."""
     status, since = state.status, state.since
     if state.blind_since is not None:
         status, since = Status.UNKNOWN, state.blind_since
-    elif watch and now - state.last_at > _MISSED_LOOKS * watch.interval * 1000 + _GRACE:
+    elif watch and _silent(state, now) > _MISSED_LOOKS * watch.interval * 1000 + _GRACE:
         status, since = Status.UNKNOWN, state.last_at
     blind = status is Status.UNKNOWN
     return SubjectStatus(
@@ -50,7 +57,7 @@ def of_check(state: State, watch: PlannedCheck | None, now: int) -> SubjectStatu
     )
 
 
-def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: int) -> SubjectStatus:
+def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now: Now) -> SubjectStatus:
     """Return the worst of what the checks say that speak for the subject; of all checks when none of them does."""
     every = list(states)
     speaking = [state for state in every if _speaks(checks.get(state.check))] or every
@@ -62,6 +69,10 @@ def of_subject(states: Iterable[State], checks: Mapping[str, PlannedCheck], now:
     return msgspec.structs.replace(
         worst, took=took, pending=any(one.pending for one in seen), flapping=any(one.flapping for one in seen)
     )
+
+
+def _silent(state: State, now: Now) -> int:
+    return min(now.wall - state.last_at, now.steady - state.seen_steady)
 
 
 def _speaks(watch: PlannedCheck | None) -> bool:
