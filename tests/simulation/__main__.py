@@ -8,7 +8,7 @@ import time
 from functools import partial
 
 from simulation.script import HOUR
-from simulation.seeds import HOURS, run, shrink
+from simulation.seeds import HOURS, run, shrink, told
 
 YEAR = 365.25 * 24  # hours
 
@@ -22,19 +22,23 @@ def main():
     if arguments.only is not None:
         only = [int(number) for number in arguments.only.split(",") if number.isdigit()]
         outcome = run(seeds[0], hours, only)
+        print(told(outcome, hours, only) if outcome.wrong else f"seed {seeds[0]} holds")
         return bool(outcome.wrong)
-    time.monotonic()
+    begun = time.monotonic()
     outcomes = []
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for outcome in pool.imap_unordered(partial(run, hours=hours), seeds):
             outcomes.append(outcome)
             if len(outcomes) % 100 == 0:
-                pass
+                print(_sums(outcomes, time.monotonic() - begun), flush=True)
             if outcome.wrong:
-                pass
+                print(told(outcome, hours), "", sep="\n", flush=True)
+    print(_sums(outcomes, time.monotonic() - begun))
     failed = sorted(outcome.seed for outcome in outcomes if outcome.wrong)
     if failed:
-        shrink(failed[0], hours)
+        print(f"{len(failed)} of {len(outcomes)} seeds fail: {failed[:40]}; the first one is made small:", flush=True)
+        kept = shrink(failed[0], hours)
+        print(told(run(failed[0], hours, kept), hours, kept))
     return bool(failed)
 
 

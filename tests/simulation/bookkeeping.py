@@ -127,7 +127,8 @@ def states_are_the_last_flips(city):
     for check, subject, status in city.rows("SELECT check_id, subject, status FROM state"):
         if hard.get((check, subject), "unknown") != status:
             yield f"states: {check} of {subject} is {status}, and its last flip was to {hard.get((check, subject))}"
-        if opened.pop((check, subject), 0) != (RANK[status] > 0):
+        blind = status == "unknown" and (check, subject) in hard  # which is an incident, too
+        if opened.pop((check, subject), 0) != (RANK[status] > 0 or blind):
             yield f"states: {check} of {subject} is {status}, which its incidents do not say"
         if check in city.place.services and check not in city.chosen.services:
             yield f"states: {check} of {subject} is believed to be {status}, and nobody watches it"

@@ -272,6 +272,8 @@ class City:
         if how == "stopped" and life.started:
             self._gap()
             life.loop.complete(life.stop(), within=180.0)
+            # what waits for a database that is away is lost with the process
+            self.running[-1][1] = max(self.running[-1][0], min(self.running[-1][1], self.last_commit))
         elif self.running and self.running[-1][1] == inf:
             if not self.life.database.away and self.last_commit > self.at - BEAT - 1:
                 self.faults += [f"memory: at the end of life {life.number}, {words}" for words in life.unwritten()]

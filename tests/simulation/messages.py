@@ -11,6 +11,11 @@ from simulation.script import HOUR
 from simulation.settings import PEOPLE
 
 CLOSINGS = {"recovery", "brief"}
+BAD = "to_status IN ('degraded', 'down')"  # of blindness nobody is told yet
+OPENED = (
+    f"SELECT i.id, i.opened_ms, i.confirmed_ms FROM incident i JOIN flip f ON f.incident_id = i.id AND {BAD}"
+    " AND f.confirmed_ms = i.confirmed_ms"
+)
 PROMPT = 90.0  # seconds from a confirmed flip to its message, where its channel works: the courier may sleep a minute
 
 
@@ -39,7 +44,7 @@ def nothing_is_lost(city):
     for incident, channel, recipient in city.rows("SELECT incident_id, channel, recipient FROM outbox"):
         owed[incident].add((channel.removesuffix("-2"), recipient))
     least = {(name, PEOPLE[0]) for name in city.providers}
-    for (incident,) in city.rows("SELECT id FROM incident"):
+    for (incident,) in city.rows(f"SELECT DISTINCT incident_id FROM flip WHERE {BAD}"):
         if missing := least - owed[incident]:
             yield f"lost: incident {incident} is not owed to {sorted(missing)}"
     for row in city.rows(
@@ -106,7 +111,7 @@ def messages_are_prompt(city):
     for name, provider in city.providers.items():
         for arrival in provider.arrived:
             told[name, arrival.thread].append(arrival.at)
-    for number, opened, confirmed in city.rows("SELECT id, opened_ms, confirmed_ms FROM incident"):
+    for number, opened, confirmed in city.rows(OPENED):
         if any(low <= confirmed < high for low, high in shown_twice(city)):
             continue
         for start, end, _life in city.running:

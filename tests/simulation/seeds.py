@@ -34,7 +34,7 @@ def run(seed, hours=HOURS, only=None):
     city = City(seed, place, happened)
     return Outcome(
         seed=seed,
-        wrong=_wrong(city),
+        wrong=wrong_with(city),
         hours=city.at / HOUR,
         looks=sum(map(len, city.looks.values())),
         flips=city.rows("SELECT count(*) FROM flip")[0][0],
@@ -77,7 +77,8 @@ def told(outcome, hours=HOURS, only=None):
     return "\n".join([*lines, f"again: make simulate SEEDS={outcome.seed} HOURS={hours:g}{chosen}"])
 
 
-def _wrong(city):
+def wrong_with(city):
+    """Let a city happen; return what was wrong with it."""
     try:
         city.run()
     except Exception as error:
