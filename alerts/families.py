@@ -11,7 +11,7 @@ from alerts.incident import rank
 from alerts.state import Flip, Severity, State
 from collectors.result import Status
 
-_RANK = {Status.UNKNOWN: 0, Status.UP: 0, Status.DEGRADED: 1, Status.DOWN: 2}
+_RANK = {Status.UNKNOWN: 0, Status.UP: 0, Status.DEGRADED: 2, Status.DOWN: 3}
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -27,23 +27,29 @@ def is_family(check: str) -> bool:
     return check.startswith("family/")
 
 
+def is_bad(member: State) -> bool:
+    """Return whether a member is believed to be broken, or to be blind."""
+    return _badness(member) > 0
+
+
+def worst_of(members: Sequence[State], severity: Callable[[str, Status], Severity]) -> State:
+    """Return the worst of members, the first one when nothing is wrong; ``severity`` is how severe a status by a check is."""
+    worst = max(members, key=lambda one: (_badness(one), rank(severity(one.check, one.status))))
+    return worst if is_bad(worst) else members[0]
+
+
 def whole(flip: Flip, members: Sequence[State], family: str, severity: Callable[[str, Status], Severity]) -> Whole:
     """Return what a flip of a member makes of its family; ``members`` are the states of all, the flipped one first.
 
     ``severity`` is how severe a status by a check is.
     """
-    worst = max(members, key=lambda one: (_RANK[one.status], rank(severity(one.check, one.status))))
-    bad = _RANK[worst.status] > 0
+    worst = worst_of(members, severity)
     changed = msgspec.structs.replace(
-        flip,
-        check=family,
-        to_status=worst.status if bad else flip.to_status,
-        reason=worst.reason if bad else flip.reason,
-        detail=worst.detail if bad else flip.detail,
+        flip, check=family, to_status=worst.status, reason=worst.reason, detail=worst.detail
     )
-    return Whole(changed, worst if bad else members[0], severity(worst.check, worst.status))
+    return Whole(changed, worst, severity(worst.check, worst.status))
 
 
-def any_bad(members: Sequence[State]) -> bool:
-    """Return whether any member is believed to be broken, or to be blind."""
-    return any(_RANK[one.status] > 0 or one.blind for one in members)
+def _badness(member: State) -> int:
+    """Return how bad a member is: what is blind is worse than what is well, and not as bad as what is known to be broken."""
+    return 1 if member.blind else _RANK[member.status]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import audit, families, incident, outbox, route, state_rows
+from alerts import audit, families, incident, outbox, route
 from alerts.i18n.catalogue import LanguageCode
 from alerts.incident import Incident
 from alerts.message import Facts, gather
@@ -65,9 +65,10 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     as_whole, severity = flip, incident.severity_of(policy, criticality, flip.to_status)
     # an incident that began before its rule was of a family ends as it began
     if policy.family and incident.open_of(tx, flip.check, flip.subject) is None:
+        siblings = [one for one in turn.siblings if incident.open_of(tx, one.check, one.subject) is None]
         family = families.whole(
             flip,
-            (after, *turn.siblings),
+            (after, *siblings),
             policy.family,
             lambda check, status: incident.severity_of(terms.policy(check), criticality, status),
         )
@@ -101,32 +102,6 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     return key, current.id, outbox.owe_problem(tx, current, flip_id, owed, facts, now, steady)
 
 
-def retire(
-    tx: Connection,
-    check: str,
-    subject: str,
-    *,
-    by: str,
-    about: Callable[[str, str], SubjectInfo],
-    now: int,
-    steady: int,
-) -> tuple[Incident | None, int]:
-    """Forget a state and close its incident as retired; return that, if there was one, and how many messages were planned."""
-    believed = state_rows.load(tx, check, subject)
-    if believed is None:
-        return None, 0
-    state_rows.forget(tx, check, subject)
-    audit.note(tx, at=now, actor=by, action="subject.retire", subject=subject, detail={"check": check})
-    current = incident.open_of(tx, check, subject)
-    if current is None:
-        return None, 0
-    closed = incident.close(tx, current, at=now, why="retired")
-    behind = about(check, subject)
-    return closed, outbox.owe_closing(
-        tx, closed, None, lambda language: gather(closed, believed, behind, language), now, steady
-    )
-
-
 def _note(tx: Connection, current: Incident, flip: Flip, now: int, *, opened: bool) -> None:
     action = "open" if opened else "change" if current.closed is None else "close"
     audit.note(
@@ -142,26 +117,4 @@ def _note(tx: Connection, current: Incident, flip: Flip, now: int, *, opened: bo
             "to": flip.to_status.value,
             "at": flip.at,
         },
-    )
-
-
-def retire_family(
-    tx: Connection,
-    check: str,
-    subject: str,
-    *,
-    by: str,
-    about: Callable[[str, str], SubjectInfo],
-    now: int,
-    steady: int,
-) -> tuple[Incident | None, int]:
-    """Close the incident of a family none of whose rules is broken any more, though none recovered; as ``retire`` else."""
-    current = incident.open_of(tx, check, subject)
-    if current is None:
-        return None, 0
-    closed = incident.close(tx, current, at=now, why="retired")
-    audit.note(tx, at=now, actor=by, action="subject.retire", subject=subject, detail={"check": check})
-    behind = about(check, subject)
-    return closed, outbox.owe_closing(
-        tx, closed, None, lambda language: gather(closed, None, behind, language), now, steady
     )

@@ -104,6 +104,11 @@ def is_recorded(tx: Connection, flip: Flip) -> bool:
     return tx.execute(written.limit(1)).first() is not None
 
 
+def change(tx: Connection, incident: Incident, *, status: Status, reason: Reason, detail: str) -> Incident:
+    """Say something else of what is wrong; the severity stays the worst so far."""
+    return _change(tx, incident.id, {"status": status.value, "reason": reason.value, "detail": detail})
+
+
 def close(tx: Connection, incident: Incident, *, at: int, why: CloseReason) -> Incident:
     """Close an incident; never before it was opened, even when the clock was set back."""
     return _change(tx, incident.id, {"closed_ms": max(at, incident.opened), "close_reason": why})

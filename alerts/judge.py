@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from alerts import state, state_rows, states
-from alerts.families import any_bad, is_family
-from alerts.follow import Followed, Terms, Turn, follow_all, retire, retire_family
+from alerts.families import is_family
+from alerts.follow import Followed, Terms, Turn, follow_all
 from alerts.incident import Incident
+from alerts.retiring import Retiring, regroup, retire
 from alerts.state import Flip, Seen, State
 from alerts.states import Key, States
 from alerts.tables import Database, StateAway
@@ -166,10 +167,9 @@ class Judge:
         """Judge looks as ``see`` does, and return when they are ``written``."""
         observed = self.see(results, steady)
         await self.written()
-        incidents = self.states.incidents
         return [
             msgspec.structs.replace(
-                one, incident_id=one.incident_id or incidents.get((one.state.check, one.state.subject))
+                one, incident_id=one.incident_id or self.incident_of(one.state.check, one.state.subject)
             )
             for one in observed
         ]
@@ -215,41 +215,61 @@ class Judge:
         """Stop believing anything of a subject by a check; its open incident, if any, is closed as retired and returned."""
         if self._batch is not None:
             await self.commit()
-        about, now, steady = self._terms.about, self._clock.now(), self._clock.steady()
         async with self._writing:
             closed, planned = await self._database.write(
-                lambda tx: retire(tx, check, subject, by=by, about=about, now=now, steady=steady)
+                partial(retire, check=check, subject=subject, retiring=self._retiring(by))
             )
-            self.states.remove(check, subject)
-            if self._batch is not None:
-                self._batch.forget((check, subject))
+            self._remove(check, subject)
         if planned:
             self._planned()
-        return closed or await self.retire_families(by=by, subject=subject)
+        return await self.retire_families(by=by, subject=subject) or closed
 
     async def retire_families(self, *, by: str, subject: str = "") -> Incident | None:
-        """Close the incidents (of ``subject``, or all) of families none of whose rules is broken any more; return one of them."""
-        about, closed = self._terms.about, None
-        for check, whose in list(self.states.incidents):
-            if not is_family(check) or (subject and subject != whose):
+        """Make the incidents of families (of ``subject``, or all) what their rules say by the terms of now; return one that this closed."""
+        closed = None
+        for family, whose in list(self.states.incidents):
+            if not is_family(family) or (subject and subject != whose):
                 continue
-            if any_bad([one for one in self.states.of_subject(whose) if self._is_of(one, check, whose)]):
-                continue
-            now, steady = self._clock.now(), self._clock.steady()
+            if self._batch is not None:
+                await self.commit()
             async with self._writing:
-                closed, planned = await self._database.write(
-                    partial(retire_family, check=check, subject=whose, by=by, about=about, now=now, steady=steady)
+                names = self._names(whose)
+                done = await self._database.write(
+                    partial(regroup, family=family, subject=whose, names=names, retiring=self._retiring(by))
                 )
-                self.states.incidents.pop((check, whose), None)
-            if planned:
+                for check in done.forgotten:
+                    self._remove(check, whose)
+                if not done.stays:
+                    self.states.incidents.pop((family, whose), None)
+                closed = done.closed or closed
+            if done.planned:
                 self._planned()
         return closed
 
-    def _is_of(self, believed: State, family: str, subject: str) -> bool:
+    def incident_of(self, check: str, subject: str) -> int | None:
+        """Return the open incident of a check on a subject, be it that of its family, if any."""
+        name = self._name(check)
+        own = self.states.incident_of(check, subject)
+        return own if own is not None or name is None else self.states.incident_of(name, subject)
+
+    def _name(self, check: str) -> str | None:
+        """Return how settings name the incidents of a check; None when they do not know it."""
         try:
-            return believed.subject == subject and self._terms.policy(believed.check).family == family
-        except KeyError:  # settings do not name it any more
-            return False
+            return self._terms.policy(check).family or check
+        except KeyError:
+            return None
+
+    def _names(self, subject: str) -> dict[str, str]:
+        checks = [one.check for one in self.states.of_subject(subject) if one.subject == subject]
+        return {check: name for check in checks if (name := self._name(check)) is not None}
+
+    def _retiring(self, by: str) -> Retiring:
+        return Retiring(by, self._terms, self._clock.now(), self._clock.steady())
+
+    def _remove(self, check: str, subject: str) -> None:
+        self.states.remove(check, subject)
+        if self._batch is not None:
+            self._batch.forget((check, subject))
 
     def _see(self, result: Result, steady: int) -> Observed:
         result = storable(result)
@@ -272,7 +292,7 @@ class Judge:
             self._soon(0 if step.flip else self._moment)
         if step.seen is not None:
             self._ledger.see(step.seen)
-        return Observed(step.state, step.flip, self.states.incident_of(policy.family or result.check, result.subject))
+        return Observed(step.state, step.flip, self.incident_of(result.check, result.subject))
 
     def _open_batch(self, steady: int) -> _Batch:
         if self._batch is None:

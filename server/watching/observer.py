@@ -97,7 +97,7 @@ class Observer:
 
     def _publish(self, event: str, seen: Observed) -> None:
         check, subject = seen.state.check, seen.state.subject
-        incident = self._judge.states.incident_of(check, subject)
+        incident = self._judge.incident_of(check, subject)
         status = seen.state.status.value
         self._feed.publish(event, {"subject": subject, "check": check, "status": status, "incident": incident})
 

@@ -1,5 +1,6 @@
 """Rules of one family are one incident, as bad as the worst of them."""
 
+import msgspec
 import pytest
 from judging import judge_on
 
@@ -43,7 +44,7 @@ class City:
                 {"warn": WARN, "crit": CRIT}[name],
                 HOST,
                 status,
-                Reason.OK if status is UP else Reason.THRESHOLD,
+                {UP: Reason.OK, Status.UNKNOWN: Reason.NO_DATA}.get(status, Reason.THRESHOLD),
                 self.at,
                 name,
             )
@@ -139,3 +140,57 @@ async def test_an_incident_that_began_before_its_rule_was_of_a_family_ends_as_it
     assert {one.check for one in await city.open()} == {"family/disk"}
     await city.look(warn=UP, crit=UP)
     assert await city.open() == []
+
+
+async def test_the_order_of_recoveries_leaves_no_incident_behind_when_a_rule_joined_a_family_late(city):
+    city.policies = {check: Policy(interval=60, confirm=1, severity="high") for check in POLICIES}
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    city.policies = dict(POLICIES)
+    await city.look(warn=DEGRADED, crit=DEGRADED)
+    await city.look(warn=DEGRADED, crit=UP)
+    assert {one.check for one in await city.open()} == {WARN}
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+
+
+async def test_what_is_broken_still_when_its_family_is_no_more_begins_anew(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    city.policies = {check: Policy(interval=60, confirm=1, severity="high") for check in POLICIES}
+    await city.judge.retire_families(by="settings")
+    await city.look(warn=DEGRADED, crit=UP)
+    assert [one.check for one in await city.open()] == [WARN]
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+
+
+async def test_the_worst_rule_leaves_the_settings_and_the_incident_is_what_the_others_say(city):
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=DOWN)
+    del city.policies[CRIT]
+    await city.judge.retire(CRIT, HOST, by="settings")
+    [left] = await city.open()
+    assert (left.status, left.detail) == (DEGRADED, "warn")
+    assert [row.kind for row in await city.centre.rows()].count("recovery") == 0
+
+
+async def test_an_incident_is_not_over_while_one_of_its_rules_cannot_tell(city):
+    city.policies = {check: msgspec.structs.replace(policy, blind_for=60.0) for check, policy in POLICIES.items()}
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    for _ in range(3):
+        await city.look(warn=DEGRADED, crit=Status.UNKNOWN)
+    assert [one.status for one in await city.open()] == [DEGRADED]
+    await city.look(warn=UP, crit=Status.UNKNOWN)
+    assert [one.status for one in await city.open()] == [Status.UNKNOWN]
+    await city.look(warn=UP, crit=UP)
+    assert await city.open() == []
+
+
+async def test_blindness_of_a_family_is_as_severe_as_the_rule_that_is_blind(city):
+    city.policies = {check: msgspec.structs.replace(policy, blind_for=60.0) for check, policy in POLICIES.items()}
+    await city.look(warn=UP, crit=UP)
+    for _ in range(3):
+        await city.look(warn=Status.UNKNOWN, crit=UP)
+    assert [(one.status, one.severity) for one in await city.open()] == [(Status.UNKNOWN, "low")]
