@@ -8,17 +8,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
 
 from alerts import state, state_rows, states
+from alerts.batch import Batch, Ledger
 from alerts.families import is_family
 from alerts.follow import Followed, Terms, Turn, follow_all
 from alerts.incident import Incident
 from alerts.retiring import Retiring, regroup, retire
-from alerts.state import Flip, Seen, State
+from alerts.state import Flip, State
 from alerts.states import Key, States
 from alerts.tables import Database, StateAway
 from collectors.result import Result, Status, storable
@@ -34,68 +35,6 @@ class Observed(msgspec.Struct, frozen=True):
     state: State
     flip: Flip | None
     incident_id: int | None
-
-
-class Ledger(Protocol):
-    """What is told of each look, written in the transactions of the judge. All but ``read`` and ``write`` belong to the event loop."""
-
-    def read(self, tx: Connection) -> Any:
-        """Return what ``load`` needs."""
-        ...
-
-    def load(self, rows: Any) -> None:
-        """Begin with what the database says."""
-        ...
-
-    def see(self, seen: Seen) -> None:
-        """Note a look, to be written with the next ``draw``."""
-        ...
-
-    def draw(self) -> Any:
-        """Return what is to be written now."""
-        ...
-
-    def write(self, tx: Connection, drawn: Any, at: int) -> Any:
-        """Write it, and that the centre was alive ``at`` (ms); returns what ``settle`` needs."""
-        ...
-
-    def settle(self, drawn: Any, written: Any) -> None:
-        """Note that it is written."""
-        ...
-
-    def give_back(self, drawn: Any) -> None:
-        """Note that it is not written, and belongs to the next ``draw``."""
-        ...
-
-    def split(self, drawn: Any) -> list[Any]:
-        """Return it in pieces that can be written apart."""
-        ...
-
-    def lose(self, drawn: Any) -> None:
-        """Note that it cannot be written, and never will be."""
-        ...
-
-
-class _Batch:
-    """What was seen and is not written yet. ``since`` is the steady time of the oldest look, ``written`` ends with the transaction."""
-
-    def __init__(self) -> None:
-        self.states: dict[Key, State] = {}
-        self.turns: list[Turn] = []
-        self.since: int | None = None
-        self.written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.written.add_done_callback(_retrieved)
-
-    def begin_with(self, before: "_Batch") -> None:
-        """Add what an earlier batch could not write, or may have written, before all of this."""
-        self.states = before.states | self.states
-        self.turns[:0] = [msgspec.structs.replace(turn, again=True) for turn in before.turns]
-        self.since = before.since
-
-    def forget(self, key: Key) -> None:
-        """Write nothing of a subject by a check."""
-        self.states.pop(key, None)
-        self.turns = [turn for turn in self.turns if turn.key != key]
 
 
 class Judge:
@@ -123,7 +62,7 @@ class Judge:
         self._clock = clock
         self._planned = planned
         self._moment = moment
-        self._batch: _Batch | None = None
+        self._batch: Batch | None = None
         self._writing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,7 +138,7 @@ class Judge:
     async def _commit(self) -> None:
         async with self._writing:
             self._stop_timer()
-            batch, self._batch = self._batch or _Batch(), None
+            batch, self._batch = self._batch or Batch(), None
             self._oldest = batch.since
             try:
                 await self._write(batch, self._ledger.draw(), self._clock.now())
@@ -294,9 +233,9 @@ class Judge:
             self._ledger.see(step.seen)
         return Observed(step.state, step.flip, self.incident_of(result.check, result.subject))
 
-    def _open_batch(self, steady: int) -> _Batch:
+    def _open_batch(self, steady: int) -> Batch:
         if self._batch is None:
-            self._batch = _Batch()
+            self._batch = Batch()
         if self._batch.since is None:
             self._batch.since = steady
         return self._batch
@@ -332,7 +271,7 @@ class Judge:
         except Exception:  # noqa: BLE001 - it is kept, and the next turn tries again
             _log.exception("what was seen could not be written")
 
-    async def _write(self, batch: _Batch, drawn: Any, at: int) -> None:
+    async def _write(self, batch: Batch, drawn: Any, at: int) -> None:
         """Write a batch, in one transaction if that can be done."""
 
         def write(tx: Connection) -> tuple[Any, list[Followed]]:
@@ -351,7 +290,7 @@ class Judge:
             self._ledger.settle(drawn, settled)
             self._followed(followed)
 
-    async def _write_apart(self, batch: _Batch, drawn: Any, at: int) -> None:
+    async def _write_apart(self, batch: Batch, drawn: Any, at: int) -> None:
         """Write a batch piece by piece: one that cannot be written must not cost the others. What is written leaves the batch."""
         pieces = self._ledger.split(drawn)
         while pieces:
@@ -375,7 +314,7 @@ class Judge:
             await self._try(key, partial(self._database.write, partial(states.save, states=[believed])))
             del batch.states[key]
 
-    async def _write_turn(self, batch: _Batch, turn: Turn, at: int) -> None:
+    async def _write_turn(self, batch: Batch, turn: Turn, at: int) -> None:
         def write(tx: Connection) -> list[Followed]:
             states.save(tx, [batch.states.get(turn.key, turn.after)])
             return follow_all(tx, [turn], at, self._clock.steady())
@@ -412,16 +351,11 @@ class Judge:
         if planned:
             self._planned()
 
-    def _keep(self, batch: _Batch, error: Exception) -> None:
+    def _keep(self, batch: Batch, error: Exception) -> None:
         """Hold what could not be written for the next try, and release who waits for it."""
         if batch.since is not None:
             if self._batch is None:
-                self._batch = _Batch()
+                self._batch = Batch()
             self._batch.begin_with(batch)
         self.away = isinstance(error, StateAway)
         batch.written.set_exception(error)
-
-
-def _retrieved(written: "asyncio.Future[None]") -> None:
-    if not written.cancelled():
-        written.exception()  # nobody need wait for it

@@ -66,7 +66,7 @@ class Drawn(NamedTuple):
 
 
 class Ledger:
-    """Implements ``alerts.judge.Ledger``; ``running`` notes with each transaction that the centre lives.
+    """Implements ``alerts.batch.Ledger``; ``running`` notes with each transaction that the centre lives.
 
     ``notice`` lets ``running`` know, before each transaction, of time that nobody lived through. At most ``odd`` looks wait for rows.
     """
