@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, case, func, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, bindparam, case, func, insert, select, text, update
 
 from alerts.tables import Database
 from configs.clock import Gap
@@ -16,6 +16,11 @@ _log: Final = logging.getLogger("pantau.server")
 
 # The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
 SILENCE: Final = 30_000
+# with every batch of looks, so it is made once
+_LIFE: Final = text("""
+    UPDATE monitor_run SET beat_ms = :now, start_ms = CASE WHEN start_ms > :now THEN :now ELSE start_ms END
+    WHERE id = (SELECT MAX(id) FROM monitor_run)
+""").bindparams(bindparam("now", type_=BigInteger()))
 
 
 class RunningTime:
@@ -52,7 +57,7 @@ class RunningTime:
             self._gaps.popleft()
         for gap in tuple(self._gaps):
             interrupted(tx, gap, self._version)
-        beat(tx, _newest(tx), at)
+        tx.execute(_LIFE, {"now": at})
 
 
 def words(gap: Gap) -> str:

@@ -7,10 +7,9 @@ from math import inf
 from typing import Final
 
 from alerts.judge import Judge, Observed
-from alerts.state import State
 from alerts.tables import StateAway
 from collectors.point import Point
-from collectors.result import Reason, Result, Status, to_point
+from collectors.result import Result, to_point
 from server.watching.feed import RESYNC, Feed
 from server.watching.scheduler import Schedule
 from server.watching.watched import STATE_CHECK, Watched
@@ -51,7 +50,7 @@ class Observer:
         self._keep_points(wanted)
         for seen in observed:
             planned = self._watched.checks.get(seen.state.check)
-            if planned is not None and _may_be_a_change(seen.state):
+            if planned is not None and seen.state.pending_status is not None:
                 schedule.recheck(planned.id, planned.recheck)
             if seen.flip is None:
                 self._publish("look", seen)
@@ -109,9 +108,3 @@ class Observer:
                 _log.info("%s of %s is not in the settings any more", believed.check, believed.subject)
                 await self._judge.retire(believed.check, believed.subject, by="settings")
         await self._judge.retire_families(by="settings")
-
-
-def _may_be_a_change(believed: State) -> bool:
-    """Return whether another look soon may settle something; a good one among many that fail does not."""
-    pending = believed.pending_status
-    return pending is not None and not (pending is Status.UP and believed.reason is Reason.UNSTABLE)
