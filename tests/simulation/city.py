@@ -173,6 +173,10 @@ class City:
         reason = Reason.OK if status is Status.UP else Reason.REFUSED if status is Status.DOWN else Reason.SLOW
         return Result(check=name, subject=f"service/{name}", status=status, reason=reason, at=at)
 
+    def close(self):
+        """Let go of its database: it is over, and was looked at."""
+        self.disk.close()
+
     def run(self):
         """Let everything happen."""
         with listening(self.faults):

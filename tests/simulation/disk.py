@@ -44,6 +44,10 @@ class Disk:
         query = "SELECT count(*) FROM outbox WHERE status IN ('queued', 'leased')"
         return self.connection.execute(query).fetchone()[0]
 
+    def close(self):
+        """Let go of it for good."""
+        self.connection.close()
+
     def lose_power(self):
         """Go back to what is on the disk."""
         if self.synchronous < FULL and self._image:
@@ -98,4 +102,7 @@ def _empty():
     connection = sqlite3.connect(":memory:", isolation_level=None)
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     upgrade(engine)
-    return connection.serialize()
+    image = connection.serialize()
+    engine.dispose()
+    connection.close()
+    return image

@@ -1,6 +1,7 @@
 """A seed: its city, what happened in it, and what was wrong with it; a failing one is made small."""
 
 import time
+from contextlib import closing
 from typing import NamedTuple
 
 from simulation import bookkeeping, figures, messages
@@ -31,17 +32,17 @@ def run(seed, hours=HOURS, only=None):
     happened = events(seed, place)
     if only is not None:
         happened = [happened[number] for number in only]
-    city = City(seed, place, happened)
-    return Outcome(
-        seed=seed,
-        wrong=wrong_with(city),
-        hours=city.at / HOUR,
-        looks=sum(map(len, city.looks.values())),
-        flips=city.rows("SELECT count(*) FROM flip")[0][0],
-        messages=sum(len(provider.arrived) for provider in city.providers.values()),
-        kills=sum(event.kind == "kill" for event in happened),
-        seconds=time.process_time() - begun,
-    )
+    with closing(City(seed, place, happened)) as city:
+        return Outcome(
+            seed=seed,
+            wrong=wrong_with(city),
+            hours=city.at / HOUR,
+            looks=sum(map(len, city.looks.values())),
+            flips=city.rows("SELECT count(*) FROM flip")[0][0],
+            messages=sum(len(provider.arrived) for provider in city.providers.values()),
+            kills=sum(event.kind == "kill" for event in happened),
+            seconds=time.process_time() - begun,
+        )
 
 
 def shrink(seed, hours=HOURS, *, tries=400):

@@ -1,5 +1,7 @@
 """What the city found, each as the few events that it takes."""
 
+from contextlib import closing
+
 import pytest
 from simulation.city import City
 from simulation.script import HOUR, Event, Town
@@ -29,4 +31,5 @@ TOWN = Town({"svc0": (60.0, 2, 1)}, {"keyed": True, "plain": False}, ("srv-1",),
 )
 def test_it_stays_mended(happened):
     for seed in range(3):
-        assert wrong_with(City(seed, TOWN, happened)) == []
+        with closing(City(seed, TOWN, happened)) as city:
+            assert wrong_with(city) == []
