@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import re
 import signal
 import sqlite3
@@ -238,7 +239,9 @@ async def test_a_hundred_reloads_under_load_miss_no_look_and_touch_no_incident(t
     slots = {name: after[name][1] - slot for name, (_, slot) in before.items()}
     looks = {name: after[name][0] - count for name, (count, _) in before.items()}
     assert all(number >= RELOADS * 0.1 for number in slots.values())
-    assert sum(abs(looks[name] - slots[name]) for name in slots) <= 2 * missed, (looks, slots)
+    # time in which this process did not get to run is none to the schedule, but counts in the slots, which are those of the wall clock
+    stood_still = len(slots) * math.ceil(witness.clock.lost() / 1000)
+    assert sum(abs(looks[name] - slots[name]) for name in slots) <= 2 * missed + stood_still, (looks, slots)
     assert city.rows("SELECT * FROM incident WHERE check_id = 'down'") == incidents
     assert city.rows("SELECT count(*) FROM incident") == [(1,)]
     assert city.rows(MESSAGES) == messages

@@ -169,6 +169,25 @@ def _may_be_lost(city, look):
     return not ends or look.at > max(ends) - SLACK
 
 
+def outages_are_incidents(city):
+    """What was bad for long enough to be believed is an incident that was open then, whatever was away when it began."""
+    incidents, twice = {}, shown_twice(city)
+    for check, subject, opened, closed in city.rows("SELECT check_id, subject, opened_ms, closed_ms FROM incident"):
+        incidents.setdefault((check, subject), []).append((opened, closed))
+    for identity, stretches in zones(city).items():
+        for zone in stretches:
+            moment = city.wall_at(zone.believed) if zone.end - BLIND > zone.believed else None
+            if zone.shows not in {"down", "degraded"} or moment is None:
+                continue
+            if any(low <= moment < high for low, high in twice):
+                continue
+            if not any(
+                opened <= moment and (closed is None or closed >= moment)
+                for opened, closed in incidents.get(identity, ())
+            ):
+                yield f"incidents: {identity} is {zone.shows} from {zone.start / HOUR:.4f} h on, and no incident says so"
+
+
 def shown_twice(city):
     """Return the stretches of the wall clock through which the centre may have come twice, and what looks of the first time vouch for."""
     back = [
@@ -198,5 +217,6 @@ INVARIANTS = (
     flips_are_the_scripts,
     half_of_all_looks_is_seen,
     states_are_the_last_flips,
+    outages_are_incidents,
     looks_are_punctual,
 )

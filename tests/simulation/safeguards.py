@@ -324,7 +324,7 @@ SAFEGUARDS = (
         "keeping looks while the database is away",
         _patched(Judge, "_keep", lambda _: lambda judge, batch, error: batch.written.set_exception(error)),
         "what was seen meanwhile is lost: flips that nobody hears of",
-        ("ledger", "states", "memory", "fault", "flips"),
+        ("incidents", "ledger", "states", "memory", "fault", "flips"),
     ),
     Safeguard(
         "retiring what left the settings",
