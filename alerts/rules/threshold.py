@@ -17,7 +17,8 @@ _GONE: Final = 3600.0  # seconds until a series of a whole host that is gone is 
 class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be true, beside the problem being over, before a broken subject is well: the newest ``field`` is ``above`` or ``below``.
 
-    It is of the rule's ``measurement`` unless another is named. Without data it is not true.
+    It is of the same host, or the same part of it where the rule has ``by``, and of the rule's ``measurement`` unless another is named.
+    Without data it is not true.
     """
 
     field: _Name
