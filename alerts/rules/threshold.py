@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     It is over when the value is back at ``recover`` (default: the limit), or when ``recovery`` is true as well. Its subjects are hosts, or
     parts of hosts named by the tags in ``by``; of several series of one subject the worst value counts. ``where`` keeps series with these
-    tag values. A series that is gone is an incident after ``no_data_for`` (0: never): while its host still writes after an hour if the
+    tag values. A series that is gone is an incident after ``no_data_for`` ("0s": never): while its host still writes after an hour if the
     rule has no ``by``, else never, since parts come and go; said here, also when its host is silent. What breaks the limit is degraded,
     unless ``status`` says otherwise.
     """
