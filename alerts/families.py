@@ -15,11 +15,15 @@ _RANK = {Status.UNKNOWN: 0, Status.UP: 0, Status.DEGRADED: 2, Status.DOWN: 3}
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """A family as a whole after one of its members flipped: as a flip of the family, the state that is worst, and how severe that is."""
+    """A family as a whole after one of its members flipped: as a flip of the family, the state that is worst, and how severe that is.
+
+    ``broken`` are the checks of the members that are bad.
+    """
 
     flip: Flip
     worst: State
     severity: Severity
+    broken: tuple[str, ...]
 
 
 def is_family(check: str) -> bool:
@@ -47,7 +51,8 @@ def whole(flip: Flip, members: Sequence[State], family: str, severity: Callable[
     changed = msgspec.structs.replace(
         flip, check=family, to_status=worst.status, reason=worst.reason, detail=worst.detail
     )
-    return Whole(changed, worst, severity(worst.check, worst.status))
+    broken = tuple(one.check for one in members if is_bad(one))
+    return Whole(changed, worst, severity(worst.check, worst.status), broken)
 
 
 def _badness(member: State) -> int:

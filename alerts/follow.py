@@ -63,6 +63,7 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
     policy = terms.policy(flip.check)
     criticality = terms.about(flip.check, flip.subject).criticality
     as_whole, severity = flip, incident.severity_of(policy, criticality, flip.to_status)
+    broken: tuple[str, ...] = ()
     # an incident that began before its rule was of a family ends as it began
     if policy.family and incident.open_of(tx, flip.check, flip.subject) is None:
         siblings = [one for one in turn.siblings if incident.open_of(tx, one.check, one.subject) is None]
@@ -72,7 +73,7 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
             policy.family,
             lambda check, status: incident.severity_of(terms.policy(check), criticality, status),
         )
-        as_whole, after, severity = family.flip, family.worst, family.severity
+        as_whole, after, severity, broken = family.flip, family.worst, family.severity, family.broken
     key = as_whole.check, as_whole.subject
     if turn.again and incident.is_recorded(tx, flip):
         still = incident.open_of(tx, *key)
@@ -93,7 +94,7 @@ def follow(tx: Connection, turn: Turn, now: int, steady: int) -> Followed:
         return key, None, outbox.owe_closing(tx, current, flip_id, facts, now, steady)
     owed = route.plan(
         terms.routes,
-        check=current.check,
+        checks=(current.check, *broken),
         subject=current.subject,
         status=current.status,
         severity=current.severity,

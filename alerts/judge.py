@@ -221,7 +221,7 @@ class Judge:
             batch = self._open_batch(steady)
             batch.states[key] = step.state
             if step.flip is not None:
-                first = before is None and step.flip.to_status is Status.UP and not policy.family
+                first = before is None and step.flip.to_status is Status.UP
                 siblings = tuple(
                     sibling
                     for check in policy.siblings

@@ -34,7 +34,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sends what matches to contacts. An empty list matches everything; several lists must all match.
 
     ``services`` are ids, ``agencies`` too; ``subjects`` are whole subjects (``host/srv-1``) and take their parts along;
-    ``checks`` are ids of checks and rules.
+    ``checks`` are ids of checks, ``rule/ID``, ``snmp/ID`` and ``family/NAME``; the incident of a family matches the names of all its rules
+    that are broken, too.
     """
 
     contacts: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1)]
@@ -80,14 +81,17 @@ def connect(contacts: Iterable[Contact], routes: Iterable[Route], channels: Coll
 
 
 def plan(
-    routes: Routes, *, check: str, subject: str, status: Status, severity: Severity, about: SubjectInfo
+    routes: Routes, *, checks: Collection[str], subject: str, status: Status, severity: Severity, about: SubjectInfo
 ) -> list[Owed]:
-    """Return who is to be told of a problem: the contacts of all routes that match, each address once, in order."""
+    """Return who is to be told of a problem: the contacts of all routes that match, each address once, in order.
+
+    ``checks`` are the names that the problem goes by.
+    """
     if routes.routes:
         chosen = [
             routes.contacts[name]
             for route in routes.routes
-            if _matches(route, check, subject, status, severity, about)
+            if _matches(route, checks, subject, status, severity, about)
             for name in route.contacts
         ]
     else:
@@ -99,7 +103,9 @@ def plan(
     return list(owed.values())
 
 
-def _matches(route: Route, check: str, subject: str, status: Status, severity: Severity, about: SubjectInfo) -> bool:
+def _matches(
+    route: Route, checks: Collection[str], subject: str, status: Status, severity: Severity, about: SubjectInfo
+) -> bool:
     kind, _, rest = subject.partition("/")
     service = rest.partition("/")[0] if kind == "service" else ""
     return (
@@ -107,7 +113,7 @@ def _matches(route: Route, check: str, subject: str, status: Status, severity: S
         and (not route.statuses or status in route.statuses)
         and (not route.agencies or about.agency in route.agencies)
         and (not route.services or service in route.services)
-        and (not route.checks or check in route.checks)
+        and (not route.checks or any(check in route.checks for check in checks))
         and (not route.subjects or any(subject == whole or subject.startswith(f"{whole}/") for whole in route.subjects))
     )
 

@@ -17,7 +17,8 @@ _GONE: Final = 3600.0  # seconds until a series of a whole host that is gone is 
 class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What must be true, beside the problem being over, before a broken subject is well: the newest ``field`` is ``above`` or ``below``.
 
-    It is of the rule's ``measurement`` unless another is named. Without data it is not true.
+    It is of the same host, or the same part of it where the rule has ``by``, and of the rule's ``measurement`` unless another is named.
+    Without data it is not true.
     """
 
     field: _Name
@@ -33,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     It is over when the value is back at ``recover`` (default: the limit), or when ``recovery`` is true as well. Its subjects are hosts, or
     parts of hosts named by the tags in ``by``; of several series of one subject the worst value counts. ``where`` keeps series with these
-    tag values. A series that is gone is an incident after ``no_data_for`` (0: never): while its host still writes after an hour if the
+    tag values. A series that is gone is an incident after ``no_data_for`` ("0s": never): while its host still writes after an hour if the
     rule has no ``by``, else never, since parts come and go; said here, also when its host is silent. What breaks the limit is degraded,
     unless ``status`` says otherwise.
     """

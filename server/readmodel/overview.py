@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from alerts import incident, tables
-from alerts.incident import Incident
+from alerts.incident import Incident, Notification
+from alerts.state import Flip
 from alerts.states import States
 from alerts.tables import Database
 from collectors.result import Status
@@ -25,6 +26,7 @@ from server.ledger import histories, maintenance
 from server.readmodel import subject_status
 from server.readmodel.last_known import LastKnown
 from server.readmodel.recent_days import Kept, RecentDays
+from server.readmodel.speaker import speaker
 from server.readmodel.subject_rows import (
     Detail,
     DeviceRow,
@@ -195,13 +197,11 @@ class Overview:
     async def story(self, identity: int) -> Story | None:
         """Return one incident with everything that happened to it."""
 
-        def read(tx: Connection) -> Story | None:
-            one = incident.get(tx, identity)
-            if one is None:
-                return None
-            return Story(self._problem(one), incident.flips(tx, identity), incident.messages(tx, identity))
+        def read(tx: Connection) -> tuple[Incident | None, list[Flip], list[Notification]]:
+            return incident.get(tx, identity), incident.flips(tx, identity), incident.messages(tx, identity)
 
-        return await self._database.read(read)
+        one, flips, messages = await self._database.read(read)
+        return None if one is None else Story(self._problem(one), flips, messages)
 
     async def public(self) -> PublicStatus:
         """Return what anybody may see; kept for some seconds, since anybody may ask."""
@@ -254,6 +254,8 @@ class Overview:
         month = self._date(now).replace(day=1)
         start = midnight(month, self._zone)
         days = await self._quarter.one(subject)
+        recent = await self._database.read(lambda tx: incident.recent(tx, limit=10, subject=subject))
+        problems = [self._problem(one) for one in recent]
         states, moment = self._states.of_subject(subject), Now(now, self._steady())
 
         def read(tx: Connection) -> Detail:
@@ -268,7 +270,7 @@ class Overview:
                 days=days,
                 month=month,
                 figures=standard.figures(line),
-                problems=[self._problem(one) for one in incident.recent(tx, limit=10, subject=subject)],
+                problems=problems,
                 works=self._works(tx, now, subject),
                 since=histories.known_since(tx, subject),
             )
@@ -320,7 +322,7 @@ class Overview:
     def _problem(self, one: Incident) -> Problem:
         name = self.name(one.subject)
         check = self._checks.get(one.check)
-        about = self._watched.about(one.check, one.subject)
+        about = self._watched.about(speaker(one, self._states, self._watched), one.subject)
         return Problem(one, name, about, counts=check is None or check.counts)
 
     def _problems(self, opened: Iterable[Incident]) -> list[Problem]:

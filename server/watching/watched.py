@@ -1,6 +1,6 @@
 """What is watched and how it is judged: services by checks, devices by SNMP, stored numbers by rules, and the centre by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from alerts.incident import rank
@@ -57,6 +57,10 @@ class Watched:
         # what is said of a family is what its gravest rule says
         self._rules = {rule.policy.family: rule.table for rule in by_severity if rule.policy.family}
         self._rules |= {rule.check: rule.table for rule in rules.values()}
+        self._members: dict[str, list[str]] = {}
+        for rule in rules.values():
+            if rule.policy.family:
+                self._members.setdefault(rule.policy.family, []).append(rule.check)
 
     def names(self, check: str, subject: str) -> bool:
         """Return whether settings have such a check of such a subject."""
@@ -70,6 +74,10 @@ class Watched:
     def interval(self, check: str) -> float:
         """Return the seconds between looks of a check."""
         return self._policies[check].interval
+
+    def members(self, family: str) -> Sequence[str]:
+        """Return the checks of the rules of a family (``family/NAME``); none when it is not one, or has left the settings."""
+        return self._members.get(family, ())
 
     def about(self, check: str, subject: str) -> SubjectInfo:
         """Return what people call a subject, whose it is and what to do about such a fault."""

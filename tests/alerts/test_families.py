@@ -1,13 +1,18 @@
 """Rules of one family are one incident, as bad as the worst of them."""
 
+import random
+from collections import Counter
+
 import msgspec
 import pytest
 from judging import judge_on
+from sqlalchemy import event, select
 
-from alerts import incident
-from alerts.route import Contact, Via, connect
+from alerts import incident, tables
+from alerts.route import Contact, Route, Via, connect
 from alerts.state import Policy
 from alerts.subject_info import SubjectInfo
+from alerts.tables import StateAway
 from collectors.result import Reason, Result, Status
 
 UP, DEGRADED, DOWN = Status.UP, Status.DEGRADED, Status.DOWN
@@ -24,9 +29,11 @@ class City:
 
     def __init__(self, centre):
         self.centre, self.policies, self.at = centre, dict(POLICIES), centre.at
+        self.contacts = [Contact("piket", (Via("mail", "piket@kota.example"),))]
+        self.routes = []
 
     async def begin(self):
-        routes = connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], self.centre.channels)
+        routes = connect(self.contacts, self.routes, self.centre.channels)
         self.judge = await judge_on(
             self.centre.database,
             lambda check: self.policies[check],
@@ -194,3 +201,68 @@ async def test_blindness_of_a_family_is_as_severe_as_the_rule_that_is_blind(city
     for _ in range(3):
         await city.look(warn=Status.UNKNOWN, crit=UP)
     assert [(one.status, one.severity) for one in await city.open()] == [(Status.UNKNOWN, "low")]
+
+
+async def test_a_route_that_names_a_rule_hears_of_its_family_while_that_rule_is_broken(city):
+    city.contacts.append(Contact("kabid", (Via("mail", "kabid@kota.example"),)))
+    city.routes = [Route(("piket",), checks=(WARN,)), Route(("kabid",), checks=(CRIT,))]
+    await city.begin()
+    await city.look(warn=UP, crit=UP)
+    await city.look(warn=DEGRADED, crit=UP)
+    assert [(row.kind, row.recipient) for row in await city.centre.rows()] == [("problem", "piket@kota.example")]
+    await city.look(warn=DEGRADED, crit=DEGRADED)
+    assert [(row.kind, row.recipient) for row in await city.centre.rows()][1:] == [
+        ("update", "piket@kota.example"),
+        ("problem", "kabid@kota.example"),
+    ]
+
+
+async def test_first_looks_that_are_good_need_no_question_each(city):
+    statements = []
+    event.listen(
+        city.centre.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]), named=False
+    )
+    good = [Result(check, f"host/srv-{n}", UP, Reason.OK, city.at, "") for check in (WARN, CRIT) for n in range(100)]
+    await city.judge.observe(good, city.at)
+    assert len(statements) < 20
+    assert len(await city.centre.database.read(lambda tx: tx.execute(select(tables.flip)).all())) == len(good)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_becomes_of_its_transactions_a_family_is_what_its_rules_say(city, seed):
+    chance, database = random.Random(seed), city.centre.database
+    write, flips = database.write, Counter()
+
+    async def away(_work):
+        raise StateAway("pulled out")
+
+    async def unanswered(work):
+        await write(work)
+        raise StateAway("the answer is lost")
+
+    for _ in range(120):
+        city.at += 60_000
+        city.centre.clock.now = city.at
+        checks = chance.sample([WARN, CRIT], chance.randint(1, 2))
+        statuses = chance.choices([UP, DEGRADED, DOWN], [60, 25, 15], k=2)
+        moment = [
+            Result(check, HOST, status, Reason.OK if status is UP else Reason.THRESHOLD, city.at, f"{check} {city.at}")
+            for check, status in zip(checks, statuses, strict=False)
+        ]
+        flips.update((one.flip.check, one.flip.confirmed) for one in city.judge.see(moment, city.at) if one.flip)
+        database.write = chance.choices([write, away, unanswered], [50, 25, 25])[0]
+        try:
+            await city.judge.commit()
+        except StateAway:
+            continue
+        members = [one for one in city.judge.states.of_subject(HOST) if one.status is not UP]
+        opened = await city.open()
+        assert [one.check for one in opened] == ["family/disk"] * bool(members)
+        if members:
+            assert (opened[0].status is DOWN) == any(one.status is DOWN for one in members)
+            assert opened[0].detail in {one.detail for one in members}
+        assert city.judge.states.incidents == {(one.check, one.subject): one.id for one in opened}
+    database.write = write
+    await city.judge.commit()
+    rows = await database.read(lambda tx: tx.execute(select(tables.flip)).all())
+    assert Counter((row.check_id, row.confirmed_ms) for row in rows) == flips

@@ -17,7 +17,7 @@ CHANNELS = {"mail", "bot", "hook"}
 def told(routes, **over):
     """Return the addresses that hear of a DOWN, critical SIMPUS, changed by ``over``."""
     about = SubjectInfo(name="x", agency=over.pop("agency", "dinkes"))
-    problem = {"check": "web", "subject": "service/simpus", "status": Status.DOWN, "severity": "critical"} | over
+    problem = {"checks": ("web",), "subject": "service/simpus", "status": Status.DOWN, "severity": "critical"} | over
     return [(one.channel, one.recipient) for one in plan(connect(CONTACTS, routes, CHANNELS), about=about, **problem)]
 
 
@@ -52,7 +52,9 @@ def test_where_no_route_matches_nobody_is_told():
         ({"agencies": ("dinkes",), "services": ("sipd",)}, {}, False),
         ({"subjects": ("host/srv-1",)}, {"subject": "host/srv-1/path=/var"}, True),
         ({"subjects": ("host/srv-1",)}, {"subject": "host/srv-10"}, False),
-        ({"checks": ("rule/disk",)}, {"check": "rule/disk"}, True),
+        ({"checks": ("rule/disk",)}, {"checks": ("rule/disk",)}, True),
+        ({"checks": ("rule/disk",)}, {"checks": ("family/disk", "rule/inode", "rule/disk")}, True),
+        ({"checks": ("family/disk",)}, {"checks": ("family/disk", "rule/disk")}, True),
         ({"checks": ("rule/disk",)}, {}, False),
         ({"statuses": ("down",)}, {"status": Status.DEGRADED}, False),
         ({"min_severity": "high"}, {"severity": "high"}, True),
@@ -66,7 +68,7 @@ def test_matching(route, over, matches):
 def test_the_language_is_that_of_the_contact():
     owed = plan(
         connect(CONTACTS, [Route(("kabid",))], CHANNELS),
-        check="web",
+        checks=("web",),
         subject="service/x",
         status=Status.DOWN,
         severity="low",

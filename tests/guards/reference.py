@@ -39,6 +39,7 @@ WORDS = {
     "AnyType": "any value",
     "NoneType": "nothing",
 }
+HEADED = frozenset({Connections})  # tables that have a heading of their own
 
 
 def kind_words(kind):
@@ -84,14 +85,25 @@ def default_words(field):
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+def tables_within(kind):
+    """Yield the classes of the tables that a setting takes, itself or in lists, tables and alternatives."""
+    if type(kind).__name__ == "StructType" and kind.cls not in HEADED:
+        yield kind.cls
+    inner = (getattr(kind, name, None) for name in ("item_type", "value_type"))
+    for one in (*getattr(kind, "types", ()), *(one for one in inner if one is not None)):
+        yield from tables_within(one)
+
+
 def section(title, shape, level=3):
-    """One table of settings as Markdown."""
+    """One table of settings as Markdown, and those within it."""
     lines = [f"{'#' * level} {title}", "", inspect.cleandoc(shape.__doc__ or ""), ""]
     fields = msgspec.inspect.type_info(shape).fields
     if fields:
         lines += ["| key | takes | default |", "|---|---|---|"]
         lines += [f"| `{field.encode_name}` | {kind_words(field.type)} | {default_words(field)} |" for field in fields]
         lines.append("")
+    for within in dict.fromkeys(one for field in fields for one in tables_within(field.type)):
+        lines += section(within.__name__, within, level + 1)
     return lines
 
 

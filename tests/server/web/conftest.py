@@ -432,6 +432,7 @@ async def open_town(
     limits=Limits(),  # noqa: B008 - frozen
     papers=None,
     steady=None,
+    rules=None,
 ):
     """Return the application and its parts, filled; ``close_town`` lets go."""
     register = register or make_register()
@@ -444,7 +445,7 @@ async def open_town(
         await store.open()
     if points:
         await store.write(list(make_points(register, now)))
-    watched = Watched(register, make_checks(register), devices, {})
+    watched = Watched(register, make_checks(register), devices, rules or {})
     watched.about = about or watched.about
     states = States()
     states.load(*await database.read(read_states))

@@ -3,19 +3,24 @@
 import html
 import re
 import time
+from pathlib import Path
 
 import msgspec
 from aiohttp.test_utils import make_mocked_request
 from sqlalchemy import insert, select, update
 
 from alerts import tables
+from alerts.rules.planned import read_rules
 from alerts.subject_info import SubjectInfo
 from collectors.point import Point
+from collectors.result import Reason, Status
+from configs.read import Source
 from server.inventory.register import Agency, Host, Register, Service
 from server.ledger import maintenance
 from server.state import tables as own
 from server.web.render import Renderer
 from server.web.routes import ROUTES
+from tests.server.web.conftest import make_state
 
 PAGES = {
     "/": "Perlu ditangani",
@@ -373,6 +378,63 @@ async def test_a_fault_that_leaves_its_service_as_it_is_says_so(visit):
         seen = re.sub(r"\s+", " ", words((await visitor.get(path))[1]))
         assert "simpus-tls · tidak dihitung" in seen, path
     assert "tidak dihitung" not in words((await visitor.get("/incidents/41"))[1])
+
+
+FAMILY = """
+[[rule]]
+id = "filling"
+family = "disk"
+measurement = "disk"
+field = "used_percent"
+by = ["path"]
+above = 80
+severity = "medium"
+arti = "Ruang disk mulai berkurang"
+
+[[rule]]
+id = "full"
+family = "disk"
+measurement = "disk"
+field = "used_percent"
+by = ["path"]
+above = 90
+severity = "high"
+arti = "Ruang disk hampir habis"
+"""
+
+
+async def test_the_incident_of_a_family_speaks_as_its_worst_rule_does(visit):
+    source = Source(FAMILY, Path("server.toml"))
+    visitor = await visit("viewer", rules=read_rules(source, source.tree["rule"]))
+    subject, states = "host/srv-dinkes-1/path=/var", visitor.parts.states
+    full = make_state("rule/full", subject, status=Status.DEGRADED, reason=Reason.THRESHOLD)
+    filling = msgspec.structs.replace(full, check="rule/filling")
+    it, flip = tables.incident, tables.flip
+
+    async def shown(change):
+        await visitor.parts.database.write(lambda tx: tx.execute(change).rowcount)
+        pages = [words((await visitor.get(path))[1]) for path in ("/incidents", "/incidents/44", "/hosts/srv-dinkes-1")]
+        assert len({"hampir habis" in page for page in pages}) == 1
+        return "Ruang disk hampir habis" in pages[1], "Ruang disk mulai berkurang" in pages[1]
+
+    states.put(filling)
+    family = update(it).where(it.c.id == 44)
+    assert await shown(family.values(check_id="family/disk", severity="high")) == (False, True)
+    states.put(full)
+    assert await shown(update(flip).where(flip.c.incident_id == 44).values(check_id="rule/filling")) == (True, False)
+    assert "rule/filling" in words((await visitor.get("/incidents/44"))[1])
+    for state in (filling, full):
+        states.put(msgspec.structs.replace(state, status=Status.UP))
+    assert await shown(family.values(closed_ms=NOW, close_reason="recovered")) == (True, False)
+    assert await shown(family.values(severity="medium")) == (False, True)
+
+
+async def test_a_message_that_tells_of_a_worsening_is_named_for_people(visit):
+    visitor = await visit("viewer")
+    box = tables.outbox
+    worse = update(box).where(box.c.incident_id == 40).values(kind="update")
+    await visitor.parts.database.write(lambda tx: tx.execute(worse).rowcount)
+    assert "perburukan" in words((await visitor.get("/incidents/40"))[1])
 
 
 async def test_who_may_not_acknowledge_is_told_why(visit):
