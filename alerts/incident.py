@@ -105,7 +105,7 @@ def is_recorded(tx: Connection, flip: Flip) -> bool:
 
 
 def change(tx: Connection, incident: Incident, *, status: Status, reason: Reason, detail: str) -> Incident:
-    """Say something else of what is wrong; the severity stays the worst so far."""
+    """Write down that something else is wrong by now; the severity stays the worst so far."""
     return _change(tx, incident.id, {"status": status.value, "reason": reason.value, "detail": detail})
 
 

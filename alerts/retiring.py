@@ -71,7 +71,7 @@ def regroup(tx: Connection, family: str, subject: str, names: Mapping[str, str],
 
 
 def _reassess(tx: Connection, current: Incident, members: list[State], retiring: Retiring) -> None:
-    """Say of an incident what the worst of its members says, when none says any more what it says now."""
+    """Give an incident the words of the worst of its members, when none has those of the incident any more."""
     if any((one.status, one.reason, one.detail) == (current.status, current.reason, current.detail) for one in members):
         return
     terms = retiring.terms

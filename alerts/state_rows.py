@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, select
 
 from alerts import tables
 from alerts.recent import Recent
@@ -17,36 +17,15 @@ def load(tx: Connection, check: str, subject: str) -> State | None:
     return None if row is None else _from_row(row)
 
 
-def save(tx: Connection, state: State) -> None:
-    """Write a state over the one before it."""
-    values = to_row(state)
-    if not tx.execute(update(tables.state).where(_is(state.check, state.subject)).values(values)).rowcount:
-        tx.execute(insert(tables.state).values(values))
-
-
 def forget(tx: Connection, check: str, subject: str) -> bool:
-    """Delete a state; tell whether there was one."""
+    """Delete a state; return whether there was one."""
     return bool(tx.execute(tables.state.delete().where(_is(check, subject))).rowcount)
 
 
 def all_states(tx: Connection) -> list[State]:
     """Return every state, by subject and check."""
-    return _rows(tx, select(tables.state))
-
-
-def of_subject(tx: Connection, subject: str) -> list[State]:
-    """Return the states of a subject and of its parts (``host/srv-1`` and ``host/srv-1/path=/var``)."""
-    return _rows(tx, select(tables.state).where(tables.within(tables.state.c.subject, subject)))
-
-
-def of_check(tx: Connection, check: str) -> list[State]:
-    """Return the states of every subject that a check or rule speaks of."""
-    return _rows(tx, select(tables.state).where(tables.state.c.check_id == check))
-
-
-def _rows(tx: Connection, query: Select[Any]) -> list[State]:
-    ordered = query.order_by(tables.state.c.subject, tables.state.c.check_id)
-    return [_from_row(row) for row in tx.execute(ordered).mappings()]
+    rows = tx.execute(select(tables.state).order_by(tables.state.c.subject, tables.state.c.check_id))
+    return [_from_row(row) for row in rows.mappings()]
 
 
 def _is(check: str, subject: str) -> Any:

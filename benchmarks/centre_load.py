@@ -84,7 +84,7 @@ class Writer(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take the status of an answer."""
+        """Read the status of an answer."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(int(data[9:12]))
 

@@ -121,7 +121,7 @@ def free_port() -> int:
 
 @contextmanager
 def http_sink() -> Iterator[tuple[int, Traffic]]:
-    """Take writes as InfluxDB 2 does and throw them away; yields the port and what came."""
+    """Receive writes as InfluxDB 2 does and throw them away; yields the port and what came."""
     traffic = Traffic()
 
     class Sink(BaseHTTPRequestHandler):
@@ -150,7 +150,7 @@ def http_sink() -> Iterator[tuple[int, Traffic]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:  # type: ignore[override]
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as server:
         server.daemon_threads = True
@@ -161,7 +161,7 @@ def http_sink() -> Iterator[tuple[int, Traffic]]:
 
 @contextmanager
 def udp_sink() -> Iterator[tuple[int, Traffic]]:
-    """Take datagrams and throw them away; yields the port and what came."""
+    """Receive datagrams and throw them away; yields the port and what came."""
     traffic = Traffic()
 
     def take() -> None:

@@ -161,7 +161,7 @@ def _rss(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def show(found: dict[str, Figures]) -> None:
+def show(measured: dict[str, Figures]) -> None:
     rows: list[tuple[str, Callable[[Figures], float], str]] = [
         ("fields/s", lambda f: f.rate, ",.0f"),
         ("CPU s per million fields", lambda f: f.cpu, ".2f"),
@@ -171,11 +171,11 @@ def show(found: dict[str, Figures]) -> None:
     for name in QUESTIONS:
         for which, title in enumerate(("p50", "p95")):
             rows.append((f"{name}, {title} ms", partial(_answer, name=name, which=which), ".1f"))
-    print(f"{'':<38}" + "".join(f"{name:>12}" for name in found) + "   pantau : influxdb2")
+    print(f"{'':<38}" + "".join(f"{name:>12}" for name in measured) + "   pantau : influxdb2")
     for title, figure, form in rows:
-        values = "".join(f"{format(figure(one), form):>12}" for one in found.values())
-        both = {"pantau", "influxdb2"} <= found.keys()
-        ratio = f"{figure(found['pantau']) / figure(found['influxdb2']):>12.2f}" if both else ""
+        values = "".join(f"{format(figure(one), form):>12}" for one in measured.values())
+        both = {"pantau", "influxdb2"} <= measured.keys()
+        ratio = f"{figure(measured['pantau']) / figure(measured['influxdb2']):>12.2f}" if both else ""
         print(f"{title:<38}{values}{ratio}")
 
 

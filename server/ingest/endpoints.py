@@ -45,7 +45,7 @@ _MANY_RETRY: Final = 300
 
 
 class Ingest:
-    """Takes writes. ``open`` before the first request, ``close`` after the last.
+    """Answers writes. ``open`` before the first request, ``close`` after the last.
 
     ``clock`` is ms since epoch, ``steady`` steady time in ms; ``address`` returns where a request comes from; ``centre_series``
     are those that nobody else may write to the first bucket.

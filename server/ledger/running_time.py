@@ -24,40 +24,37 @@ _LIFE: Final = text("""
 
 
 class RunningTime:
-    """This run of the centre: ``start`` it once, ``beat`` every few seconds and when it ends; ``clock`` is ms since epoch."""
+    """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch."""
 
     def __init__(self, database: Database, clock: Callable[[], int], version: str) -> None:
         self._database = database
         self._clock = clock
         self._version = version
-        self._run_id = 0
+        self._started = False
         self._gaps: deque[Gap] = deque()
 
     async def start(self) -> None:
         """Record that the centre starts."""
-        self._run_id = await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
+        await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
+        self._started = True
 
     def interrupt(self, gap: Gap) -> None:
         """Log a stretch that nobody saw; it is recorded with the next sign of life."""
         self._gaps.append(gap)
         _log.warning("%s", words(gap))
 
-    async def beat(self) -> None:
-        """Record that it still runs."""
-        await self._database.write(lambda tx: self.show_life(tx, self._clock()))
-
     def show_life(self, tx: Connection, at: int) -> None:
         """Record within ``tx`` that it runs ``at`` (ms), what interrupted it until then, and that all it saw until then is written.
 
         The transaction may be rolled back and tried again.
         """
-        if not self._run_id:
+        if not self._started:
             return
         while self._gaps and _is_written(tx, self._gaps[0]):
             self._gaps.popleft()
         for gap in tuple(self._gaps):
             interrupted(tx, gap, self._version)
-        tx.execute(_LIFE, {"now": at})
+        beat(tx, at)
 
 
 def words(gap: Gap) -> str:
@@ -70,30 +67,26 @@ def words(gap: Gap) -> str:
     )
 
 
-def interrupted(tx: Connection, gap: Gap, version: str) -> int:
-    """End the newest run where a gap begins, and begin another where it ends; returns its id. What lies between is unobserved.
+def interrupted(tx: Connection, gap: Gap, version: str) -> None:
+    """End the newest run where a gap begins, and begin another where it ends. What lies between is unobserved.
 
     A sign of life may have been written since, before anybody noticed the gap.
     """
     end = case((monitor_run.c.start_ms > gap.before, monitor_run.c.start_ms), else_=gap.before)
     tx.execute(update(monitor_run).where(monitor_run.c.id == _newest(tx)).values(beat_ms=end))
-    return start_run(tx, gap.after, version)
+    start_run(tx, gap.after, version)
 
 
-def start_run(tx: Connection, now: int, version: str) -> int:
-    """Note that the centre starts; returns the run's id. A run that claims the future (the clock was set back) is cut at now."""
+def start_run(tx: Connection, now: int, version: str) -> None:
+    """Note that the centre starts. A run that claims the future (the clock was set back) is cut at now."""
     late = monitor_run.c.beat_ms > now
     tx.execute(update(monitor_run).where(late).values(beat_ms=_later(monitor_run.c.start_ms, now)))
-    run = insert(monitor_run).values(start_ms=now, beat_ms=now, version=version)
-    run_id: int = tx.execute(run.returning(monitor_run.c.id)).scalar_one()
-    return run_id
+    tx.execute(insert(monitor_run).values(start_ms=now, beat_ms=now, version=version))
 
 
-def beat(tx: Connection, run_id: int, now: int) -> None:
-    """Note that the centre still runs; call it every few seconds, well within ``SILENCE``, and when it stops."""
-    start = monitor_run.c.start_ms
-    earliest = case((start > now, now), else_=start)
-    tx.execute(update(monitor_run).where(monitor_run.c.id == run_id).values(beat_ms=now, start_ms=earliest))
+def beat(tx: Connection, now: int) -> None:
+    """Note that the newest run still goes on; call it every few seconds, well within ``SILENCE``, and when it stops."""
+    tx.execute(_LIFE, {"now": now})
 
 
 def running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:

@@ -67,7 +67,7 @@ class Round(msgspec.Struct, eq=False):
 
 
 class Punctuality:
-    """Takes down what becomes of each job's due times; ``at`` is steady time.
+    """Records what becomes of each job's due times; ``at`` is steady time.
 
     ``jobs`` are by id; ``tallies`` are those by kind that were taken last.
     """
@@ -218,7 +218,7 @@ def _so_far(under_way: Round, at: int) -> dict[str, int]:
 
 
 def _delays(taken: Mapping[str, Tally], late: float) -> Iterable[str]:
-    """Say which kind of look started too late, or was written too late although it started in time."""
+    """Yield which kind of look started too late, or was written too late although it started in time."""
     kind, worst = max(taken.items(), key=lambda item: item[1].late_ms, default=("", Tally()))
     if worst.late_ms > late * 1000:
         waited = f", after waiting {worst.waited_ms / 1000:.1f} s for a slot" if worst.waited_ms else ""

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from alerts.rules import RULES, Evidence
 from alerts.rules.planned import RuleTable, plan, read_rules
 from alerts.state import step
-from alerts.state_rows import of_check
+from alerts.state_rows import all_states
 from collectors.point import Point
 from collectors.result import Reason, Result, Status
 from configs.plugin import find
@@ -167,7 +167,7 @@ async def test_for_is_the_confirmation_of_a_rule(centre):
     centre.policy = lasting.policy
     for number, percent in enumerate([50, 95, 95, 80, *[95] * 11]):
         at = NOW + number * 30_000
-        known = await centre.database.read(lambda tx: of_check(tx, lasting.check))
+        known = await centre.database.read(all_states)
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
         for result in await lasting.evaluate(Evidence(at, at, store, {state.subject: state for state in known})):
             observed = await centre.observe(result)

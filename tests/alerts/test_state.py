@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.state import Policy, State, step
-from alerts.state_rows import all_states, load, of_check, of_subject, save
+from alerts.state_rows import all_states, load
+from alerts.states import States, save
+from alerts.states import read as read_states
 from collectors.result import Reason, Result, Status
 
 CASES = tomllib.loads((Path(__file__).parents[1] / "cases/alerts/state.toml").read_text())
@@ -182,24 +184,23 @@ def test_a_restart_between_any_two_looks_makes_no_difference(looks, policy):
 
 async def test_a_state_comes_back_from_the_table_as_it_was(database):
     state = walk([(UP, 0), (DOWN, 60)], Policy(interval=60, confirm=3))[-1].state
-    await database.write(lambda tx: save(tx, state))
+    await database.write(lambda tx: save(tx, [state]))
     changed = walk([(UP, 0), (UNKNOWN, 60)], Policy(interval=60))[-1].state
     assert await database.read(lambda tx: load(tx, "web", "service/simpus")) == state
-    await database.write(lambda tx: save(tx, changed))
+    await database.write(lambda tx: save(tx, [changed]))
     assert await database.read(all_states) == [changed]
 
 
 async def test_a_subject_has_its_parts_and_no_namesakes(database):
     subjects = ["host/srv-1", "host/srv-1/path=/var", "host/srv-10", "host/SRV-1"]
 
-    def put(tx):
-        for subject in subjects:
-            save(tx, stepped(None, look(UP, 0, subject=subject), Policy(interval=60)).state)
-
-    await database.write(put)
-    found = await database.read(lambda tx: of_subject(tx, "host/srv-1"))
-    assert [state.subject for state in found] == ["host/srv-1", "host/srv-1/path=/var"]
-    assert len(await database.read(lambda tx: of_check(tx, "web"))) == 4
+    known = [stepped(None, look(UP, 0, subject=subject), Policy(interval=60)).state for subject in subjects]
+    await database.write(lambda tx: save(tx, known))
+    states = States()
+    states.load(*await database.read(read_states))
+    assert [state.subject for state in states.of_subject("host/srv-1")] == ["host/srv-1", "host/srv-1/path=/var"]
+    assert len(states.of_check("web")) == 4
+    assert states.all() == await database.read(all_states)
 
 
 UNSTABLE = Policy(interval=60, confirm=2, unstable=(3, 10))

@@ -170,7 +170,7 @@ class City:
 
 
 def lies_in(seen, spans):
-    """Tell whether the ledger says of a look's instant what the look saw."""
+    """Return whether the ledger says of a look's instant what the look saw."""
     return any(
         one["check_id"] == seen.check
         and one["subject"] == seen.subject

@@ -60,8 +60,8 @@ def look(tx, minutes, status="up", **more):
 
 
 def run(tx, first, last):
-    run_id = running_time.start_run(tx, START + first * MINUTE, "test")
-    running_time.beat(tx, run_id, START + last * MINUTE)
+    running_time.start_run(tx, START + first * MINUTE, "test")
+    running_time.beat(tx, START + last * MINUTE)
 
 
 def count(tx, minutes, *, now=None, register=None, first=0):
@@ -248,9 +248,9 @@ def test_a_stop_that_a_slow_check_bridges_is_unobserved_all_the_same(tx):
 
 
 def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
-    run_id = running_time.start_run(tx, START, "test")
+    running_time.start_run(tx, START, "test")
     look(tx, [0], step=10 * MINUTE)
-    running_time.beat(tx, run_id, START + 5 * MINUTE)
+    running_time.beat(tx, START + 5 * MINUTE)
     almost = START + 5 * MINUTE + running_time.SILENCE - 1
     line = histories.timeline(tx, SUBJECT, start=START, end=almost, now=almost, register=registered())
     assert figures(line).unknown == 0
@@ -259,9 +259,9 @@ def test_the_run_of_now_reaches_to_now_and_a_dead_one_does_not(tx):
 
 def test_a_day_that_has_just_begun_knows_that_the_centre_runs_from_a_beat_before_midnight(tx):
     midnight = 24 * 60
-    run_id = running_time.start_run(tx, START, "test")
+    running_time.start_run(tx, START, "test")
     look(tx, [midnight - 1], step=10 * MINUTE)
-    running_time.beat(tx, run_id, START + midnight * MINUTE - 2_000)
+    running_time.beat(tx, START + midnight * MINUTE - 2_000)
     now = midnight + 1 / 60
     assert count(tx, midnight + 5, now=now, first=midnight) == pytest.approx((1 / 60, 0, 0, 0, 0))
 
@@ -316,7 +316,7 @@ def test_an_open_outage_is_counted_up_to_now(tx):
         span.insert(),
         [_row("up", 0, now - 120), _row("down", now - 120, now + 1)],
     )
-    running_time.beat(tx, 1, START + now * MINUTE)
+    running_time.beat(tx, START + now * MINUTE)
     line = histories.timeline(
         tx, SUBJECT, start=START, end=START + 30 * 24 * HOUR, now=START + now * MINUTE, register=registered()
     )
@@ -343,7 +343,7 @@ def test_life_begins_at_midnight_of_the_day_of_registration(tx):
     """V16: from 16 June, an hour down."""
     running_time.start_run(tx, START, "test")
     month = 30 * 24 * 60
-    running_time.beat(tx, 1, START + month * MINUTE)
+    running_time.beat(tx, START + month * MINUTE)
     down = (19 * 24 * 60, 19 * 24 * 60 + 60)
     tx.execute(span.insert(), [_row("up", 0, down[0]), _row("down", *down), _row("up", down[1], month)])
     known = registered(registered=dt.date(2026, 6, 16))

@@ -46,7 +46,7 @@ class Centre:
 
     async def beat(self, now):
         self.now = now
-        await self.running_time.beat()
+        await self.database.write(lambda tx: self.running_time.show_life(tx, T0 + now))
 
     def interrupt(self, before, after):
         self.running_time.interrupt(Gap(T0 + before, T0 + after))

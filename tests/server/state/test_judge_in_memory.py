@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from judging import judge_on
+from judging import judge_on, save
 from sqlalchemy import delete, select
 
 from alerts import incident, state, state_rows, tables
@@ -62,7 +62,7 @@ def on_the_rows(tx, result):
     before = state_rows.load(tx, result.check, result.subject)
     step = state.step(before, result, policy, steady=result.at)
     if step.state is not before:
-        state_rows.save(tx, step.state)
+        save(tx, step.state)
     if step.seen is not None:
         record.record(tx, step.seen)
     if step.flip is not None:

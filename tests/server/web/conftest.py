@@ -14,10 +14,11 @@ import pytest
 from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from argon2 import PasswordHasher
+from judging import save
 from msgspec.structs import replace
 from sqlalchemy import insert, update
 
-from alerts import state_rows, tables
+from alerts import tables
 from alerts.state import Policy, State
 from alerts.states import States
 from alerts.states import read as read_states
@@ -256,9 +257,7 @@ def fill(tx, register, devices, now=NOW):
     for device in devices.values():
         silent = device.id == "sw-07"
         status, reason = (Status.DOWN, Reason.SNMP_SILENT) if silent else (Status.UP, Reason.OK)
-        state_rows.save(
-            tx, make_state(f"snmp/{device.id}", f"device/{device.id}", now=now, status=status, reason=reason, took=12)
-        )
+        save(tx, make_state(f"snmp/{device.id}", f"device/{device.id}", now=now, status=status, reason=reason, took=12))
     silent = (Status.DOWN, Reason.SNMP_SILENT, "no answer from 10.20.7.2 within 5 s", 11 * MINUTE)
     open_incident(tx, number + 1, "snmp/sw-07", "device/sw-07", silent, "high", now=now)
 
@@ -283,10 +282,10 @@ def _fill_service(tx, service, fault, chance, now):
         status, reason, detail, age = fault
         known |= {"status": status, "reason": reason, "detail": detail, "since": now - age}
         known["took"] = None if status is Status.DOWN else 4812
-    state_rows.save(tx, make_state(check, subject, **known))
+    save(tx, make_state(check, subject, **known))
     if service.id == "simpus":
         facts = {"took": 31, "last_facts": {"days_left": 88}}
-        state_rows.save(tx, make_state("simpus-tls", subject, now=now, **facts))
+        save(tx, make_state("simpus-tls", subject, now=now, **facts))
     edges = sorted(chance.uniform(0, 89) for _ in range(chance.randrange(0, 7)))
     at = now - 90 * DAY
     spans = []
@@ -326,7 +325,7 @@ def _fill_hosts(tx, register, now):
         tx.execute(insert(own.host).values(**row, address=f"10.20.{at}.10", client="pantau-agent/0.1.0"))
         if name == "srv-setda-2":
             silent = {"status": Status.DOWN, "reason": Reason.SILENT, "detail": "no points since 3 d", "since": seen}
-            state_rows.save(tx, make_state("rule/silent", f"host/{name}", now=now, took=None, **silent))
+            save(tx, make_state("rule/silent", f"host/{name}", now=now, took=None, **silent))
             open_incident(
                 tx,
                 30,
@@ -337,12 +336,12 @@ def _fill_hosts(tx, register, now):
                 now=now,
             )
         else:
-            state_rows.save(tx, make_state("rule/silent", f"host/{name}", now=now, took=None))
+            save(tx, make_state("rule/silent", f"host/{name}", now=now, took=None))
     for name in register.hosts:
         whole = {"check_id": "rule/silent", "subject": f"host/{name}", "status": "up", "reason": "ok", "counts": True}
         tx.execute(insert(own.span).values(**whole, start_ms=now - 60 * DAY, last_ms=now - 8000, end_ms=now, looks=9))
     full = {"status": Status.DEGRADED, "reason": Reason.THRESHOLD, "detail": "used_percent 93.1 > 90"}
-    state_rows.save(
+    save(
         tx,
         make_state("rule/disk", "host/srv-dinkes-1/path=/var", now=now, took=None, since=now - 5 * 60 * MINUTE, **full),
     )
