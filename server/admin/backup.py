@@ -9,7 +9,8 @@ import fcntl
 import hashlib
 import shutil
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,22 @@ class Pieces:
             self._left = memoryview(next(self._pieces, b""))
         taken, self._left = self._left[:size], self._left[size:]
         return bytes(taken)
+
+
+class _Packed(Iterator[bytes]):
+    """Pieces that one thread may read while another ends it: the file that is being read is closed, and no piece comes after that."""
+
+    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
+        self._pieces = pieces
+        self._turn = threading.Lock()
+
+    def __next__(self) -> bytes:
+        with self._turn:
+            return next(self._pieces)
+
+    def close(self) -> None:
+        with self._turn:
+            self._pieces.close()
 
 
 class Scratch:
@@ -88,7 +105,11 @@ async def copied(
             missing = await _copy(buckets, state, scratch.folder)
         except (OSError, StoreUnavailable) as error:
             raise BackupFailed(f"cannot write the backup: {error}") from error
-        yield _packed(scratch.folder, at=at, version=version, missing=missing)
+        packed = _Packed(_packed(scratch.folder, at=at, version=version, missing=missing))
+        try:
+            yield packed
+        finally:
+            await asyncio.to_thread(packed.close)
     finally:
         await asyncio.to_thread(scratch.close)
 
@@ -102,7 +123,7 @@ async def _copy(buckets: Buckets, state: Place | str, folder: Path) -> tuple[str
     return tuple(missing)
 
 
-def _packed(folder: Path, *, at: int, version: str, missing: tuple[str, ...]) -> Iterator[bytes]:
+def _packed(folder: Path, *, at: int, version: str, missing: tuple[str, ...]) -> Generator[bytes, None, None]:
     """Yield a tar of a folder in pieces that are not empty: its files, then the manifest with the digests of what was read."""
     files: dict[str, Entry] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -4,9 +4,11 @@ import asyncio
 import copy
 import io
 import json
+import os
 import sqlite3
 import tarfile
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from backups import make, restore
@@ -371,6 +373,28 @@ async def stream(store, state, tmp_path):
     await store.write(place(1))
     async with copied(one(store), state, tmp_path, at=7, version="1") as pieces:
         return await asyncio.to_thread(b"".join, pieces)
+
+
+async def test_a_copy_that_is_read_in_part_only_leaves_no_file_open(store, state, tmp_path):
+    await store.write(place(1))
+    async with copied(one(store), state, tmp_path, at=7, version="1") as pieces:
+        header, beginning = await asyncio.to_thread(lambda: (next(pieces), next(pieces)))
+        assert len(header) == 512
+        assert beginning
+    names = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if os.path.lexists(file)]
+    assert not [name for name in names if "backup.scratch" in name]
+    assert next(pieces, b"") == b""
+
+
+async def test_a_copy_that_ends_while_a_thread_reads_it_waits_for_the_piece(store, state, tmp_path):
+    await store.write(place(1))
+    async with copied(one(store), state, tmp_path, at=7, version="1") as pieces:
+        whole = await asyncio.to_thread(b"".join, pieces)
+    for _ in range(5):
+        async with copied(one(store), state, tmp_path, at=7, version="1") as pieces:
+            reading = asyncio.create_task(asyncio.to_thread(b"".join, pieces))
+            await asyncio.sleep(0)
+        assert len(await reading) <= len(whole)
 
 
 @pytest.mark.parametrize("name", ["copy", "copy.tar"])
