@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
-from alerts import state, state_rows, states
+from alerts import state, state_rows, states, unseen
 from alerts.batch import Batch, Ledger
 from alerts.families import is_family
 from alerts.follow import Followed, Terms, Turn, follow_all
@@ -72,11 +72,8 @@ class Judge:
     async def load(self) -> None:
         """Believe what the database says. Raises StateAway."""
         believed, spans = await self._database.read(lambda tx: (states.read(tx), self._ledger.read(tx)))
-        now = self._clock.steady()  # no look was later, whatever clocks said then
         rows, incidents = believed
-        self.states.load(
-            [msgspec.structs.replace(row, seen_steady=min(row.seen_steady, now)) for row in rows], incidents
-        )
+        self.states.load(map(self._resumed, rows), incidents)
         self._ledger.load(spans)
 
     def use(self, terms: Terms) -> None:
@@ -85,12 +82,17 @@ class Judge:
 
     def interrupt(self, gap: int) -> None:
         """Join no looks across ``gap`` ms (of the wall clock) that nobody saw."""
+        steady = self._clock.steady()
         for believed in self.states.all():
             try:
                 policy = self._terms.policy(believed.check)
             except KeyError:  # it left the settings, and is not retired yet
                 continue
-            self.states.put(state.interrupted(believed, policy, abs(gap)))
+            after = unseen.interrupted(believed, policy, abs(gap))
+            if after != believed:
+                self.states.put(after)
+                self._open_batch(steady).states[after.check, after.subject] = after
+                self._soon(self._moment)
 
     def see(self, results: Iterable[Result], steady: int) -> Sequence[Observed]:
         """Step what is believed by looks that began at ``steady`` (ms of steady time): at once, in memory. Repeats change nothing."""
@@ -337,7 +339,10 @@ class Judge:
         if believed is None:
             self.states.remove(*key)
         else:
-            self.states.put(believed)
+            self.states.put(self._resumed(believed))
+
+    def _resumed(self, row: State) -> State:
+        return unseen.resumed(row, now=self._clock.now(), steady=self._clock.steady())
 
     def _followed(self, followed: Iterable[Followed]) -> None:
         """Know the incidents that are open now, and let the courier know when it has something to carry."""

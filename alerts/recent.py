@@ -40,6 +40,10 @@ class Recent(msgspec.Struct, frozen=True, array_like=True):
         """The same with no looks: an outage is over, and what failed in it says nothing of what follows."""
         return replace(self, failed=0, looks=0, failed_at=())
 
+    def shifted(self, by: int) -> "Recent":
+        """Return the same on a scale of steady time that is ahead ``by`` so many ms."""
+        return replace(self, last=self.last + by, flips=tuple(at + by for at in self.flips))
+
     def looked(self, *, failed: bool, changed: bool, at: int, steady: int, most: int, reach: int) -> "Recent":
         """Add a look: ``most`` are kept, and those before count no more when it is out of ``reach`` of the last of them."""
         before = self if steady - self.last <= reach else self.calm

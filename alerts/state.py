@@ -53,13 +53,19 @@ class Policy(msgspec.Struct, frozen=True):
     siblings: tuple[str, ...] = ()
 
 
+def reach_of(policy: Policy) -> int:
+    """Return for how many ms a look at a subject still speaks."""
+    return reach(round(policy.interval * 1000))
+
+
 class State(msgspec.Struct, frozen=True):
     """What we believe of ``subject`` by ``check``: one row of table ``state``.
 
     ``status`` is hard; UNKNOWN there means never yet known, or ``blind`` for so long that this is believed; ``since`` is its onset.
-    ``pending_*`` is a change that waits for confirmation, ``blind_since`` is set while looks say UNKNOWN, ``last_*`` is the latest look,
-    ``last_up`` the latest good one. ``seen_steady``, ``pending_last`` and ``blind_last`` are steady time: of the latest look, and of the
-    latest of those that wait; ``pending_held`` and ``blind_held`` is the time that was observed between them. All else is wall clock.
+    ``pending_*`` is a change that waits for confirmation. ``blind_since`` is set while looks say UNKNOWN: when the first of those began
+    that count together. ``last_*`` is the latest look, ``last_up`` the latest good one. ``seen_steady``, ``pending_last`` and
+    ``blind_last`` are steady time: of the latest look, and of the latest of those that wait; ``pending_held`` and ``blind_held`` is the
+    time that was observed between them. All else is wall clock.
     """
 
     check: str
@@ -162,7 +168,7 @@ def step(state: State | None, result: Result, policy: Policy, *, steady: int) ->
 def _stepped(state: State, result: Result, policy: Policy, steady: int) -> Step:
     """Return what is believed after a look that was not UNKNOWN and is among the latest ones."""
     if result.status is state.status:
-        return Step(_settled(state), seen=_seen(result, policy, state.status, state.reason, result.at))
+        return Step(settled(state), seen=_seen(result, policy, state.status, state.reason, result.at))
     run = _run(state, result, policy, steady)
     if _confirmed(state, run, policy):
         return _flip(state, run, result, policy, steady)
@@ -177,14 +183,14 @@ def _stepped(state: State, result: Result, policy: Policy, steady: int) -> Step:
 def _blinded(state: State, result: Result, policy: Policy, steady: int) -> Step:
     """Return what is believed after a look that could not tell: what was bad stays so, and what was well is UNKNOWN after a while."""
     seen = _seen(result, policy, Status.UNKNOWN, result.reason, result.at)
-    since = result.at if state.blind_since is None else state.blind_since
     if result.reason in _TOLD_ELSEWHERE:
+        since = result.at if state.blind_since is None else state.blind_since
         return Step(replace(state, blind_since=since, blind_count=0, blind_held=0), seen=seen)
     passed = steady - state.blind_last
-    goes_on = state.blind_count > 0 and passed <= _reach(policy)
+    goes_on = state.blind_count > 0 and passed <= reach_of(policy)
     state = replace(
         state,
-        blind_since=since if goes_on or not state.blind_count else result.at,
+        blind_since=state.blind_since if goes_on else result.at,
         blind_count=state.blind_count + 1 if goes_on else 1,
         blind_held=state.blind_held + max(passed, 0) if goes_on else 0,
         blind_last=steady,
@@ -196,7 +202,7 @@ def _blinded(state: State, result: Result, policy: Policy, steady: int) -> Step:
         return Step(state, seen=seen)
     since = result.at if state.blind_since is None else state.blind_since
     flip = _flip_of(state, Status.UNKNOWN, result.reason, result.detail, at=since, confirmed=result.at)
-    state = _settled(
+    state = settled(
         replace(state, status=Status.UNKNOWN, reason=result.reason, detail=result.detail, since=since, blind=True)
     )
     return Step(state, flip, seen)
@@ -210,7 +216,7 @@ def _counted(state: State, result: Result, policy: Policy, steady: int) -> State
         at=result.at,
         steady=steady,
         most=policy.unstable[1] if policy.unstable else _FEW,
-        reach=_reach(policy),
+        reach=reach_of(policy),
     )
     state = _looked(state, result, steady)
     return replace(state, recent=recent, blind_since=None, blind_count=0, blind_held=0)
@@ -260,10 +266,6 @@ def _unknown(result: Result) -> State:
     )
 
 
-def _reach(policy: Policy) -> int:
-    return reach(round(policy.interval * 1000))
-
-
 def _rewound(state: State, at: int) -> State:
     def back(time: int | None) -> int | None:
         return None if time is None else min(time, at)
@@ -302,7 +304,7 @@ def _run(state: State, result: Result, policy: Policy, steady: int) -> _Run:
     hard, shown = _RANK[state.status], _RANK[result.status]
     pending, reason, since = state.pending_status, state.pending_reason, state.pending_since
     passed = steady - state.pending_last
-    alone = passed > _reach(policy)
+    alone = passed > reach_of(policy)
     if pending is None or reason is None or since is None or (_RANK[pending] > hard) != (shown > hard) or alone:
         return _Run(result.status, result.reason, result.at, 1, 0)
     if abs(shown - hard) <= abs(_RANK[pending] - hard):
@@ -326,7 +328,7 @@ def _flip(state: State, run: _Run, result: Result, policy: Policy, steady: int) 
     detail = result.detail if result.status is run.status or run.reason is Reason.UNSTABLE else ""
     flip = _flip_of(state, run.status, run.reason, detail, at=run.since, confirmed=result.at)
     recent = state.recent.flipped(steady, policy.flaps[0])
-    state = _settled(
+    state = settled(
         replace(
             state,
             status=run.status,
@@ -368,14 +370,8 @@ def _pending(state: State, run: _Run, steady: int) -> State:
     )
 
 
-def interrupted(state: State, policy: Policy, gap: int) -> State:
-    """Return a state after ``gap`` ms that nobody saw: beyond the reach of a look, nothing that waited is joined to what follows."""
-    if gap <= _reach(policy):
-        return state
-    return replace(_settled(state), recent=state.recent.calm)
-
-
-def _settled(state: State) -> State:
+def settled(state: State) -> State:
+    """Return a state in which no change waits."""
     return replace(state, pending_status=None, pending_reason=None, pending_since=None, pending_count=0, pending_held=0)
 
 

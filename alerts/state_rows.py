@@ -1,5 +1,10 @@
-"""The table ``state``: what is believed, as rows. While a centre runs, ``alerts.states`` knows it first."""
+"""The table ``state``: what is believed, as rows. While a centre runs, ``alerts.states`` knows it first.
 
+The steady time of one process means nothing to the next. In rows such times stand beside the wall clock of the latest look, as far from it
+as they were of its steady time; ``alerts.unseen.resumed`` puts what is read on the scale of who reads it.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +19,7 @@ from collectors.result import Reason, Status
 def load(tx: Connection, check: str, subject: str) -> State | None:
     """Return what is believed of ``subject`` by ``check``, None when it was never looked at."""
     row = tx.execute(select(tables.state).where(_is(check, subject))).mappings().one_or_none()
-    return None if row is None else _from_row(row)
+    return None if row is None else from_row(row)
 
 
 def forget(tx: Connection, check: str, subject: str) -> bool:
@@ -25,14 +30,15 @@ def forget(tx: Connection, check: str, subject: str) -> bool:
 def all_states(tx: Connection) -> list[State]:
     """Return every state, by subject and check."""
     rows = tx.execute(select(tables.state).order_by(tables.state.c.subject, tables.state.c.check_id))
-    return [_from_row(row) for row in rows.mappings()]
+    return [from_row(row) for row in rows.mappings()]
 
 
 def _is(check: str, subject: str) -> Any:
     return and_(tables.state.c.check_id == check, tables.state.c.subject == subject)
 
 
-def _from_row(row: RowMapping) -> State:
+def from_row(row: RowMapping | Mapping[str, Any]) -> State:
+    """Return the state that a row holds, steady times beside the wall clock."""
     return State(
         check=row["check_id"],
         subject=row["subject"],
@@ -67,6 +73,7 @@ def _from_row(row: RowMapping) -> State:
 
 def to_row(state: State) -> dict[str, Any]:
     """Return a state as a row of the table."""
+    ahead = state.last_at - state.seen_steady
     return {
         "check_id": state.check,
         "subject": state.subject,
@@ -87,12 +94,12 @@ def to_row(state: State) -> dict[str, Any]:
         "last_phases": msgspec.json.encode(state.last_phases).decode(),
         "last_facts": msgspec.json.encode(state.last_facts).decode(),
         "last_up_ms": state.last_up,
-        "pending_last_ms": state.pending_last,
+        "pending_last_ms": state.pending_last + ahead,
         "pending_held_ms": state.pending_held,
         "blind": state.blind,
         "blind_count": state.blind_count,
-        "blind_last_ms": state.blind_last,
+        "blind_last_ms": state.blind_last + ahead,
         "blind_held_ms": state.blind_held,
-        "recent": msgspec.json.encode(state.recent).decode(),
+        "recent": msgspec.json.encode(state.recent.shifted(ahead)).decode(),
         "flapping_since_ms": state.flapping_since,
     }

@@ -166,7 +166,7 @@ async def test_for_is_the_confirmation_of_a_rule(centre):
     lasting = disk_rule(id="disk", above=90.0, recover=85.0, **{"for": "5m"})
     centre.policy = lasting.policy
     for number, percent in enumerate([50, 95, 95, 80, *[95] * 11]):
-        at = NOW + number * 30_000
+        centre.clock.now = at = NOW + number * 30_000
         known = await centre.database.read(all_states)
         store = Shelf(Point("disk", {"host": "a"}, {"used_percent": percent}, at * 1_000_000))
         for result in await lasting.evaluate(Evidence(at, at, store, {state.subject: state for state in known})):

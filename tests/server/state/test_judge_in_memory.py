@@ -80,12 +80,12 @@ def content(tx):
 
 async def judged(database, chance, count, *, trouble=True):
     """Judge looks in memory; commits, databases that are away and restarts come at any time."""
-    running = RunningTime(database, lambda: START, "test")
+    running, now = RunningTime(database, lambda: START, "test"), START
     await running.start()
 
     async def restarted():
         routes = connect([Contact("piket", (Via("mail", "piket@kota.example"),))], [], {"mail"})
-        judge = await judge_on(database, POLICIES.__getitem__, about, routes, ledger=Ledger(running))
+        judge = await judge_on(database, POLICIES.__getitem__, about, routes, clock=lambda: now, ledger=Ledger(running))
         judge._moment = 1000.0  # only flips and we write
         return judge
 
@@ -94,8 +94,8 @@ async def judged(database, chance, count, *, trouble=True):
     async def away(_work):
         raise StateAway("pulled out")
 
-    for at, moment in looks(random.Random(chance.random()), count):
-        judge.see(moment, at)
+    for now, moment in looks(random.Random(chance.random()), count):
+        judge.see(moment, now)
         mishap = chance.random() if trouble else 1.0
         if mishap < 0.05:
             database.write = away
