@@ -99,11 +99,21 @@ def owe_closing(
     return planned
 
 
+def carry_over(tx: Connection, ahead: int) -> None:
+    """Put what waits on the scale of a process that starts: the wall clock was ``ahead`` ms of the steady time of the one before."""
+    if not ahead:
+        return
+    later = {column: column + ahead for column in (_table.c.not_before_ms, _table.c.expires_ms)}
+    tx.execute(update(_table).where(_table.c.status.in_(("queued", "leased"))).values(later))
+    blocked = tables.channel_state.c.retry_at_ms
+    tx.execute(update(tables.channel_state).values({blocked: blocked + ahead}))
+
+
 def adopt(tx: Connection, owner: str, channels: Collection[str], now: int, steady: int) -> tuple[int, int]:
     """Begin as the only courier: take back what others had leased, bury what no channel can carry; return both numbers.
 
-    A message that was leased may have been sent. What an earlier process wrote lies on its own scale, which may be off by what that
-    process was stopped for and by steps of the clock: nothing waits longer, or is worth sending for less, than was meant.
+    A message that was leased may have been sent. What was carried over may still be off by steps of the clock while no process ran:
+    nothing waits longer, or is worth sending for less, than was meant.
     """
     taken = tx.execute(
         update(_table)

@@ -45,6 +45,10 @@ class Clock:
         """Return steady time in ms: that of the wall clock when this process began, and what it has lived through since."""
         return int(self._steady + min((self._monotonic() - self._ticked) * 1000, _CAP))
 
+    def ahead(self) -> int:
+        """Return by how many ms the wall clock is ahead of steady time: what was not lived through so far, and steps of the clock."""
+        return self.now() - self.steady()
+
     def lost(self) -> int:
         """Return the ms so far that steady time left out, and by which the wall clock stepped: it grows when looks were disturbed."""
         return int(self._lost + _lost(*self._passed()))

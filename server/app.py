@@ -349,7 +349,7 @@ class Centre:
         try:
             await self._heart.retire_unnamed()
         except StateAway:
-            _log.warning("what left the settings is not retired while the database of state is away: reload once more")
+            _log.warning("what left the settings is retired once the database of state is back")
         except Exception:  # noqa: BLE001 - all else is done
             _log.exception("what left the settings could not be retired; the next reload or start does it")
 

@@ -6,12 +6,13 @@ The simulated city (``tests/simulation``) runs it as it is, on made time.
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from alerts import outbox
 from alerts.courier import Courier
 from alerts.follow import Terms
 from alerts.judge import Judge
 from alerts.message import Look
 from alerts.states import States
-from alerts.tables import Database
+from alerts.tables import Database, StateAway
 from collectors.point import Point
 from collectors.result import Result
 from server.ledger.running_time import RunningTime
@@ -54,6 +55,7 @@ class Heart:
         release: str,
     ) -> None:
         self._clock = clock = outside.clock
+        self._to_retire = False
         self.courier = Courier(
             database,
             channels,
@@ -64,7 +66,7 @@ class Heart:
             chance=outside.chance,
             in_thread=outside.in_thread,
         )
-        self.running_time = RunningTime(database, clock.now, release)
+        self.running_time = RunningTime(database, clock.now, release, ahead=clock.ahead)
         self.judge = Judge(
             database, terms, Ledger(self.running_time, self._notice_gap), clock, planned=self.courier.wake
         )
@@ -79,12 +81,16 @@ class Heart:
     async def open(self) -> None:
         """Begin the centre's own running time, and believe what the database says."""
         self._clock.tick()  # nobody was to watch until here
-        await self.running_time.start()
+        await self.running_time.start(outbox.carry_over)
         await self.judge.load()
 
     async def retire_unnamed(self) -> None:
-        """Believe nothing any more by checks that settings do not name."""
-        await self.observer.retire_unnamed()
+        """Believe nothing any more by checks that settings do not name. Raises StateAway: it is done once the database is back."""
+        try:
+            await self.observer.retire_unnamed()
+        except StateAway:
+            self._to_retire = True
+            raise
 
     def start(self, jobs: Iterable[Job]) -> None:
         """Begin to look."""
@@ -130,6 +136,9 @@ class Heart:
 
     async def _beat(self) -> None:
         await self.observer.commit(self.schedule)
+        if self._to_retire:
+            self._to_retire = False
+            await self.retire_unnamed()
 
     async def _tick(self) -> None:
         self._notice_gap()

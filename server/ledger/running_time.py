@@ -18,24 +18,42 @@ _log: Final = logging.getLogger("pantau.server")
 SILENCE: Final = 30_000
 # with every batch of looks, so it is made once
 _LIFE: Final = text("""
-    UPDATE monitor_run SET beat_ms = :now, start_ms = CASE WHEN start_ms > :now THEN :now ELSE start_ms END
+    UPDATE monitor_run SET beat_ms = :now, ahead_ms = :ahead, start_ms = CASE WHEN start_ms > :now THEN :now ELSE start_ms END
     WHERE id = (SELECT MAX(id) FROM monitor_run)
-""").bindparams(bindparam("now", type_=BigInteger()))
+""").bindparams(bindparam("now", type_=BigInteger()), bindparam("ahead", type_=BigInteger()))
 
 
 class RunningTime:
-    """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch."""
+    """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch.
 
-    def __init__(self, database: Database, clock: Callable[[], int], version: str) -> None:
+    ``ahead`` is by how many ms that is ahead of steady time now.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], int], version: str, *, ahead: Callable[[], int] = lambda: 0
+    ) -> None:
         self._database = database
         self._clock = clock
         self._version = version
+        self._ahead = ahead
         self._started = False
         self._gaps: deque[Gap] = deque()
 
-    async def start(self) -> None:
-        """Record that the centre starts."""
-        await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
+    async def start(self, carry_over: Callable[[Connection, int], None] = lambda _tx, _ahead: None) -> None:
+        """Record that the centre starts, and within the same transaction let what waits in steady time be carried over.
+
+        ``carry_over`` is told by how many ms the wall clock was ahead of the steady time of the run before when that last showed life:
+        the steady time of this one begins as the wall clock.
+        """
+
+        def begin(tx: Connection) -> None:
+            ahead = tx.execute(
+                select(monitor_run.c.ahead_ms).where(monitor_run.c.id == _newest(tx))
+            ).scalar_one_or_none()
+            carry_over(tx, ahead or 0)
+            start_run(tx, self._clock(), self._version)
+
+        await self._database.write(begin)
         self._started = True
 
     def interrupt(self, gap: Gap) -> None:
@@ -54,7 +72,7 @@ class RunningTime:
             self._gaps.popleft()
         for gap in tuple(self._gaps):
             interrupted(tx, gap, self._version)
-        beat(tx, at)
+        beat(tx, at, ahead=self._ahead())
 
 
 def words(gap: Gap) -> str:
@@ -84,9 +102,9 @@ def start_run(tx: Connection, now: int, version: str) -> None:
     tx.execute(insert(monitor_run).values(start_ms=now, beat_ms=now, version=version))
 
 
-def beat(tx: Connection, now: int) -> None:
+def beat(tx: Connection, now: int, *, ahead: int = 0) -> None:
     """Note that the newest run still goes on; call it every few seconds, well within ``SILENCE``, and when it stops."""
-    tx.execute(_LIFE, {"now": now})
+    tx.execute(_LIFE, {"now": now, "ahead": ahead})
 
 
 def running(tx: Connection, start: int, end: int, now: int) -> list[Stretch]:

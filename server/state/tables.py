@@ -50,6 +50,9 @@ monitor_run: Final = Table(
     Column("start_ms", BigInteger, nullable=False),
     Column("beat_ms", BigInteger, nullable=False),  # last sign of life
     Column("version", String(40), nullable=False, server_default=""),
+    Column(
+        "ahead_ms", BigInteger, nullable=False, server_default="0"
+    ),  # by what the wall clock was ahead of steady time then
 )
 
 # Planned work; counts as maintenance only where it was approved before it started.

@@ -6,7 +6,7 @@ Each yields words of what is wrong, beginning with its own name.
 from itertools import pairwise
 
 from simulation.script import HOUR
-from simulation.truth import BLIND, SLACK, zones
+from simulation.truth import BLIND, DISK, SLACK, zones
 
 from server.calendar.intervals import common, merge, without
 
@@ -69,10 +69,12 @@ def flips_are_justified(city):
         if run is None:
             yield f"flips: {check} to {to} at {at}, confirmed {confirmed}, names looks that nobody took"
             continue
+        if any(low <= moment < high for low, high in shown_twice(city) for moment in (at, confirmed)):
+            continue
         counted = [look for look in run if look.status != "unknown"]
         if len(counted) < confirm:
             yield f"flips: {check} to {to} at {at} was believed after {len(counted)} of {confirm} looks"
-        if any(RANK[look.status] <= RANK[was] for look in counted if not _may_be_lost(city, look)):
+        if any(RANK[look.status] <= RANK[was] for look in counted if not _may_be_lost(city, check, look)):
             yield f"flips: {check} to {to} at {at} is dated back beyond a look that was good"
         for one, other in pairwise(counted):
             if other.at - one.at > reach:
@@ -119,21 +121,36 @@ def half_of_all_looks_is_seen(city):
 
 
 def states_are_the_last_flips(city):
-    """What is believed at the end is what the last flip said, and an incident is open if and only if that is bad."""
+    """What is believed at the end is what the last flip said, and an incident is open if and only if that is bad.
+
+    It may be that of the family of a rule.
+    """
     hard = {(check, subject): to for check, subject, _was, to, _at, _confirmed in _flips(city)}
     opened = {}
     for check, subject in city.rows("SELECT check_id, subject FROM incident WHERE closed_ms IS NULL"):
         opened[check, subject] = opened.get((check, subject), 0) + 1
+    named = set()
     for check, subject, status in city.rows("SELECT check_id, subject, status FROM state"):
         if hard.get((check, subject), "unknown") != status:
             yield f"states: {check} of {subject} is {status}, and its last flip was to {hard.get((check, subject))}"
         blind = status == "unknown" and (check, subject) in hard  # which is an incident, too
-        if opened.pop((check, subject), 0) != (RANK[status] > 0 or blind):
+        mine = {name: opened[name, subject] for name in names_of(check) if (name, subject) in opened}
+        named |= {(name, subject) for name in mine if name == check or RANK[status] > 0 or blind}
+        if (
+            sum(mine.values()) > 1
+            or (not mine and (RANK[status] > 0 or blind))
+            or (check in mine and not RANK[status] and not blind)
+        ):
             yield f"states: {check} of {subject} is {status}, which its incidents do not say"
         if check in city.place.services and check not in city.chosen.services:
             yield f"states: {check} of {subject} is believed to be {status}, and nobody watches it"
-    for check, subject in opened:
+    for check, subject in opened.keys() - named:
         yield f"states: the incident of {check} of {subject} is open, and nothing is believed of it"
+
+
+def names_of(check):
+    """Return the names under which the incident of a check may be open: its own, and that of its family."""
+    return (check, "family/disk") if check in DISK else (check,)
 
 
 def looks_are_punctual(city):
@@ -163,8 +180,10 @@ def _run(city, check, at, confirmed):
     return None
 
 
-def _may_be_lost(city, look):
-    """Return whether a look came so late in a life that it may have gone with it."""
+def _may_be_lost(city, check, look):
+    """Return whether a look came so late in a life that it may have gone with it, or its row was not taken."""
+    if city.ways("refused", check).at(look.at):
+        return True
     ends = [end for _, end, life in city.running if life == look.life]
     return not ends or look.at > max(ends) - SLACK
 
@@ -183,7 +202,8 @@ def outages_are_incidents(city):
                 continue
             if not any(
                 opened <= moment and (closed is None or closed >= moment)
-                for opened, closed in incidents.get(identity, ())
+                for name in names_of(identity[0])
+                for opened, closed in incidents.get((name, identity[1]), ())
             ):
                 yield f"incidents: {identity} is {zone.shows} from {zone.start / HOUR:.4f} h on, and no incident says so"
 

@@ -26,6 +26,7 @@ QUIET = 6 * HOUR  # how long after the last event everything that is owed may ta
 __all__ = ["EPOCH", "PULSE", "City", "Seen"]
 TINY = 1e-6  # seconds: sums of seconds are not exact
 AGAIN = 5.0  # seconds until a process that could not start is started again
+USED = {"room": 40.0, "full": 95.0, "overfull": 99.0}  # percent of a disk
 _STATUSES = {"up": Status.UP, "slow": Status.UP, "down": Status.DOWN, "degraded": Status.DEGRADED}
 
 
@@ -68,6 +69,7 @@ class City:
         self._moods = {name: course(happened, "channel", name, "well") for name in place.channels}
         self._away = course(happened, "state away", "", "")
         self._unreadable = course(happened, "store unreadable", "", "")
+        self._refused = {name: course(happened, "refused", name, "") for name in place.services}
         self.providers = {
             name: Provider(
                 name,
@@ -101,6 +103,10 @@ class City:
         """Return how the database of state is away, "" when it is there."""
         return self._away.at(self.at)
 
+    def refused(self):
+        """Return the services whose rows the database does not take."""
+        return {name for name, way in self._refused.items() if way.at(self.at)}
+
     def readable(self):
         """Return whether the store of points can be read."""
         return not self._unreadable.at(self.at)
@@ -110,8 +116,10 @@ class City:
         return [name for name, writes in self._hosts.items() if writes.at(self.at) == "writes"]
 
     def ways(self, kind, name):
-        """Return the course of a service, a host, its disk, the other side of a channel or the store of points: how it stood when."""
-        courses = {"service": self._services, "host": self._hosts, "disk": self._disks, "channel": self._moods}
+        """Return the course of a service, its row, a host, its disk, a channel's other side or the store of points: how it stood when."""
+        courses = {
+            "service": self._services, "refused": self._refused, "host": self._hosts, "disk": self._disks, "channel": self._moods,
+        }  # fmt: skip
         return self._unreadable if kind == "store" else courses[kind][name]
 
     def calm(self, start, end):
@@ -143,10 +151,10 @@ class City:
         for name, course_of in self._hosts.items():
             start, _, way = next(part for part in reversed(course_of.stretches(self.at + 1.0)) if part[0] <= self.at)
             if way == "writes" or self.wall_at(start) >= since:
-                yield name, 40.0 if self._disks[name].at(self.at) == "room" else 95.0
+                yield name, USED[self._disks[name].at(self.at)]
 
     def committed(self):
-        """Note that the database has something new for good."""
+        """Note that the database has all that the centre saw so far."""
         self.last_commit = self.at
 
     def loaded(self, unequal):
@@ -219,6 +227,8 @@ class City:
                 self._begin()
             case "restart":
                 self._end("stopped")
+                if event.how:  # while it is off
+                    self._set(event)
                 self._at += event.seconds
                 self._begin()
             case "stop":
@@ -231,13 +241,17 @@ class City:
                 self._again()
             case "step":
                 self._gap()
-                sign = 1 if event.how == "ahead" else -1
-                self.offsets.append((self.at, self.offsets[-1][1] + sign * round(event.seconds * 1000)))
+                self._set(event)
                 self._again()
             case "change":
                 self._change(event.how)
             case "work":
                 self._plan_work(event.name, event.seconds)
+
+    def _set(self, event):
+        """Set the wall clock."""
+        sign = 1 if event.how.endswith("ahead") else -1
+        self.offsets.append((self.at, self.offsets[-1][1] + sign * round(event.seconds * 1000)))
 
     def _plan_work(self, name, seconds):
         """Let somebody plan work on a service, which begins in ten minutes."""
@@ -279,7 +293,8 @@ class City:
             # what waits for a database that is away is lost with the process
             self.running[-1][1] = max(self.running[-1][0], min(self.running[-1][1], self.last_commit))
         elif self.running and self.running[-1][1] == inf:
-            if not self.life.database.away and self.last_commit > self.at - BEAT - 1:
+            undisturbed = self.running[-1][0] < self.at - BEAT  # what a gap ended is written soon after it
+            if undisturbed and not self.life.database.away and self.last_commit > self.at - BEAT - 1:
                 self.faults += [f"memory: at the end of life {life.number}, {words}" for words in life.unwritten()]
             self.running[-1][1] = max(self.running[-1][0], min(self.at, self.last_commit))
         self._at = self.at
@@ -292,7 +307,7 @@ class City:
 
     def _quieten(self):
         """Let what is owed arrive."""
-        until = self.end + QUIET
+        until = max(self.end, self.at) + QUIET
         while self.at < until:
             self._to(min(self.at + 600.0, until))
             if not self.disk.owed():
@@ -360,5 +375,5 @@ class Ear(logging.Handler):
     def emit(self, record):
         error = record.exc_info[1] if record.exc_info else None
         hung = isinstance(error, TimeoutError) and "failed by itself" in record.msg
-        if error is not None and not hung and not str(error).startswith("made:"):
+        if error is not None and not hung and "made:" not in str(error):
             self._faults.append("".join(traceback.format_exception(error)) + record.getMessage())

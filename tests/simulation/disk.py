@@ -24,6 +24,19 @@ class Disk:
         self.connection.deserialize(_empty())
         self.commits = 0
         self._image = b""
+        self._refused = set()
+
+    def refuse(self, checks):
+        """Take no rows of these checks into the table of states."""
+        if checks != self._refused:
+            self._refused = checks
+            self.connection.execute("DROP TRIGGER IF EXISTS refuse")
+            if checks:
+                names = ", ".join(f"'{name}'" for name in sorted(checks))
+                self.connection.execute(
+                    f"CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.state WHEN NEW.check_id IN ({names}) "
+                    "BEGIN SELECT RAISE(ABORT, 'made: this row is refused'); END"
+                )
 
     def committed(self):
         """Note a commit; a disk that is not written through keeps an image of now and then."""
@@ -70,21 +83,21 @@ class Memory(Place, frozen=True):
 class StateDatabase(Database):
     """The product's database on a disk; ``trouble()`` is "" or how it is away: "before", "at commit" or "after commit".
 
-    Each commit is told to ``committed``.
+    ``refused()`` are the checks whose rows it does not take.
     """
 
-    def __init__(self, disk, trouble, committed):
+    def __init__(self, disk, trouble, refused):
         super().__init__(Memory("sqlite://", disk=disk))
-        self._disk, self._trouble, self._committed = disk, trouble, committed
+        self._disk, self._trouble, self._refused = disk, trouble, refused
         event.listen(self.writing, "commit", self._at_commit)
 
     def _write(self, work):
         if self._trouble() == "before":
             self._outage.begin("made: it is away")
             raise StateAway("made: it is away")
+        self._disk.refuse(self._refused())
         done = super()._write(work)
         self._disk.committed()
-        self._committed()
         if self._trouble() == "after commit":
             self._outage.begin("made: its answer is lost")
             raise StateAway("made: its answer is lost")

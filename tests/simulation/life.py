@@ -11,6 +11,7 @@ from simulation.disk import StateDatabase
 from simulation.loop import Loop
 from simulation.providers import MadeChannel
 
+from alerts.tables import StateAway
 from configs.clock import Clock
 from server.enrolment.fingerprints import Clones
 from server.heart import Heart
@@ -24,7 +25,7 @@ BEAT = 20.0  # seconds between signs of life, slower than the product's: a trans
 IDLE = 120.0  # seconds between looks of the courier that nobody woke
 PULSE = 20.0  # seconds between writes of a host
 SAVE = 60.0  # seconds between saves of when hosts wrote
-LATE = 20_000  # ms: a look that began longer ago is written
+LATE = 20.0  # seconds: what is believed for longer is written
 
 
 class Life:
@@ -40,7 +41,7 @@ class Life:
         self._turns = []
         clock = Clock(city.wall, self.loop.time)
         self.outside = Outside(clock, dice.random, lambda: f"{dice.getrandbits(64):016x}", self._in_thread, "pusat")
-        self.database = StateDatabase(city.disk, city.trouble, city.committed)
+        self.database = StateDatabase(city.disk, city.trouble, city.refused)
         self.clones = Clones()
         self.heard = Seen(self.database, clock.steady)
         self.settings = settings.read(city.chosen, self._check)
@@ -58,6 +59,8 @@ class Life:
             release="made",
         )
         self.heart.courier._tick = IDLE
+        self._put = {}
+        self._noted(self.heart)
         self.main = self.loop.create_task(self._start())
 
     def seen(self):
@@ -77,8 +80,22 @@ class Life:
         self.started = True
         self._city.began()
 
+    def _noted(self, heart):
+        """Note when something is believed, and when all that was believed so far is written."""
+        put, write = heart.states.put, heart.judge._write
+
+        def believe(state):
+            self._put[state.check, state.subject] = self._city.at
+            put(state)
+
+        async def noted(*what):
+            await write(*what)
+            self._city.committed()
+
+        heart.states.put, heart.judge._write = believe, noted
+
     def unwritten(self, late=LATE):
-        """Return in words what was believed ``late`` ms ago and is not in the database, or is there and not believed."""
+        """Return in words what is believed for ``late`` seconds and is not in the database, or is there and not believed."""
         columns = "check_id, subject, status, since_ms, pending_count, last_at_ms"
         rows = {row[:2]: row[2:] for row in self._city.rows(f"SELECT {columns} FROM state")}
         now = self.outside.clock.now()
@@ -90,7 +107,14 @@ class Life:
             f"{identity}: {believed.get(identity)} is believed, {rows.get(identity)} is written"
             for identity in believed.keys() | rows.keys()
             if believed.get(identity) != rows.get(identity)
-            and not now - late < max(one[identity][3] for one in (believed, rows) if identity in one)
+            and self._put.get(identity, -inf) <= self._city.at - late
+            # the clock was set back since: what waited is joined to nothing that follows
+            and not (
+                identity in rows
+                and identity in believed
+                and rows[identity][3] > now
+                and _parted(rows[identity]) == believed[identity]
+            )
         ]
 
     def uncounted(self):
@@ -126,7 +150,8 @@ class Life:
         self.channels = {name: before.get(name, channel) for name, channel in made.items()}
         heart, now = self.heart, self.settings
         heart.use(now.watched, now.terms(), self.channels, now.look(), self._jobs(now), now.schedule)
-        await heart.retire_unnamed()
+        with suppress(StateAway):
+            await heart.retire_unnamed()
 
     def _jobs(self, now):
         return all_jobs(
@@ -158,6 +183,11 @@ class Life:
 
     async def _in_thread(self, work, /, *arguments):
         return await self.loop.run_in_executor(None, partial(work, *arguments))
+
+
+def _parted(row):
+    """Return a row in which no change waits."""
+    return (*row[:2], 0, *row[3:])
 
 
 class MadeCheck:

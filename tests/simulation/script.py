@@ -25,8 +25,8 @@ MOODS = (
     "refuses",
 )
 AWAY = ("before", "at commit", "after commit")
-CHANGES = ("interval", "contact", "channel", "service")
-
+CHANGES = ("interval", "contact", "channel", "service", "family")
+FULL = ("full", "overfull")  # a disk, for the first rule of a family, and for both
 
 NEAR = 0.6  # share of what happens soon after a service changed
 
@@ -95,13 +95,15 @@ def events(seed: int, place: Town) -> list[Event]:
 
     draw("service", 2.0, tuple(place.services), ANSWERS, 2 * HOUR)
     draw("silence", 0.3, place.hosts, ("",), HOUR)
-    draw("full", 0.3, place.hosts, ("",), HOUR)
+    draw("full", 0.4, place.hosts, FULL, HOUR)
     draw("channel", 1.0, tuple(place.channels), MOODS, HOUR)
     draw("state away", 0.4, ("",), AWAY, 600.0)
     draw("store unreadable", 0.2, ("",), ("",), 600.0)
     draw("stop", 0.3, ("",), ("",), 1200.0)
     draw("suspend", 0.2, ("",), ("",), 2 * HOUR)
     draw("restart", 0.2, ("",), ("",), 120.0)
+    draw("restart", 0.05, ("",), ("", "set ahead", "set back"), 5 * HOUR)
+    draw("refused", 0.15, tuple(place.services), ("",), 900.0)
     draw("step", 0.2, ("",), ("ahead", "back"), 1200.0)
     draw("work", 0.3, tuple(place.services), ("",), HOUR)
     draw("change", 0.4, ("",), CHANGES, 1.0)

@@ -25,6 +25,7 @@ class Chosen:
         self._services = dict(place.services)
         self._channels = {name: name for name in place.channels}  # provider -> its name in the settings
         self._extra = False
+        self._apart = False  # whether each rule of the disk stands for itself
         self._gone = ""
 
     @property
@@ -44,6 +45,8 @@ class Chosen:
             self._services[name] = (90.0 if interval == 60 else 60.0, confirm, recover)
         elif how == "contact":
             self._extra = not self._extra
+        elif how == "family":
+            self._apart = not self._apart
         elif how == "channel":
             provider = dice.choice(sorted(self._channels))
             self._channels[provider] = provider if self._channels[provider] != provider else f"{provider}-2"
@@ -61,9 +64,13 @@ class Chosen:
         parts.append(
             f'[[rule]]\nid = "silent"\ntype = "absence"\nwindow = "{WINDOW:.0f}s"\ninterval = "{RULE:.0f}s"\nhosts = '
             f"{list(self._place.hosts)}\n"
-            f'[[rule]]\nid = "full"\nmeasurement = "disk"\nfield = "used_percent"\nabove = 90\nfor = "{HOLD:.0f}s"\n'
-            f'window = "{STALE:.0f}s"\ninterval = "{RULE:.0f}s"\n'
         )
+        parts += [
+            f'[[rule]]\nid = "{name}"\nmeasurement = "disk"\nfield = "used_percent"\nabove = {above}\nstatus = "{status}"\n'
+            f'for = "{HOLD:.0f}s"\nwindow = "{STALE:.0f}s"\ninterval = "{RULE:.0f}s"\n'
+            + ("" if self._apart else 'family = "disk"\n')
+            for name, above, status in (("full", 90, "degraded"), ("overfull", 97, "down"))
+        ]
         parts += [
             f'[[channel]]\nname = "{name}"\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n'
             for name in self._channels.values()

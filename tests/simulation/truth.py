@@ -18,6 +18,11 @@ BLIND = (
 )
 
 
+# what each rule of the family says of a disk
+DISK = {
+    "rule/full": {"room": "up", "full": "degraded", "overfull": "degraded"},
+    "rule/overfull": {"room": "up", "full": "up", "overfull": "down"},
+}
 KINDS = {"up", "degraded", "down", "every second"}
 
 
@@ -45,6 +50,7 @@ def zones(city):
     found = {}
     for name in city.place.services:
         stretches = _answers(city.ways("service", name).stretches(city.at))
+        stretches = _where_taken(stretches, city.ways("refused", name).stretches(city.at))
         found[name, f"service/{name}"] = _zones(
             city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check
         )
@@ -54,8 +60,23 @@ def zones(city):
         found["rule/silent", subject] = _zones(
             city, "rule/silent", subject, _silence(city, host), always, _needs_of_silence
         )
-        found["rule/full", subject] = _zones(city, "rule/full", subject, _disk(city, host), always, _needs_of_a_disk)
+        disk = _disk(city, host)
+        for rule, shows in DISK.items():
+            shown = _joined((start, end, shows.get(way, way)) for start, end, way in disk)
+            found[rule, subject] = _zones(city, rule, subject, shown, always, _needs_of_a_disk)
     return found
+
+
+def _where_taken(stretches, refused):
+    """Return what a service shows, and "any" while its row is not taken."""
+    edges = sorted({edge for part in (*stretches, *refused) for edge in part[:2]})
+    found = []
+    for start, end in itertools.pairwise(edges):
+        shows = next((way for low, high, way in stretches if low <= start < high), None)
+        if shows is not None:
+            away = any(way for low, high, way in refused if low <= start < high)
+            found.append((start, end, "any" if away else shows))
+    return _joined(found)
 
 
 def _answers(stretches):
@@ -85,7 +106,7 @@ def _needs_of_silence(shows, interval, _confirm, _recover):
 
 
 def _needs_of_a_disk(shows, interval, _confirm, _recover):
-    held = HOLD if shows == "degraded" else 0.0
+    held = HOLD if shows in {"degraded", "down"} else 0.0
     return PULSE + interval + SLACK, PULSE + held + 2 * interval + SLACK
 
 
@@ -119,7 +140,7 @@ def _silence(city, host):
 
 
 def _disk(city, host):
-    """Return how a host stands by the rule of its disk: unknown once its last value is too old."""
+    """Return how full the disk of a host is by what is written: unknown once its last value is too old."""
     parts = []
     writes, disk, store = city.ways("host", host), city.ways("disk", host), city.ways("store", "")
     edges = sorted({0.0, city.at, *writes.edges, *disk.edges, *store.edges})
@@ -133,7 +154,7 @@ def _disk(city, host):
             parts.append((start, end, "unknown"))
             continue
         if silent_since is None and writes.at(start) == "writes":
-            parts.append((start, end, "up" if disk.at(start) == "room" else "degraded"))
+            parts.append((start, end, disk.at(start)))
             continue
         silent_since = start if silent_since is None else silent_since
         known = min(max(start, silent_since + STALE + 2 * PULSE), end)

@@ -1,4 +1,7 @@
-"""States know how long their pending change and their blindness were observed, and what their latest looks say together."""
+"""States know how long their pending change and their blindness were observed, and what their latest looks say together.
+
+Runs know how far the wall clock was from their steady time.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,3 +24,4 @@ def upgrade() -> None:
         sa.Column("flapping_since_ms", sa.BigInteger(), nullable=True),
     ):
         op.add_column("state", column)
+    op.add_column("monitor_run", sa.Column("ahead_ms", sa.BigInteger(), nullable=False, server_default="0"))
