@@ -1,6 +1,7 @@
 """What is watched and how it is judged: services by checks, devices by SNMP, stored numbers by rules, and the centre by itself."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from alerts.incident import rank
@@ -46,13 +47,15 @@ class Watched:
         self._policies = {check.id: check.policy for check in checks.values()}
         self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
-        self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
-        self._policies[STATE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
-        self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
+        # each look of the centre at itself may fail by itself, and is unknown then
+        own = partial(Policy, interval=own_interval, counts=False, blind_for=_BLIND)
+        self._policies[STORE_CHECK] = own(severity="critical")
+        self._policies[STATE_CHECK] = own(severity="critical")
+        self._policies[CLONES_CHECK] = own(severity="high", confirm=1)
         # a minute on time before it is over: a schedule at its limit comes and goes
-        self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
+        self._policies[SCHEDULE_CHECK] = own(severity="high", recover=4)
         if backups is not None:
-            self._policies[BACKUP_CHECK] = Policy(interval=own_interval, severity="high", counts=False)
+            self._policies[BACKUP_CHECK] = own(severity="high")
         by_severity = sorted(rules.values(), key=lambda rule: rank(rule.table.severity))
         # what is said of a family is what its gravest rule says
         self._rules = {rule.policy.family: rule.table for rule in by_severity if rule.policy.family}
