@@ -17,7 +17,7 @@ from configs.faults import Faults, Line, SettingsError
 from configs.plugin import find
 from configs.secret import Secret
 from configs.toml_lines import Place, positions
-from configs.units import Duration, Size
+from configs.units import Duration, Flapping, Size
 
 __all__ = ["Faults", "Place", "SettingsError", "Source", "Table"]
 
@@ -93,7 +93,7 @@ class Source:
     ) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
 
-        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret.
+        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size, Flapping and Secret.
         Raises SettingsError naming file, line, table and what was expected, for every bad key of the table; with ``faults`` they are
         noted there, and what is left of the table is returned if that makes a Struct.
         """
@@ -203,6 +203,8 @@ class Source:
             return Duration.parse(value)
         if kind is Size:
             return Size.parse(value)
+        if kind is Flapping:
+            return Flapping.parse(value)
         if kind is Secret:
             return Secret.parse(value, self.file.parent)
         raise NotImplementedError(kind)

@@ -11,7 +11,7 @@ from alerts.state import Policy, Severity
 from collectors.result import Reason, Result, Status
 from configs.plugin import find
 from configs.read import Faults, Place, Source, Table
-from configs.units import Duration
+from configs.units import USUAL_FLAPPING, Duration, Flapping
 
 _DEFAULT: Final = "threshold"
 
@@ -25,7 +25,8 @@ class RuleTable(
     """What every ``[[rule]]`` has besides the options of its type: a rule over stored series.
 
     It must be broken for ``for`` before that is believed. ``status`` is what a broken rule means, where not what its type says. Rules of
-    one ``family`` share one incident, ``family/NAME``, as bad as the worst of them.
+    one ``family`` share one incident, ``family/NAME``, as bad as the worst of them. ``flapping`` is ``[4, "30m"]`` when 4 changes within 30
+    minutes are shown as such.
     ``arti``, ``dampak`` and ``langkah`` say what it means, who is affected and what to do.
     """
 
@@ -37,6 +38,7 @@ class RuleTable(
     severity: Severity = "high"
     status: Literal["degraded", "down"] | None = None
     family: Id | None = None
+    flapping: Flapping = USUAL_FLAPPING
     meaning: str = ""
     impact: str = ""
     todo: str = ""
@@ -148,6 +150,7 @@ def plan(source: Source, table: Table, at: Place) -> PlannedRule:
         severity=common.severity,
         counts=plugin.counts,
         blind_for=getattr(rule, "blind_for", None),
+        flaps=common.flapping,
     )
     return PlannedRule(common, options, judged, rule)
 

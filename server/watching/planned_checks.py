@@ -10,7 +10,7 @@ import msgspec
 from alerts.state import Policy
 from collectors.checks import CHECKS, Check, Target
 from configs.read import Faults, Place, Source, Table
-from configs.units import Duration
+from configs.units import USUAL_FLAPPING, Duration, Flapping
 from server.inventory.register import Id, Register
 
 _DEFAULT_CHECK: Final = "http"
@@ -36,13 +36,12 @@ class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recover: int = 1
     counts: bool = True
     unstable: tuple[int, int] = (3, 10)
-    flapping: tuple[int, Duration] = (4, Duration(1800))
+    flapping: Flapping = USUAL_FLAPPING
     unknown_for: Duration = Duration(300)
 
     @property
     def policy(self) -> Policy:
         """How its results are judged."""
-        count, within = self.flapping
         return Policy(
             interval=self.interval,
             confirm=self.confirm,
@@ -50,7 +49,7 @@ class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             counts=self.counts,
             unstable=self.unstable if self.unstable[0] else None,
             blind_for=self.unknown_for or None,
-            flaps=(count, within),
+            flaps=self.flapping,
         )
 
 
@@ -120,10 +119,6 @@ def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTab
     if not (1 <= failed <= looks <= _MOST or (failed, looks) == (0, 0)):
         expected = f"expected [N, M], N failed of the last M looks, at most {_MOST}, or [0, 0] for never"
         faults.add(source.error((*at, "unstable"), f"'unstable' of check {common.id!r}: {expected}"))
-    changes, within = common.flapping
-    if changes < 2 or within <= 0:  # noqa: PLR2004 - there and back
-        expected = 'expected a number of changes from 2 on and a stretch of time, e.g. [4, "30m"]'
-        faults.add(source.error((*at, "flapping"), f"'flapping' of check {common.id!r}: {expected}"))
     return common
 
 

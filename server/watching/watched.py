@@ -89,4 +89,10 @@ class Watched:
 
 def device_policy(device: Device) -> Policy:
     """Return how a device's SNMP answers are judged: two silent polls in a row are believed."""
-    return Policy(interval=device.interval, confirm=2, unstable=(3, 10), blind_for=max(_BLIND, 3 * device.interval))
+    return Policy(
+        interval=device.interval,
+        confirm=2,
+        unstable=(3, 10),
+        blind_for=max(_BLIND, 3 * device.interval),
+        flaps=device.flapping,
+    )
