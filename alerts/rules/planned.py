@@ -83,6 +83,17 @@ def check_name(rule_id: str) -> str:
     return f"rule/{rule_id}"
 
 
+def family_name(family_id: str) -> str:
+    """Return how incidents name a family of rules."""
+    return f"family/{family_id}"
+
+
+def declared_names(source: Source) -> list[str]:
+    """Return how the rules and families of a file are named, those with faults included: who names one of them is not to blame."""
+    families = dict.fromkeys(source.declared("rule", key="family"))
+    return [*map(check_name, source.declared("rule")), *map(family_name, families)]
+
+
 def read_rules(source: Source, tables: Sequence[Table]) -> dict[str, PlannedRule]:
     """Return the rules of all ``[[rule]]`` tables by id; SettingsError says file, line and what was expected, for each bad one."""
     planned: dict[str, PlannedRule] = {}
@@ -113,7 +124,7 @@ def _related(rule: PlannedRule, rules: Iterable[PlannedRule], source: Source, at
                 at, f"{names} of family {family!r} must have the same 'by' and speak of availability alike"
             )
     policy = msgspec.structs.replace(
-        rule.policy, family=f"family/{family}", siblings=tuple(other.check for other in siblings)
+        rule.policy, family=family_name(family), siblings=tuple(other.check for other in siblings)
     )
     return msgspec.structs.replace(rule, policy=policy)
 

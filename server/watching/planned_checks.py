@@ -11,7 +11,7 @@ from alerts.state import Policy
 from collectors.checks import CHECKS, Check, Target
 from configs.read import Faults, Place, Source, Table
 from configs.units import USUAL_FLAPPING, Duration, Flapping
-from server.inventory.register import Id, Register
+from server.inventory.register import Id, Register, Service
 
 _DEFAULT_CHECK: Final = "http"
 _MOST: Final = 20  # looks that are remembered
@@ -100,10 +100,37 @@ def read_checks(
     watched = {check.subject for check in planned.values()}
     for service in register.services.values():
         # a registered address is watched without further ado, unless somebody wrote how
-        if service.url and service.subject not in watched and not service.retired:
-            common = CheckTable(id=f"{service.id}-{_DEFAULT_CHECK}", service=service.id)
+        if service.subject not in watched and _is_watched_by_itself(service):
+            common = CheckTable(id=_id_by_itself(service.id), service=service.id)
             planned[common.id] = _plan(source, ("check",), common, {}, register)
     return planned
+
+
+def check_ids(source: Source, register: Register, declared: Collection[str] | None) -> Collection[str] | None:
+    """Return the ids of all checks, those with faults included: who names one of them is not to blame.
+
+    ``declared`` is as for ``read_checks``; None: that is not known, and so the ids are not.
+    """
+    if declared is None:
+        return None
+    watched = source.declared("check", key="service")
+    return [
+        *source.declared("check"),
+        *(
+            _id_by_itself(service)
+            for service in declared
+            if service not in watched
+            and (service not in register.services or _is_watched_by_itself(register.services[service]))
+        ),
+    ]
+
+
+def _is_watched_by_itself(service: Service) -> bool:
+    return bool(service.url) and not service.retired
+
+
+def _id_by_itself(service_id: str) -> str:
+    return f"{service_id}-{_DEFAULT_CHECK}"
 
 
 def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTable:

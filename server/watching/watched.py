@@ -19,6 +19,7 @@ STATE_CHECK: Final = "pantau/state"
 CLONES_CHECK: Final = "pantau/clones"
 SCHEDULE_CHECK: Final = "pantau/schedule"
 BACKUP_CHECK: Final = "pantau/backup"
+OWN_CHECKS: Final = (STORE_CHECK, STATE_CHECK, CLONES_CHECK, SCHEDULE_CHECK, BACKUP_CHECK)
 
 _BLIND: Final = 300.0  # seconds of looks that cannot tell, until that is an incident
 
@@ -45,7 +46,7 @@ class Watched:
         self.rules = rules
         self.backups = backups
         self._policies = {check.id: check.policy for check in checks.values()}
-        self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
+        self._policies |= {device_check(device.id): device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
         # each look of the centre at itself may fail by itself, and is unknown then
         own = partial(Policy, interval=own_interval, counts=False, blind_for=_BLIND)
@@ -85,6 +86,11 @@ class Watched:
     def about(self, check: str, subject: str) -> SubjectInfo:
         """Return what people call a subject, whose it is and what to do about such a fault."""
         return subject_info(self.register, self.devices, self._rules.get(check), subject)
+
+
+def device_check(device_id: str) -> str:
+    """Return how results, states and incidents name what is seen of a device by SNMP."""
+    return f"snmp/{device_id}"
 
 
 def device_policy(device: Device) -> Policy:
