@@ -10,12 +10,14 @@ from sqlalchemy import BigInteger, Column, Connection, bindparam, case, func, in
 from alerts.tables import Database
 from configs.clock import Gap
 from server.calendar.intervals import Stretch, merge
+from server.ledger.unobserved import Unobserved, noticed
 from server.state.tables import monitor_run
 
 _log: Final = logging.getLogger("pantau.server")
 
 # The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
 SILENCE: Final = 30_000
+_NOTICED: Final = 50  # gaps of this run that are remembered for pages
 # with every batch of looks, so it is made once
 _LIFE: Final = text("""
     UPDATE monitor_run SET beat_ms = :now, start_ms = CASE WHEN start_ms > :now THEN :now ELSE start_ms END
@@ -24,23 +26,29 @@ _LIFE: Final = text("""
 
 
 class RunningTime:
-    """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch."""
+    """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch.
+
+    ``started`` is when it began, ``noticed`` are the latest gaps in it, the oldest first, whether they are recorded yet or not.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], int], version: str) -> None:
         self._database = database
         self._clock = clock
         self._version = version
-        self._started = False
         self._gaps: deque[Gap] = deque()
+        self.started: int | None = None
+        self.noticed: deque[Unobserved] = deque(maxlen=_NOTICED)
 
     async def start(self) -> None:
         """Record that the centre starts."""
-        await self._database.write(lambda tx: start_run(tx, self._clock(), self._version))
-        self._started = True
+        now = self._clock()
+        await self._database.write(lambda tx: start_run(tx, now, self._version))
+        self.started = now
 
     def interrupt(self, gap: Gap) -> None:
         """Log a stretch that nobody saw; it is recorded with the next sign of life."""
         self._gaps.append(gap)
+        self.noticed.append(noticed(gap))
         _log.warning("%s", words(gap))
 
     def show_life(self, tx: Connection, at: int) -> None:
@@ -48,7 +56,7 @@ class RunningTime:
 
         The transaction may be rolled back and tried again.
         """
-        if not self._started:
+        if self.started is None:
             return
         while self._gaps and _is_written(tx, self._gaps[0]):
             self._gaps.popleft()
