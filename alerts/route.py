@@ -34,8 +34,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sends what matches to contacts. An empty list matches everything; several lists must all match.
 
     ``services`` are ids, ``agencies`` too; ``subjects`` are whole subjects (``host/srv-1``) and take their parts along;
-    ``checks`` are ids of checks, ``rule/ID``, ``snmp/ID`` and ``family/NAME``; the incident of a family matches the names of all its rules
-    that are broken, too.
+    ``checks`` are ids of checks, ``rule/ID``, ``snmp/ID``, ``family/NAME`` and what the centre sees of itself (``pantau/store``); a name
+    that nothing has is refused. The incident of a family matches the names of all its rules that are broken, too.
     """
 
     contacts: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1)]

@@ -5,7 +5,7 @@ from functools import partial
 
 from alerts.channels import CHANNELS, Channel
 from alerts.route import Contact, Route
-from configs.read import Faults, Source, Table
+from configs.read import Faults, Source, Table, did_you_mean
 
 Channels = Mapping[str, Callable[[], Channel]]
 
@@ -49,9 +49,13 @@ def read_routes(
     contacts: Collection[str],
     agencies: Collection[str] | None,
     services: Collection[str] | None,
+    checks: Collection[str] | None,
 ) -> list[Route]:
-    """Return the routes; SettingsError for each name of a contact, an agency or a service that there is not; None: that is not known."""
-    allowed = {"contacts": contacts, "agencies": agencies, "services": services}
+    """Return the routes; SettingsError for each name of a contact, an agency, a service or a check that there is not.
+
+    ``checks`` are the names that ``Route`` says; None: that is not known.
+    """
+    allowed = {"contacts": contacts, "agencies": agencies, "services": services, "checks": checks}
     routes: list[Route] = []
     faults = Faults()
     for position, table in enumerate(tables):
@@ -61,7 +65,9 @@ def read_routes(
             for key, names in allowed.items():
                 for name in getattr(route, key):
                     if names is not None and name not in names:
-                        message = f"unknown name {name!r} in {key!r} of [[route]] #{position + 1}"
+                        message = (
+                            f"unknown name {name!r} in {key!r} of [[route]] #{position + 1}{did_you_mean(name, names)}"
+                        )
                         faults.add(source.error(("route", position, key), message))
     faults.tell()
     return routes

@@ -16,10 +16,14 @@ def wall_ms() -> int:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A stretch that this process did not live through, in ms of the wall clock; ``after`` lies before ``before`` when it was set back."""
+    """A stretch that this process did not live through, in ms of the wall clock; ``after`` lies before ``before`` when it was set back.
+
+    For ``awake`` ms of it the machine ran: the monotonic clock stands still while it sleeps.
+    """
 
     before: int
     after: int
+    awake: int = 0
 
 
 class Clock:
@@ -61,7 +65,7 @@ class Clock:
         self._steady += min(passed, _CAP)
         self._ticked += passed / 1000
         self._ticked_wall = round(before + passed + stepped)
-        return Gap(before, self._ticked_wall) if passed > _GAP or abs(stepped) > _GAP else None
+        return Gap(before, self._ticked_wall, round(passed)) if passed > _GAP or abs(stepped) > _GAP else None
 
     def _passed(self) -> tuple[float, float]:
         """Return the ms since the last tick, and by how many of them the wall clock stepped beside that."""

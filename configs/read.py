@@ -17,9 +17,9 @@ from configs.faults import Faults, Line, SettingsError
 from configs.plugin import find
 from configs.secret import Secret
 from configs.toml_lines import Place, positions
-from configs.units import Duration, Size
+from configs.units import Duration, Flapping, Size
 
-__all__ = ["Faults", "Place", "SettingsError", "Source", "Table"]
+__all__ = ["Faults", "Place", "SettingsError", "Source", "Table", "did_you_mean"]
 
 T = TypeVar("T")
 Table = dict[str, Any]
@@ -93,7 +93,7 @@ class Source:
     ) -> T:
         """Turn a table of this file (default: the whole file) into a Struct; ``at`` is its place in the file.
 
-        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size and Secret.
+        ``also`` are keys of the same table that another Struct reads, for "did you mean". Knows Duration, Size, Flapping and Secret.
         Raises SettingsError naming file, line, table and what was expected, for every bad key of the table; with ``faults`` they are
         noted there, and what is left of the table is returned if that makes a Struct.
         """
@@ -203,6 +203,8 @@ class Source:
             return Duration.parse(value)
         if kind is Size:
             return Size.parse(value)
+        if kind is Flapping:
+            return Flapping.parse(value)
         if kind is Secret:
             return Secret.parse(value, self.file.parent)
         raise NotImplementedError(kind)
@@ -234,11 +236,8 @@ class Source:
         return () if "..." in inside else inside
 
     def _unknown(self, name: str, shape: Any, at: Place, inside: Place, also: Iterable[str]) -> SettingsError:
-        from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
-
         where = at + inside
-        close = get_close_matches(name, [*_fields(shape, inside), *also], n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, [*_fields(shape, inside), *also])
         return self.error((*where, name), f"unknown field {name!r} in {_table(where)}{hint}")
 
     def _bad_value(self, message: str, shape: Any, at: Place, inside: Place) -> SettingsError:
@@ -266,6 +265,17 @@ class Source:
 def _entry(at: Place) -> str:
     """Return the words for one table of a list, e.g. ``[[channel]] #2``."""
     return f"[[{at[0]}]] #{int(at[1]) + 1 if len(at) > 1 else 1}"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the end of an error about an unknown name: which known one was meant, "" when none is like it.
+
+    What stands before a slash (``rule/``) is forgotten most easily.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
+
+    close = [one for one in known if one.endswith(f"/{name}")] or get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _join(table: Table, more: Table) -> None:

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them in settings: ``"10s"``, ``"1h30m"``, ``"200MB"``."""
+"""Durations, sizes and rates of change as people write them in settings: ``"10s"``, ``"1h30m"``, ``"200MB"``, ``[4, "30m"]``."""
 
 import re
 from typing import Final
@@ -16,6 +16,7 @@ _BYTES: Final = {
     "tib": 2**40,
 }
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_FEWEST_CHANGES: Final = 2  # there and back
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?i?b)", re.IGNORECASE)
 
 
@@ -53,3 +54,26 @@ class Size(int):
         if match is None:
             raise ValueError(f'expected a size such as "200MB" or "64MiB", got {text!r}')
         return cls(float(match[1]) * _BYTES[match[2].lower()])
+
+
+class Flapping(tuple[int, Duration]):
+    """How many changes within which stretch of time are flapping; written as ``[4, "30m"]``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> "Flapping":
+        """Read changes and stretch; ValueError says what was expected."""
+        expected = f'expected a number of changes from 2 on and a stretch of time, e.g. [4, "30m"], got {value!r}'
+        match value:
+            case [int() as changes, str() as stretch] if changes >= _FEWEST_CHANGES:
+                try:
+                    within = Duration.parse(stretch)
+                except ValueError as error:
+                    raise ValueError(expected) from error
+                if within > 0:
+                    return cls((changes, within))
+        raise ValueError(expected)
+
+
+USUAL_FLAPPING: Final = Flapping((4, Duration(1800)))

@@ -222,6 +222,7 @@ class Centre:
                 steady=clock.steady,
                 site=settings.site,
                 punctuality=self._heart.schedule.punctuality,
+                running_time=self._heart.running_time,
             )
         )
         self._join = Join(database, clock.now, settings.place(), self._ingest.enrolled, self._address)

@@ -12,7 +12,7 @@ from alerts.follow import Terms
 from alerts.i18n.catalogue import LanguageCode
 from alerts.message import Look
 from alerts.route import Contact, Route, connect
-from alerts.rules.planned import read_rules
+from alerts.rules.planned import declared_names, read_rules
 from alerts.settings import read_channels, read_contacts, read_routes
 from collectors import snmp
 from collectors.result import MEASUREMENT
@@ -33,8 +33,8 @@ from server.watching import lease, punctuality
 from server.watching.expected_backups import ExpectedBackups
 from server.watching.expected_backups import Options as BackupOptions
 from server.watching.options import Options as ScheduleOptions
-from server.watching.planned_checks import read_checks
-from server.watching.watched import Watched
+from server.watching.planned_checks import check_ids, read_checks
+from server.watching.watched import OWN_CHECKS, Watched, device_check
 from server.web.site import Site
 
 
@@ -171,8 +171,14 @@ def read(file: Path | str, *, own_interval: float = 15.0) -> Settings:
     with faults.noted():
         rules = read_rules(source, outer.rule)
     with faults.noted():
-        contacts_declared = source.declared("contact")
-        routes = read_routes(source, outer.route, contacts=contacts_declared, agencies=agencies, services=services)
+        routes = read_routes(
+            source,
+            outer.route,
+            contacts=source.declared("contact"),
+            agencies=agencies,
+            services=services,
+            checks=_check_names(source, check_ids(source, known, services)),
+        )
     faults.tell()
     return Settings(
         listen=listen,
@@ -232,6 +238,14 @@ def _registered(
         faults.add(error)
         return register.Register({}, {}, {}, {}), None, None
     return register.read_good(beside, faults), beside.declared("service"), beside.declared("agency")
+
+
+def _check_names(source: Source, checks: Collection[str] | None) -> Collection[str] | None:
+    """Return by which names routes may know what is watched, of which ``checks`` are the checks of services; None: that is not known."""
+    if checks is None:
+        return None
+    devices = source.declared("snmp", "device")
+    return [*checks, *declared_names(source), *map(device_check, devices), *OWN_CHECKS]
 
 
 def _address(source: Source, listen: str) -> tuple[str, int]:

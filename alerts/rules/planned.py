@@ -11,7 +11,7 @@ from alerts.state import Policy, Severity
 from collectors.result import Reason, Result, Status
 from configs.plugin import find
 from configs.read import Faults, Place, Source, Table
-from configs.units import Duration
+from configs.units import USUAL_FLAPPING, Duration, Flapping
 
 _DEFAULT: Final = "threshold"
 
@@ -25,7 +25,8 @@ class RuleTable(
     """What every ``[[rule]]`` has besides the options of its type: a rule over stored series.
 
     It must be broken for ``for`` before that is believed. ``status`` is what a broken rule means, where not what its type says. Rules of
-    one ``family`` share one incident, ``family/NAME``, as bad as the worst of them.
+    one ``family`` share one incident, ``family/NAME``, as bad as the worst of them. ``flapping`` is ``[4, "30m"]`` when 4 changes within 30
+    minutes are shown as such.
     ``arti``, ``dampak`` and ``langkah`` say what it means, who is affected and what to do.
     """
 
@@ -37,6 +38,7 @@ class RuleTable(
     severity: Severity = "high"
     status: Literal["degraded", "down"] | None = None
     family: Id | None = None
+    flapping: Flapping = USUAL_FLAPPING
     meaning: str = ""
     impact: str = ""
     todo: str = ""
@@ -81,6 +83,17 @@ def check_name(rule_id: str) -> str:
     return f"rule/{rule_id}"
 
 
+def family_name(family_id: str) -> str:
+    """Return how incidents name a family of rules."""
+    return f"family/{family_id}"
+
+
+def declared_names(source: Source) -> list[str]:
+    """Return how the rules and families of a file are named, those with faults included: who names one of them is not to blame."""
+    families = dict.fromkeys(source.declared("rule", key="family"))
+    return [*map(check_name, source.declared("rule")), *map(family_name, families)]
+
+
 def read_rules(source: Source, tables: Sequence[Table]) -> dict[str, PlannedRule]:
     """Return the rules of all ``[[rule]]`` tables by id; SettingsError says file, line and what was expected, for each bad one."""
     planned: dict[str, PlannedRule] = {}
@@ -111,7 +124,7 @@ def _related(rule: PlannedRule, rules: Iterable[PlannedRule], source: Source, at
                 at, f"{names} of family {family!r} must have the same 'by' and speak of availability alike"
             )
     policy = msgspec.structs.replace(
-        rule.policy, family=f"family/{family}", siblings=tuple(other.check for other in siblings)
+        rule.policy, family=family_name(family), siblings=tuple(other.check for other in siblings)
     )
     return msgspec.structs.replace(rule, policy=policy)
 
@@ -148,6 +161,7 @@ def plan(source: Source, table: Table, at: Place) -> PlannedRule:
         severity=common.severity,
         counts=plugin.counts,
         blind_for=getattr(rule, "blind_for", None),
+        flaps=common.flapping,
     )
     return PlannedRule(common, options, judged, rule)
 

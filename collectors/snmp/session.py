@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from collectors.result import Reason, Status
 from configs.secret import Secret
-from configs.units import Duration
+from configs.units import USUAL_FLAPPING, Duration, Flapping
 
 Value = int | float | str | bytes
 """What an object holds: numbers and TimeTicks as int, OCTET STRING as bytes, OBJECT IDENTIFIER and IpAddress as str."""
@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``address`` is a name or an address; version "2c" wants ``community``, version "3" a ``user``, with ``auth`` and
     ``auth_key``, and ``priv`` and ``priv_key``, as the device has them (a C at the end is Cisco's way to stretch the key).
     ``timeout`` is for one request, which is sent again ``retries`` times; a poll ends after four fifths of ``interval``.
+    ``flapping`` is ``[4, "30m"]`` when 4 changes within 30 minutes are shown as such.
     """
 
     id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
@@ -40,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interval: Duration = Duration(60)
     timeout: Duration = Duration(2)
     retries: Annotated[int, Meta(ge=0, le=10)] = 1
+    flapping: Flapping = USUAL_FLAPPING
 
     def __post_init__(self) -> None:
         """ValueError when the credentials do not fit the version."""

@@ -10,12 +10,14 @@ from sqlalchemy import BigInteger, Column, Connection, bindparam, case, func, in
 from alerts.tables import Database
 from configs.clock import Gap
 from server.calendar.intervals import Stretch, merge
+from server.ledger.unobserved import Unobserved, noticed
 from server.state.tables import monitor_run
 
 _log: Final = logging.getLogger("pantau.server")
 
 # The newest run reaches to now while its last sign of life is younger than this, ms; an older run ends at its last one.
 SILENCE: Final = 30_000
+_NOTICED: Final = 50  # gaps of this run that are remembered for pages
 # with every batch of looks, so it is made once
 _LIFE: Final = text("""
     UPDATE monitor_run SET beat_ms = :now, ahead_ms = :ahead, start_ms = CASE WHEN start_ms > :now THEN :now ELSE start_ms END
@@ -26,7 +28,8 @@ _LIFE: Final = text("""
 class RunningTime:
     """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch.
 
-    ``ahead`` is by how many ms that is ahead of steady time now.
+    ``ahead`` is by how many ms that is ahead of steady time now. ``started`` is when it began, ``noticed`` are the latest gaps in it, the
+    oldest first, whether they are recorded yet or not.
     """
 
     def __init__(
@@ -36,8 +39,9 @@ class RunningTime:
         self._clock = clock
         self._version = version
         self._ahead = ahead
-        self._started = False
         self._gaps: deque[Gap] = deque()
+        self.started: int | None = None
+        self.noticed: deque[Unobserved] = deque(maxlen=_NOTICED)
 
     async def start(self, carry_over: Callable[[Connection, int], None] = lambda _tx, _ahead: None) -> None:
         """Record that the centre starts, and within the same transaction let what waits in steady time be carried over.
@@ -45,20 +49,22 @@ class RunningTime:
         ``carry_over`` is told by how many ms the wall clock was ahead of the steady time of the run before when that last showed life:
         the steady time of this one begins as the wall clock.
         """
+        now = self._clock()
 
         def begin(tx: Connection) -> None:
             ahead = tx.execute(
                 select(monitor_run.c.ahead_ms).where(monitor_run.c.id == _newest(tx))
             ).scalar_one_or_none()
             carry_over(tx, ahead or 0)
-            start_run(tx, self._clock(), self._version)
+            start_run(tx, now, self._version)
 
         await self._database.write(begin)
-        self._started = True
+        self.started = now
 
     def interrupt(self, gap: Gap) -> None:
         """Log a stretch that nobody saw; it is recorded with the next sign of life."""
         self._gaps.append(gap)
+        self.noticed.append(noticed(gap))
         _log.warning("%s", words(gap))
 
     def show_life(self, tx: Connection, at: int) -> None:
@@ -66,7 +72,7 @@ class RunningTime:
 
         The transaction may be rolled back and tried again.
         """
-        if not self._started:
+        if self.started is None:
             return
         while self._gaps and _is_written(tx, self._gaps[0]):
             self._gaps.popleft()

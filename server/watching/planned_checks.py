@@ -10,8 +10,8 @@ import msgspec
 from alerts.state import Policy
 from collectors.checks import CHECKS, Check, Target
 from configs.read import Faults, Place, Source, Table
-from configs.units import Duration
-from server.inventory.register import Id, Register
+from configs.units import USUAL_FLAPPING, Duration, Flapping
+from server.inventory.register import Id, Register, Service
 
 _DEFAULT_CHECK: Final = "http"
 _MOST: Final = 20  # looks that are remembered
@@ -36,13 +36,12 @@ class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recover: int = 1
     counts: bool = True
     unstable: tuple[int, int] = (3, 10)
-    flapping: tuple[int, Duration] = (4, Duration(1800))
+    flapping: Flapping = USUAL_FLAPPING
     unknown_for: Duration = Duration(300)
 
     @property
     def policy(self) -> Policy:
         """How its results are judged."""
-        count, within = self.flapping
         return Policy(
             interval=self.interval,
             confirm=self.confirm,
@@ -50,7 +49,7 @@ class CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             counts=self.counts,
             unstable=self.unstable if self.unstable[0] else None,
             blind_for=self.unknown_for or None,
-            flaps=(count, within),
+            flaps=self.flapping,
         )
 
 
@@ -101,10 +100,37 @@ def read_checks(
     watched = {check.subject for check in planned.values()}
     for service in register.services.values():
         # a registered address is watched without further ado, unless somebody wrote how
-        if service.url and service.subject not in watched and not service.retired:
-            common = CheckTable(id=f"{service.id}-{_DEFAULT_CHECK}", service=service.id)
+        if service.subject not in watched and _is_watched_by_itself(service):
+            common = CheckTable(id=_id_by_itself(service.id), service=service.id)
             planned[common.id] = _plan(source, ("check",), common, {}, register)
     return planned
+
+
+def check_ids(source: Source, register: Register, declared: Collection[str] | None) -> Collection[str] | None:
+    """Return the ids of all checks, those with faults included: who names one of them is not to blame.
+
+    ``declared`` is as for ``read_checks``; None: that is not known, and so the ids are not.
+    """
+    if declared is None:
+        return None
+    watched = source.declared("check", key="service")
+    return [
+        *source.declared("check"),
+        *(
+            _id_by_itself(service)
+            for service in declared
+            if service not in watched
+            and (service not in register.services or _is_watched_by_itself(register.services[service]))
+        ),
+    ]
+
+
+def _is_watched_by_itself(service: Service) -> bool:
+    return bool(service.url) and not service.retired
+
+
+def _id_by_itself(service_id: str) -> str:
+    return f"{service_id}-{_DEFAULT_CHECK}"
 
 
 def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTable:
@@ -120,10 +146,6 @@ def _common(source: Source, at: Place, table: Table, faults: Faults) -> CheckTab
     if not (1 <= failed <= looks <= _MOST or (failed, looks) == (0, 0)):
         expected = f"expected [N, M], N failed of the last M looks, at most {_MOST}, or [0, 0] for never"
         faults.add(source.error((*at, "unstable"), f"'unstable' of check {common.id!r}: {expected}"))
-    changes, within = common.flapping
-    if changes < 2 or within <= 0:  # noqa: PLR2004 - there and back
-        expected = 'expected a number of changes from 2 on and a stretch of time, e.g. [4, "30m"]'
-        faults.add(source.error((*at, "flapping"), f"'flapping' of check {common.id!r}: {expected}"))
     return common
 
 

@@ -1,6 +1,7 @@
 """What is watched and how it is judged: services by checks, devices by SNMP, stored numbers by rules, and the centre by itself."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from alerts.incident import rank
@@ -18,6 +19,7 @@ STATE_CHECK: Final = "pantau/state"
 CLONES_CHECK: Final = "pantau/clones"
 SCHEDULE_CHECK: Final = "pantau/schedule"
 BACKUP_CHECK: Final = "pantau/backup"
+OWN_CHECKS: Final = (STORE_CHECK, STATE_CHECK, CLONES_CHECK, SCHEDULE_CHECK, BACKUP_CHECK)
 
 _BLIND: Final = 300.0  # seconds of looks that cannot tell, until that is an incident
 
@@ -44,15 +46,17 @@ class Watched:
         self.rules = rules
         self.backups = backups
         self._policies = {check.id: check.policy for check in checks.values()}
-        self._policies |= {f"snmp/{device.id}": device_policy(device) for device in devices.values()}
+        self._policies |= {device_check(device.id): device_policy(device) for device in devices.values()}
         self._policies |= {rule.check: rule.policy for rule in rules.values()}
-        self._policies[STORE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
-        self._policies[STATE_CHECK] = Policy(interval=own_interval, severity="critical", counts=False, blind_for=_BLIND)
-        self._policies[CLONES_CHECK] = Policy(interval=own_interval, confirm=1, severity="high", counts=False)
+        # each look of the centre at itself may fail by itself, and is unknown then
+        own = partial(Policy, interval=own_interval, counts=False, blind_for=_BLIND)
+        self._policies[STORE_CHECK] = own(severity="critical")
+        self._policies[STATE_CHECK] = own(severity="critical")
+        self._policies[CLONES_CHECK] = own(severity="high", confirm=1)
         # a minute on time before it is over: a schedule at its limit comes and goes
-        self._policies[SCHEDULE_CHECK] = Policy(interval=own_interval, recover=4, severity="high", counts=False)
+        self._policies[SCHEDULE_CHECK] = own(severity="high", recover=4)
         if backups is not None:
-            self._policies[BACKUP_CHECK] = Policy(interval=own_interval, severity="high", counts=False)
+            self._policies[BACKUP_CHECK] = own(severity="high")
         by_severity = sorted(rules.values(), key=lambda rule: rank(rule.table.severity))
         # what is said of a family is what its gravest rule says
         self._rules = {rule.policy.family: rule.table for rule in by_severity if rule.policy.family}
@@ -84,6 +88,17 @@ class Watched:
         return subject_info(self.register, self.devices, self._rules.get(check), subject)
 
 
+def device_check(device_id: str) -> str:
+    """Return how results, states and incidents name what is seen of a device by SNMP."""
+    return f"snmp/{device_id}"
+
+
 def device_policy(device: Device) -> Policy:
     """Return how a device's SNMP answers are judged: two silent polls in a row are believed."""
-    return Policy(interval=device.interval, confirm=2, unstable=(3, 10), blind_for=max(_BLIND, 3 * device.interval))
+    return Policy(
+        interval=device.interval,
+        confirm=2,
+        unstable=(3, 10),
+        blind_for=max(_BLIND, 3 * device.interval),
+        flaps=device.flapping,
+    )

@@ -14,6 +14,8 @@ from alerts.states import States
 from alerts.tables import Database
 from server.edge.client_address import client_address
 from server.edge.in_slices import in_slices
+from server.ledger.running_time import RunningTime
+from server.readmodel.latest_unobserved import LatestUnobserved
 from server.readmodel.overview import Overview
 from server.readmodel.recent_days import Kept
 from server.report.papers import Papers
@@ -51,7 +53,7 @@ class Parts(msgspec.Struct, frozen=True):
     """Everything of the centre that the web needs; ``database`` has threads of its own for pages.
 
     ``place`` is where papers read the same. ``clock`` gives ms since epoch, ``steady`` ms that only grow, ``punctuality`` is that of
-    the schedule.
+    the schedule, ``running_time`` is that of this run of the centre.
     """
 
     database: Database
@@ -65,6 +67,7 @@ class Parts(msgspec.Struct, frozen=True):
     steady: Callable[[], int]
     site: Site = Site()
     punctuality: Punctuality | None = None
+    running_time: RunningTime | None = None
     limits: Limits = Limits()
 
     @property
@@ -87,6 +90,7 @@ class Web:
     def __init__(self, parts: Parts, overview: Overview) -> None:
         self.parts = parts
         self.overview = overview
+        self.unobserved = LatestUnobserved(parts.database, parts.running_time, parts.steady)
         self.renderer: Renderer
         # beside the start of everything else: half a second in which the centre would neither look nor take points
         self._loading = asyncio.create_task(asyncio.to_thread(Renderer, parts.site.zone))

@@ -77,6 +77,7 @@ id = "rusak"
 [[route]]
 contacts = ["piket", "rusak", "siapa"]
 services = ["portal", "rusak", "hilang"]
+checks = ["portal-http", "rusak-http", "rule/penuh", "snmp/sw-1", "penuh", "snmp/sv-1"]
 
 [[route]]
 kontak = ["piket"]
@@ -122,10 +123,12 @@ server.toml:62: contact 'piket' uses unknown channel 'sms'; known: surel, hook
 server.toml:64: 'channels' is missing in [[contact]] #2
 server.toml:68: unknown name 'siapa' in 'contacts' of [[route]] #1
 server.toml:69: unknown name 'hilang' in 'services' of [[route]] #1
-server.toml:71: 'contacts' is missing in [[route]] #2
-server.toml:72: unknown field 'kontak' in [[route]] #2
-server.toml:74: 'address' is missing in [[snmp.device]] #1
-server.toml:80: 'version' in [[snmp.device]] #2: expected one of '2c', '3', got '4'
+server.toml:70: unknown name 'penuh' in 'checks' of [[route]] #1; did you mean 'rule/penuh'?
+server.toml:70: unknown name 'snmp/sv-1' in 'checks' of [[route]] #1; did you mean 'snmp/sw-1'?
+server.toml:72: 'contacts' is missing in [[route]] #2
+server.toml:73: unknown field 'kontak' in [[route]] #2
+server.toml:75: 'address' is missing in [[snmp.device]] #1
+server.toml:81: 'version' in [[snmp.device]] #2: expected one of '2c', '3', got '4'
 services.toml:3: 'name' is missing in [[agency]] #1
 services.toml:9: unknown agency 'dinas'; known: kominfo
 services.toml:13: 'name' is missing in [[service]] #2
@@ -206,7 +209,7 @@ def test_without_a_register_nobody_is_blamed_for_naming_what_may_be_in_it(tmp_pa
         f'[server]\nregister = "{register}"\n[[check]]\nid = "a"\nservice = "portal"\nconfirm = 0\n'
         '[[channel]]\nname = "hook"\ntype = "webhook"\nurl = "https://hook.kota.example/"\n'
         '[[contact]]\nid = "piket"\nchannels = [{ channel = "hook" }]\n'
-        '[[route]]\ncontacts = ["piket"]\nservices = ["portal"]\nagencies = ["kominfo"]\n'
+        '[[route]]\ncontacts = ["piket"]\nservices = ["portal"]\nagencies = ["kominfo"]\nchecks = ["portal-http"]\n'
     )
     lines = told(tmp_path / "server.toml")
     assert len(lines) == 2

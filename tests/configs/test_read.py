@@ -5,7 +5,7 @@ import pytest
 
 from configs.read import SettingsError, Source
 from configs.secret import Secret, SecretUnreadable
-from configs.units import Duration, Size
+from configs.units import Duration, Flapping, Size
 
 
 class Plug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +106,15 @@ def test_sizes(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="expected a size"):
         Size.parse(text)
+
+
+@pytest.mark.parametrize(
+    "value", [[], [4], ["4", "30m"], [4, 30], [4, "30"], [4, "0s"], [1, "30m"], [True, "30m"], [4, "30m", 1], "4", None]
+)
+def test_what_is_no_rate_of_changes_is_refused(value):
+    assert Flapping.parse([2, "1m"]) == (2, 60.0)
+    with pytest.raises(ValueError, match="expected a number of changes from 2 on and a stretch of time"):
+        Flapping.parse(value)
 
 
 def test_a_secret_is_read_afresh_from_its_file_beside_the_settings_and_cannot_be_printed(tmp_path):

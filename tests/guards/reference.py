@@ -18,7 +18,7 @@ from collectors.host import COLLECTORS
 from collectors.snmp import Options as Device
 from configs.plugin import find
 from configs.secret import Secret
-from configs.units import Duration, Size
+from configs.units import Duration, Flapping, Size
 from server import settings
 from server.calendar.service_hours import Profile
 from server.edge.connections import Options as Connections
@@ -45,10 +45,11 @@ HEADED = frozenset({Connections})  # tables that have a heading of their own
 def kind_words(kind):
     """Say in words what a setting takes."""
     own = getattr(kind, "cls", None)
-    if own in {Duration, Size, Secret}:
+    if own in {Duration, Size, Flapping, Secret}:
         return {
             Duration: 'duration ("10s")',
             Size: 'size ("64MB")',
+            Flapping: 'changes and duration (`[4, "30m"]`)',
             Secret: "secret (`{ file = … }` or another place)",
         }[own]
     name = type(kind).__name__
@@ -76,6 +77,9 @@ def default_words(field):
         return f"{float(value):g} s"
     if isinstance(value, Size):
         return f"{int(value):,} bytes"
+    if isinstance(value, Flapping):
+        changes, within = value
+        return f"{changes} in {within:g} s"
     if value in (None, "", [], {}, ()) and value is not False and value != 0:
         return "none"
     if isinstance(value, msgspec.Struct):

@@ -18,6 +18,7 @@ from server.outside import real
 from server.settings import read
 from server.state.database import Database
 from server.state.tables import monitor_run
+from server.web.context import WEB
 
 TOKEN = "made-up"
 CHECKS = {"portal-tcp", "rule/silent", "rule/warm"}
@@ -114,7 +115,7 @@ async def test_nothing_flips_when_the_clock_is_set_or_the_machine_sleeps_and_loo
         (tmp_path / "token").write_text(TOKEN)
         settings, machine = read(tmp_path / "server.toml"), Machine()
         outside = replace(real(), clock=Clock(machine.wall, machine.monotonic))
-        async with running(settings, outside=outside), writing(settings, machine):
+        async with running(settings, outside=outside) as app, writing(settings, machine):
 
             def looks_since(moment):
                 watched = [row for row in rows(settings, state) if row["check_id"] in CHECKS]
@@ -127,7 +128,9 @@ async def test_nothing_flips_when_the_clock_is_set_or_the_machine_sleeps_and_loo
                 machine.slept += slept
                 moment = machine.wall()
                 await wait_until(lambda moment=moment: looks_since(moment + 2500), 20, f"looks after {stepped, slept}")
+            causes = [stretch.cause for stretch in await app[WEB].unobserved.latest(9)]
         now = machine.wall()
+    assert causes == ["asleep or set forward", "stopped", "set back", "asleep or set forward"]
     flips = [row["to_status"] for row in rows(settings, flip) if row["check_id"] in CHECKS]
     assert flips == ["up", "up"]  # it was not warm for five minutes that anybody lived through
     runs = rows(settings, monitor_run)

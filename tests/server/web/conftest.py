@@ -428,6 +428,7 @@ async def open_town(
     about=None,
     trusted_proxies=(),
     punctuality=None,
+    running_time=None,
     limits=Limits(),  # noqa: B008 - frozen
     papers=None,
     steady=None,
@@ -464,6 +465,7 @@ async def open_town(
             trusted_proxies=trusted_proxies,
         ),
         punctuality=punctuality,
+        running_time=running_time,
         limits=limits,
     )
     return build(parts), parts
