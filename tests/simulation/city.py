@@ -56,6 +56,7 @@ class City:
         self.looks = {}
         self.running = []
         self.terms = {name: [(0.0, terms)] for name, terms in place.services.items()}
+        self.regrouped = [0.0]  # since when the rules of the disk are a family, or each stands for itself
         self.offsets = [(0.0, 0)]
         self.lives = 0
         self.last_commit = 0.0
@@ -268,6 +269,8 @@ class City:
         if not self.life.started:
             return
         self.chosen.change(how, self._dice)
+        if how == "family":
+            self.regrouped.append(self.at)
         self.life.loop.create_task(self.life.reload())
         for name, before in self.terms.items():
             now = self.chosen.services.get(name)

@@ -21,6 +21,7 @@ from alerts.judge import Judge
 from alerts.outbox import Leased
 from collectors.result import Status
 from configs.clock import Clock
+from server.heart import Heart
 from server.ledger import record, writing
 from server.ledger.running_time import RunningTime
 from server.state import database
@@ -55,6 +56,10 @@ def _unsynced(prepare):
         connection.execute("PRAGMA synchronous=OFF")
 
     return prepared
+
+
+async def _retire_now(heart):
+    await heart.observer.retire_unnamed()
 
 
 def _keyless(render):
@@ -331,5 +336,32 @@ SAFEGUARDS = (
         _patched(Observer, "retire_unnamed", lambda _: _nothing),
         "incidents of a service that nobody watches stay open",
         ("states",),
+    ),
+    Safeguard(
+        "waiting on the scale of the next process",
+        _patched(outbox, "carry_over", lambda _: lambda *_args: None),
+        "after a stop and a restart, a channel is asked again before its time, or left alone for too long",
+        ("patience", "prompt", "owed"),
+        523,
+    ),
+    Safeguard(
+        "reading back what could not be written",
+        _patched(Judge, "_reload", lambda _: _nothing),
+        "a flip that was never written is believed, and nobody hears of it",
+        ("memory", "states", "incidents"),
+    ),
+    Safeguard(
+        "families made anew when settings change",
+        _patched(Judge, "retire_families", lambda _: _nothing),
+        "the incident of a family stays open when its rules have left it",
+        ("states", "incidents"),
+        243,
+    ),
+    Safeguard(
+        "retiring once the database is back",
+        _patched(Heart, "retire_unnamed", lambda _: _retire_now),
+        "incidents of a service that nobody watches stay open, since the database was away when it left",
+        ("states",),
+        1562,
     ),
 )

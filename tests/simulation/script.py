@@ -78,10 +78,10 @@ def events(seed: int, place: Town) -> list[Event]:
     drawn: list[Event] = []
 
     def moment() -> float:
-        """Return a moment, often one at which much happens anyway: a service has just changed."""
-        changes = [event.at for event in drawn if event.kind == "service"]
+        """Return a moment, often one at which much happens anyway: a service has just changed, or a disk is full."""
+        changes = [event.at for event in drawn if event.kind in {"service", "full"}]
         if changes and dice.random() < NEAR:
-            return dice.choice(changes) + dice.uniform(0, 300)
+            return dice.choice(changes) + dice.uniform(0, dice.choice((300, 300, 300, 1200)))
         return dice.uniform(0.02, 1) * place.hours * HOUR
 
     def some(per_hour: float) -> list[float]:
@@ -95,7 +95,7 @@ def events(seed: int, place: Town) -> list[Event]:
 
     draw("service", 2.0, tuple(place.services), ANSWERS, 2 * HOUR)
     draw("silence", 0.3, place.hosts, ("",), HOUR)
-    draw("full", 0.4, place.hosts, FULL, HOUR)
+    draw("full", 0.4, place.hosts, FULL, 3 * HOUR)
     draw("channel", 1.0, tuple(place.channels), MOODS, HOUR)
     draw("state away", 0.4, ("",), AWAY, 600.0)
     draw("store unreadable", 0.2, ("",), ("",), 600.0)

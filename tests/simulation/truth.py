@@ -63,7 +63,8 @@ def zones(city):
         disk = _disk(city, host)
         for rule, shows in DISK.items():
             shown = _joined((start, end, shows.get(way, way)) for start, end, way in disk)
-            found[rule, subject] = _zones(city, rule, subject, shown, always, _needs_of_a_disk)
+            grouped = [(since, (RULE, 1, 1)) for since in city.regrouped]  # what is broken begins anew then
+            found[rule, subject] = _zones(city, rule, subject, shown, grouped, _needs_of_a_disk)
     return found
 
 
@@ -123,7 +124,8 @@ def _zones(city, check, subject, stretches, terms, needs):
                     continue
                 sure, believed = needs(shows, *term)
                 kind = shows if shows in KINDS else "unknown"
-                found.append(Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], whole))
+                part = whole if check not in DISK else whole * 1000 + position
+                found.append(Zone(check, subject, kind, first, first + sure, first + believed, last, term[0], part))
     return found
 
 
