@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, Connection, bindparam, case, func, in
 from alerts.tables import Database
 from configs.clock import Gap
 from server.calendar.intervals import Stretch, merge
-from server.ledger.unobserved import Unobserved, noticed
+from server.ledger.unobserved import Cause, Unobserved, noticed
 from server.state.tables import monitor_run
 
 _log: Final = logging.getLogger("pantau.server")
@@ -28,8 +28,8 @@ _LIFE: Final = text("""
 class RunningTime:
     """This run of the centre: ``start`` it once, ``show_life`` every few seconds and when it ends; ``clock`` is ms since epoch.
 
-    ``ahead`` is by how many ms that is ahead of steady time now. ``started`` is when it began, ``noticed`` are the latest gaps in it, the
-    oldest first, whether they are recorded yet or not.
+    ``ahead`` is by how many ms that is ahead of steady time now. ``noticed`` are the latest gaps in it, the oldest first, whether they are
+    recorded yet or not.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class RunningTime:
         self._version = version
         self._ahead = ahead
         self._gaps: deque[Gap] = deque()
-        self.started: int | None = None
+        self._started = False
         self.noticed: deque[Unobserved] = deque(maxlen=_NOTICED)
 
     async def start(self, carry_over: Callable[[Connection, int], None] = lambda _tx, _ahead: None) -> None:
@@ -52,14 +52,17 @@ class RunningTime:
         now = self._clock()
 
         def begin(tx: Connection) -> None:
-            ahead = tx.execute(
-                select(monitor_run.c.ahead_ms).where(monitor_run.c.id == _newest(tx))
-            ).scalar_one_or_none()
-            carry_over(tx, ahead or 0)
-            start_run(tx, now, self._version)
+            columns = (monitor_run.c.beat_ms, monitor_run.c.ahead_ms)
+            before = tx.execute(select(*columns).where(monitor_run.c.id == _newest(tx))).one_or_none()
+            if before is None:
+                start_run(tx, now, self._version)
+                return
+            carry_over(tx, before.ahead_ms)
+            cause: Cause = "not running" if now >= before.beat_ms else "set back"
+            start_run(tx, now, self._version, Unobserved(before.beat_ms, now, cause))
 
         await self._database.write(begin)
-        self.started = now
+        self._started = True
 
     def interrupt(self, gap: Gap) -> None:
         """Log a stretch that nobody saw; it is recorded with the next sign of life."""
@@ -72,7 +75,7 @@ class RunningTime:
 
         The transaction may be rolled back and tried again.
         """
-        if self.started is None:
+        if not self._started:
             return
         while self._gaps and _is_written(tx, self._gaps[0]):
             self._gaps.popleft()
@@ -98,14 +101,15 @@ def interrupted(tx: Connection, gap: Gap, version: str) -> None:
     """
     end = case((monitor_run.c.start_ms > gap.before, monitor_run.c.start_ms), else_=gap.before)
     tx.execute(update(monitor_run).where(monitor_run.c.id == _newest(tx)).values(beat_ms=end))
-    start_run(tx, gap.after, version)
+    start_run(tx, gap.after, version, noticed(gap))
 
 
-def start_run(tx: Connection, now: int, version: str) -> None:
-    """Note that the centre starts. A run that claims the future (the clock was set back) is cut at now."""
+def start_run(tx: Connection, now: int, version: str, before: Unobserved | None = None) -> None:
+    """Note that the centre starts, and what was ``before`` that. A run that claims the future (the clock was set back) is cut at now."""
     late = monitor_run.c.beat_ms > now
     tx.execute(update(monitor_run).where(late).values(beat_ms=_later(monitor_run.c.start_ms, now)))
-    tx.execute(insert(monitor_run).values(start_ms=now, beat_ms=now, version=version))
+    why = {} if before is None else {"gap_ms": before.end - before.start, "cause": before.cause}
+    tx.execute(insert(monitor_run).values(start_ms=now, beat_ms=now, version=version, **why))
 
 
 def beat(tx: Connection, now: int, *, ahead: int = 0) -> None:

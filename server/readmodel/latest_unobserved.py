@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from alerts.tables import Database, StateAway
 from server.ledger import unobserved
 from server.ledger.running_time import RunningTime
@@ -13,7 +11,7 @@ from server.readmodel.last_known import LastKnown
 from server.readmodel.recent_days import Kept
 
 _KEPT_FOR: Final = 10_000
-_RUNS: Final = 100  # rows of running time that are read: some leave no gap, or one that this process noticed, too
+_MOST: Final = 100  # stretches that are read: this process noticed some of them, too
 
 
 class LatestUnobserved:
@@ -33,14 +31,8 @@ class LatestUnobserved:
         """Return at most ``most`` stretches, the newest first; while the database is away, those of before as they were known last."""
         noticed = [] if self._running is None else list(self._running.noticed)[::-1]
         ends = {stretch.end for stretch in noticed}
-        written = [self._explained(stretch) for stretch in await self._written() if stretch.end not in ends]
+        written = [stretch for stretch in await self._written() if stretch.end not in ends]
         return [*noticed, *written][:most]
-
-    def _explained(self, stretch: Unobserved) -> Unobserved:
-        """Return a stretch that rows tell of; what lies before the start of this process is known to be no gap within another."""
-        if self._running is None or stretch.end != self._running.started:
-            return stretch
-        return msgspec.structs.replace(stretch, cause="not running")
 
     async def _written(self) -> Sequence[Unobserved]:
         try:
@@ -49,4 +41,4 @@ class LatestUnobserved:
             return ()
 
     async def _read(self) -> Sequence[Unobserved]:
-        return await self._database.read(lambda tx: unobserved.written(tx, _RUNS))
+        return await self._database.read(lambda tx: unobserved.written(tx, _MOST))

@@ -50,9 +50,11 @@ monitor_run: Final = Table(
     Column("start_ms", BigInteger, nullable=False),
     Column("beat_ms", BigInteger, nullable=False),  # last sign of life
     Column("version", String(40), nullable=False, server_default=""),
-    Column(
-        "ahead_ms", BigInteger, nullable=False, server_default="0"
-    ),  # by what the wall clock was ahead of steady time then
+    # by what the wall clock was ahead of steady time then
+    Column("ahead_ms", BigInteger, nullable=False, server_default="0"),
+    # for how long nobody observed before it, and why; less than 0 when the clock was set back
+    Column("gap_ms", BigInteger, nullable=False, server_default="0"),
+    Column("cause", String(40), nullable=False, server_default=""),
 )
 
 # Planned work; counts as maintenance only where it was approved before it started.

@@ -330,6 +330,30 @@ async def test_what_an_earlier_process_planned_on_its_own_scale_waits_no_longer_
     assert leased.attempt == 1
 
 
+@pytest.mark.parametrize("ahead", [-7 * HOUR, 50_000, 2 * HOUR])
+async def test_what_waits_is_carried_over_to_the_scale_of_the_next_process(centre, ahead):
+    await centre.look(UP, DOWN, DOWN)
+    now, row = centre.clock.now, await waiting(centre)
+    steady = now - ahead  # of the process that wrote it: it was stopped for a while, or its clock was set
+    asked = {"not_before_ms": steady + 300_000, "expires_ms": row["expires_ms"] - ahead}
+
+    def carry(tx):
+        tx.execute(update(tables.outbox).values(asked))
+        tx.execute(insert(tables.channel_state).values(channel="mail", retry_at_ms=steady + 300_000))
+        outbox.carry_over(tx, ahead)
+        return outbox.adopt(tx, "me", ["mail"], now + 5000, now + 5000)
+
+    await centre.database.write(carry)
+    after = await waiting(centre)
+    assert (after["not_before_ms"], after["expires_ms"]) == (now + 300_000, row["expires_ms"])
+
+    async def lease(at):
+        return await centre.database.write(lambda tx: outbox.lease(tx, "mail", "me", at))
+
+    assert await lease(now + 299_999) == outbox.Idle(now + 300_000)
+    assert (await lease(now + 300_000)).attempt == 1
+
+
 async def test_messages_of_a_channel_that_is_gone_are_dead_letters(centre):
     await centre.look(UP, DOWN, DOWN)
     del centre.channels["mail"]

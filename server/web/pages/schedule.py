@@ -10,12 +10,11 @@ from server.ledger.unobserved import Cause
 from server.watching.punctuality import Lateness, Tally
 from server.web.context import WEB
 
-CAUSES: Final[Mapping[Cause | None, str]] = {
+CAUSES: Final[Mapping[Cause, str]] = {
     "not running": gettext_noop("Pantau tidak berjalan: dimulai ulang, diperbarui, atau mesinnya mati"),
     "stopped": gettext_noop("proses Pantau terhenti: dibekukan, atau tidak mendapat prosesor"),
     "asleep or set forward": gettext_noop("mesin tidur, mesin virtual dijeda, atau jam dimajukan"),
     "set back": gettext_noop("jam dimundurkan; tidak ada yang terlewat"),
-    None: gettext_noop("tidak tercatat"),
 }
 _SHOWN: Final = 50
 _UNOBSERVED_SHOWN: Final = 20

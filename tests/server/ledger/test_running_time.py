@@ -105,3 +105,13 @@ async def test_a_gap_whose_transaction_was_rolled_back_is_written_once_with_the_
         await centre.beat(now * SECOND)
     runs = [(0, 11 * SECOND), (51 * SECOND, 60 * SECOND), (90 * SECOND, 95 * SECOND)]
     assert centre.database.runs() == runs
+
+
+async def test_the_next_process_is_told_how_far_the_clock_was_ahead_of_the_steady_time_of_the_one_before(centre):
+    told = []
+    ahead = RunningTime(centre.database, lambda: T0 + 20 * SECOND, "test", ahead=lambda: 7 * SECOND)
+    await ahead.start(lambda _tx, by: told.append(by))
+    assert told == [0]
+    await centre.database.write(lambda tx: ahead.show_life(tx, T0 + 30 * SECOND))
+    await RunningTime(centre.database, lambda: T0 + 40 * SECOND, "test").start(lambda _tx, by: told.append(by))
+    assert told == [0, 7 * SECOND]

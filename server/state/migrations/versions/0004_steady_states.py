@@ -1,6 +1,6 @@
 """States know how long their pending change and their blindness were observed, and what their latest looks say together.
 
-Runs know how far the wall clock was from their steady time.
+Runs know how far the wall clock was from their steady time, and why nobody observed before them.
 """
 
 import sqlalchemy as sa
@@ -24,4 +24,9 @@ def upgrade() -> None:
         sa.Column("flapping_since_ms", sa.BigInteger(), nullable=True),
     ):
         op.add_column("state", column)
-    op.add_column("monitor_run", sa.Column("ahead_ms", sa.BigInteger(), nullable=False, server_default="0"))
+    for column in (
+        sa.Column("ahead_ms", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("gap_ms", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("cause", sa.String(length=40), nullable=False, server_default=""),
+    ):
+        op.add_column("monitor_run", column)
