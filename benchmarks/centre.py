@@ -5,7 +5,7 @@
 
 looks  http looks at a local nginx by a whole centre, beside prometheus-blackbox-exporter that is asked at the same pace
 judge  judge and ledger alone, in this process, on files and databases as they are: no look is made
-hosts  a whole centre; hosts push 100 fields each 10 s, an absence and five threshold rules look each 15 s; then ten readers come
+hosts  a whole centre; hosts push 100 fields each 10 s, an absence and five threshold rules look each 15 s; then readers come, then backups
 start  a start with many checks, ten minutes apart
 
 CPU is that of all processes of the centre, in windows of ``--seconds`` (multiples of 30 hold whole rounds). Ratios within one run

@@ -1,5 +1,9 @@
-"""Hosts that push, and rules over them: CPU by part, memory, how late verdicts are and how long writes take, with and without readers."""
+"""Hosts that push, and rules over them: CPU by part, memory, how late verdicts are and how long writes take.
 
+With and without readers, and while backups are made.
+"""
+
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +44,10 @@ _COLUMNS: Final = (
     f"with {READERS} readers: CPU",
     "a write, ms",
     "a page, ms",
+    "oldest verdict, s",
+    "with backups one after another: CPU",
+    "a write, ms",
+    "a backup, s",
     "oldest verdict, s",
     "",
 )
@@ -115,10 +123,13 @@ class Hosts:
             quiet = _stretch(centre, seconds, beside)
             memory = centre.memory()
             parts = by_part(centre.pid, quiet.window, max(10, seconds // 3), centre.folder / "stacks")
-            stack.enter_context(load("read", centre.url, session, str(READERS), "host00000", log=pages))
-            time.sleep(_COMING)
-            busy = _stretch(centre, seconds, beside)
-            memory = max(memory, centre.memory())
+            with load("read", centre.url, session, str(READERS), "host00000", log=pages):
+                time.sleep(_COMING)
+                busy = _stretch(centre, seconds, beside)
+                memory = max(memory, centre.memory())
+            with centre.backing_up() as backups:
+                saving = _stretch(centre, seconds, beside)
+                memory = max(memory, centre.memory())
         sent = answers(writes, quiet.begun, quiet.end, 204)
         late = lateness(centre.store, "rule", wall(quiet.begun), wall(quiet.end))
         first = (f"{hosts:,}", name)
@@ -135,6 +146,10 @@ class Hosts:
             answers(writes, busy.begun, busy.end, 204),
             answers(pages, busy.begun, busy.end, 200),
             verdicts.ages(busy.begun, busy.end),
+            f"{saving.share:.0f}",
+            answers(writes, saving.begun, saving.end, 204),
+            f"{statistics.median(backups):.1f}",
+            verdicts.ages(saving.begun, saving.end),
             remark,
         )
         if parts:

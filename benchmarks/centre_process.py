@@ -5,6 +5,7 @@ import pwd
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -107,6 +108,30 @@ class Centre:
         with daemons.started(command, self.folder / "log", ROOT, _DRAIN) as self.pid:
             wait_for(self._answers, "the centre", self.folder / "log", pid=self.pid)
             yield time.monotonic() - begun
+
+    @contextmanager
+    def backing_up(self) -> Iterator[list[float]]:
+        """Make one backup after another until the block ends; yields how long each took, seconds."""
+        took: list[float] = []
+        end = threading.Event()
+        target = self.folder / "backup.tar"
+        settings = str(self.folder / "server.toml")
+        command = [sys.executable, "-m", "server.cli.main", "backup", "--settings", settings, "--to", str(target)]
+
+        def make() -> None:
+            while not end.is_set():
+                begun = time.monotonic()
+                subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+                took.append(time.monotonic() - begun)
+                target.unlink()
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        try:
+            yield took
+        finally:
+            end.set()
+            thread.join()
 
     def _answers(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/ping", timeout=5):
