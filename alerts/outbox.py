@@ -10,7 +10,20 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, insert, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from alerts import tables
 from alerts.i18n.catalogue import LanguageCode
@@ -30,6 +43,12 @@ _CLOSING_LIFE: Final = 24 * _HOUR
 _MAX_UNCERTAIN: Final = 3
 _PROBLEMS: Final = ("problem", "update")
 _table: Final = tables.outbox
+# asked again and again, so it is made once
+_ANY: Final = (
+    select(_table.c.id)
+    .where(_table.c.channel == bindparam("channel"), _table.c.status.in_(("queued", "leased")))
+    .limit(1)
+)
 
 
 class Leased(msgspec.Struct, frozen=True):
@@ -149,6 +168,8 @@ def lease(tx: Connection, channel: str, owner: str, steady: int, *, busy: Collec
     A message waits for the earlier ones of its incident and recipient. Whether it is still worth sending is decided here.
     ``busy`` are the rows that the caller is sending: however long that takes, their leases do not end.
     """
+    if tx.execute(_ANY, {"channel": channel}).first() is None:
+        return Idle(None)
     blocked = tx.execute(
         select(tables.channel_state.c.retry_at_ms).where(tables.channel_state.c.channel == channel)
     ).scalar_one_or_none()

@@ -22,6 +22,8 @@ from server.watching.jobs import all_jobs
 from server.watching.recurring import forever
 
 BEAT = 20.0  # seconds between signs of life, slower than the product's: a transaction each
+TICK = 0.9  # seconds between looks at the clock, which counts a second at most
+PACE = {"beat": BEAT, "clock": TICK}
 IDLE = 120.0  # seconds between looks of the courier that nobody woke
 PULSE = 20.0  # seconds between writes of a host
 SAVE = 60.0  # seconds between saves of when hosts wrote
@@ -75,7 +77,7 @@ class Life:
         await self.heart.retire_unnamed()
         turns = {**self.heart.turns(), "hosts": (self._hear, PULSE), "seen": (self.heard.save, SAVE)}
         for name, (work, seconds) in turns.items():
-            self._turns.append(self.loop.create_task(forever(name, work, BEAT if name == "beat" else seconds)))
+            self._turns.append(self.loop.create_task(forever(name, work, PACE.get(name, seconds))))
         self.heart.start(self._jobs(self.settings))
         self.started = True
         self._city.began()
