@@ -1,4 +1,4 @@
-"""What the centre costs: looks, the judge alone, hosts that push, and a start with many checks. About a quarter of an hour.
+"""What the centre costs: looks, the judge alone, hosts that push, and a start with many checks. About half an hour.
 
     python benchmarks/centre.py [looks] [judge] [hosts] [start]     all four unless some are named
         [--rates 20,100,200,500] [--hosts 100,400,1000,3000] [--checks 10000] [--database sqlite,postgresql] [--seconds 30]
