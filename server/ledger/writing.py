@@ -118,15 +118,16 @@ class Ledger:
     def write(self, tx: Connection, drawn: Drawn, at: int) -> Mapping[Key, Row[Any] | None]:
         """Write it, and that the centre was alive ``at`` (ms); return the newest spans of those whose rows had to be mended."""
         mark = placeholders(tx.dialect.paramstyle, 1)
-        if tried := [(*opened.key, opened.start) for opened, _ in drawn.new if opened.tried]:
+        new = [(opened, row) for opened, row in drawn.new if not (opened.tried and _has_later(tx, opened, mark))]
+        if tried := [(*opened.key, opened.start) for opened, _ in new if opened.tried]:
             tx.exec_driver_sql(_DELETE.format(mark), tried)
         if tried := [(*row, *opened.key, opened.start) for opened, row in drawn.longer if opened.tried]:
             tx.exec_driver_sql(_UPDATE_NEWEST.format(mark), tried)
         if longer := [row for opened, row in drawn.longer if not opened.tried]:
             tx.exec_driver_sql(_UPDATE.format(mark), longer)
-        if drawn.new:
+        if new:
             columns = f"({', '.join(_INSERT)}) VALUES ({placeholders(tx.dialect.paramstyle, len(_INSERT))})"
-            tx.exec_driver_sql(f"INSERT INTO span {columns}", [row for _, row in drawn.new])
+            tx.exec_driver_sql(f"INSERT INTO span {columns}", [row for _, row in new])
         for seen in drawn.odd:
             record.record(tx, seen)
         self._running.show_life(tx, at)
@@ -210,6 +211,10 @@ class Ledger:
             self._oddly[key] -= 1
             if not self._oddly[key]:
                 del self._oddly[key]
+
+
+def _has_later(tx: Connection, opened: _Open, mark: str) -> bool:
+    return tx.exec_driver_sql(_LATER.format(mark), (*opened.key, opened.start)).first() is not None
 
 
 def _stored(row: Row[Any]) -> _Open:

@@ -143,6 +143,11 @@ class City:
         """Return whether the wall clock was set between two moments."""
         return any(start - 1 < at < end + 1 for at, _ in self.offsets[1:])
 
+    def renamed(self, start, end):
+        """Return whether a channel got another name between two moments."""
+        changes = (event.at for event in self.happened if (event.kind, event.how) == ("change", "channel"))
+        return any(start < at <= end for at in changes)
+
     def rows(self, query):
         """Return what the database says."""
         return self.disk.connection.execute(query).fetchall()

@@ -91,7 +91,13 @@ class Life:
             put(state)
 
         async def noted(*what):
-            await write(*what)
+            try:
+                await write(*what)
+            except StateAway:
+                if self._city.trouble() != "after commit":
+                    raise
+                self._city.committed()
+                raise
             self._city.committed()
 
         heart.states.put, heart.judge._write = believe, noted

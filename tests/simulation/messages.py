@@ -135,7 +135,7 @@ def patience_is_kept(city):
     """A channel that asks for patience is left alone for that long, through kills and clocks that step."""
     for provider in city.providers.values():
         for asked, until, came in provider.hurried:
-            if not city.stepped(asked, until):
+            if not city.stepped(asked, until) and not city.renamed(asked, came):
                 asked_for, came_after = f"{until - asked:.0f} s", f"{came - asked:.0f} s"
                 yield f"patience: {provider.name} asked at {asked / HOUR:.4f} h for {asked_for}, and was asked after {came_after}"
 

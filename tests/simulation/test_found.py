@@ -29,6 +29,14 @@ TOWN = Town({"svc0": (60.0, 2, 1)}, {"keyed": True, "plain": False}, ("srv-1",),
         ),
         pytest.param(
             [
+                Event(1351, "stop", 10.2),
+                Event(2156, "stop", 252.8),
+                Event(2417.4, "state away", 129.4, "", "after commit"),
+            ],
+            id="a span that is new is written once, and not over its correction, when the answer to both is lost",
+        ),
+        pytest.param(
+            [
                 Event(600, "stop", 200),
                 Event(1200, "service", 300, "svc0", "down"),
                 Event(1200, "channel", 600, "keyed", "asks for patience"),
