@@ -26,7 +26,7 @@ def main():
         return bool(outcome.wrong)
     begun = time.monotonic()
     outcomes = []
-    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(arguments.processes, maxtasksperchild=500) as pool:
         for outcome in pool.imap_unordered(partial(run, hours=hours), seeds):
             outcomes.append(outcome)
             if len(outcomes) % 100 == 0:
