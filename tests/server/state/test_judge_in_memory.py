@@ -94,11 +94,15 @@ async def judged(database, chance, count, *, trouble=True):
     async def away(_work):
         raise StateAway("pulled out")
 
+    async def unanswered(work):
+        await write(work)
+        raise StateAway("pulled out before it answered")
+
     for now, moment in looks(random.Random(chance.random()), count):
         judge.see(moment, now)
         mishap = chance.random() if trouble else 1.0
         if mishap < 0.05:
-            database.write = away
+            database.write = chance.choice([away, unanswered])
         elif mishap < 0.2:
             database.write = write
             await judge.commit()
