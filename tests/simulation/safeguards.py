@@ -6,12 +6,15 @@ of which must notice (the words before the colon).
 
 import secrets
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 from unittest.mock import patch
 
 from msgspec.structs import replace
 from simulation import disk
+from simulation.city import City
+from simulation.script import HOUR, Event, Town
+from simulation.seeds import run, wrong_with
 from sqlalchemy import false, update
 
 import alerts.courier
@@ -28,15 +31,29 @@ from server.state import database
 from server.watching.observer import Observer
 from server.watching.punctuality import Punctuality
 
+TOWN = Town({f"svc{number}": (60.0, 2, 1) for number in range(4)}, {"keyed": True, "plain": False}, ("srv-1",), 1.5)
+
 
 class Safeguard(NamedTuple):
-    """``off()`` switches it off; ``without`` says what goes wrong then, ``noticed`` by which invariants, at about which ``seed``."""
+    """``off()`` switches it off; ``without`` says what goes wrong then, ``noticed`` by which invariants, at about which ``seed``.
+
+    Of what is too rare in cities that are drawn, ``script`` says what happens.
+    """
 
     name: str
     off: Callable
     without: str
     noticed: tuple[str, ...]
     seed: int = 0
+    script: tuple[Event, ...] = ()
+
+    def wrong(self, seed):
+        """Return what is wrong with a seed without it."""
+        with self.off():
+            if not self.script:
+                return run(seed).wrong
+            with closing(City(seed, TOWN, self.script)) as city:
+                return wrong_with(city)
 
 
 def _patched(target, name, make):
@@ -199,6 +216,7 @@ SAFEGUARDS = (
         _patched(database, "_prepare_sqlite", _unsynced),
         "a power failure takes back what was told: messages twice, stretches of the ledger gone",
         ("doubled", "ledger", "closing", "memory", "lost", "flips"),
+        4,
     ),
     Safeguard(
         "idempotency key",
@@ -211,44 +229,49 @@ SAFEGUARDS = (
         _patched(alerts.courier, "render", _unmarked),
         "where a channel has no key, people cannot know that a message came before",
         ("doubled",),
+        10,
     ),
     Safeguard(
         "lease",
         _patched(outbox, "lease", _unleased),
         "a message on its way is sent again beside itself",
         ("doubled",),
+        6,
     ),
     Safeguard(
         "taking back leases of a killed courier",
         _patched(outbox, "_returned", lambda _: lambda now: {"lease_until_ms": None}),
         "what was on its way at a kill is never sent",
         ("owed", "closing"),
-        11,
+        69,
     ),
     Safeguard(
         "order per incident and recipient",
         _patched(outbox, "_waits", lambda _: false),
         "the end of an incident arrives before its beginning",
         ("order", "closing"),
+        2,
     ),
     Safeguard(
         "looking again before a message is sent",
         _patched(outbox, "_revalidate", lambda _: lambda tx, row, now: {}),
         "people hear of the end of what they never heard of",
         ("closing", "order"),
+        11,
     ),
     Safeguard(
         "patience that a channel asks for",
         _patched(outbox, "settle", _impatient),
         "a channel that says how long to wait is asked again at once",
         ("patience",),
+        6,
     ),
     Safeguard(
         "flip and messages in one transaction",
         _torn,
         "a kill between both leaves an incident that nobody is told of",
         ("lost", "closing"),
-        11,
+        27,
     ),
     Safeguard(
         "confirmation",
@@ -273,12 +296,17 @@ SAFEGUARDS = (
         _everywhere("reach", lambda step: 1 << 50, alerts.state, record, writing),
         "a failed look before a stop and one after it are two in a row, and the stop counts as observed",
         ("flips", "ledger", "report"),
+        script=(
+            *(Event(1200, "service", 2400, f"svc{number}", "down") for number in range(4)),
+            Event(1230, "kill", 900, "", "killed"),
+        ),
     ),
     Safeguard(
         "beat",
         _patched(Observer, "commit", lambda _: _nothing),
         "what waits for the database of state is never written, and a centre without looks does not live",
         ("memory", "ledger", "states", "report", "owed"),
+        2,
     ),
     Safeguard(
         "sign of life",
@@ -304,7 +332,10 @@ SAFEGUARDS = (
         _patched(Judge, "interrupt", lambda _: lambda *_args: None),
         "a failed look before a stop and one after it are two in a row",
         ("flips",),
-        18,
+        script=(
+            *(Event(1200, "service", 2400, f"svc{number}", "down") for number in range(4)),
+            Event(1230, "suspend", HOUR / 2),
+        ),
     ),
     Safeguard(
         "steady time",
@@ -324,44 +355,53 @@ SAFEGUARDS = (
         _patched(Judge, "load", lambda _: _nothing),
         "after each start everything is new: incidents are opened twice, or never closed",
         ("memory", "fault", "states"),
+        1,
     ),
     Safeguard(
         "keeping looks while the database is away",
         _patched(Judge, "_keep", lambda _: lambda judge, batch, error: batch.written.set_exception(error)),
         "what was seen meanwhile is lost: flips that nobody hears of",
         ("incidents", "ledger", "states", "memory", "fault", "flips"),
+        24,
     ),
     Safeguard(
         "retiring what left the settings",
         _patched(Observer, "retire_unnamed", lambda _: _nothing),
         "incidents of a service that nobody watches stay open",
         ("states",),
+        1,
     ),
     Safeguard(
         "waiting on the scale of the next process",
         _patched(outbox, "carry_over", lambda _: lambda *_args: None),
         "after a stop and a restart, a channel is asked again before its time, or left alone for too long",
         ("patience", "prompt", "owed"),
-        523,
+        script=(
+            Event(600, "stop", 200),
+            Event(1200, "service", 300, "svc0", "down"),
+            Event(1200, "channel", 600, "keyed", "asks for patience"),
+            Event(1500, "restart", 5),
+        ),
     ),
     Safeguard(
         "reading back what could not be written",
         _patched(Judge, "_reload", lambda _: _nothing),
         "a flip that was never written is believed, and nobody hears of it",
         ("memory", "states", "incidents"),
+        script=(Event(1100, "refused", 600, "svc0"), Event(1200, "service", 1800, "svc0", "down")),
     ),
     Safeguard(
         "families made anew when settings change",
         _patched(Judge, "retire_families", lambda _: _nothing),
         "the incident of a family stays open when its rules have left it",
         ("states", "incidents"),
-        243,
+        script=(Event(1200, "full", 3000, "srv-1", "overfull"), Event(2200, "change", 1, "", "family")),
     ),
     Safeguard(
         "retiring once the database is back",
         _patched(Heart, "retire_unnamed", lambda _: _retire_now),
         "incidents of a service that nobody watches stay open, since the database was away when it left",
         ("states",),
-        1562,
+        script=(Event(1200, "state away", 200, "", "before"), Event(1250, "change", 1, "", "service")),
     ),
 )
