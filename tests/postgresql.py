@@ -6,14 +6,22 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from parts import daemon, free_port, wait_for
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
+
+
+def _remove(folder):
+    """Remove a folder in a thread: what holds it may be collected within an event loop, which must not be held up."""
+    thread = threading.Thread(target=shutil.rmtree, args=(folder, True))
+    with suppress(RuntimeError):  # too late to start one
+        thread.start()
 
 
 class Server:
@@ -29,7 +37,7 @@ class Server:
             pytest.skip("PostgreSQL is missing: apt-get install postgresql")
         # not in pytest's own folder, which every other run of pytest shuts to all but root
         self.folder = folder = Path(tempfile.mkdtemp(prefix="pantau-postgresql-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(self, _remove, folder)
         self.binary, self.port, self.password = found[-1], free_port(), password
         self.url = f"postgresql+psycopg://pantau@127.0.0.1:{self.port}"
         self.user, self.switch = {}, []

@@ -154,9 +154,11 @@ class Papers:
             await self._kill()
 
     async def _kill(self) -> None:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.wait()  # who is cancelled here leaves it to whoever comes next
+        if self._process is process:
+            self._process = None

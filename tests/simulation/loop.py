@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import heapq
 import logging
+import warnings
 from collections import deque
 from math import inf
 
@@ -95,8 +96,10 @@ class Loop(asyncio.AbstractEventLoop):
     def kill(self):
         """End as a process does that is killed: nothing of it runs any more, whatever it still meant to do."""
         self._dead = True
-        self._ready.clear()
-        self._timers.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of what was to run and never began
+            self._ready.clear()
+            self._timers.clear()
         before, logging_before = asyncio._get_running_loop(), logging.root.manager.disable
         asyncio._set_running_loop(self)
         logging.disable()

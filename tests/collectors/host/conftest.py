@@ -12,6 +12,7 @@ import pytest
 from parts import wait_until
 
 from collectors.host import COLLECTORS, Roots
+from collectors.host.sources import program
 from collectors.host.sources.program import Ended
 from configs.plugin import find
 
@@ -43,6 +44,13 @@ def linux():
     """Skip where there is no Linux to read."""
     if sys.platform != "linux":
         pytest.skip("reads this host's own /proc")
+
+
+@pytest.fixture(autouse=True)
+async def nothing_dies_later():
+    """Wait, while the loop still runs, for programs that a busy machine was slow to end: nobody is to hear of them in another test."""
+    yield
+    await wait_until(lambda: not program._dying, 30, "programs to end")
 
 
 @pytest.fixture
