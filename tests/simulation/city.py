@@ -144,9 +144,9 @@ class City:
         return any(start - 1 < at < end + 1 for at, _ in self.offsets[1:])
 
     def renamed(self, start, end):
-        """Return whether a channel got another name between two moments."""
+        """Return whether a channel got another name between two moments, or so shortly before that a message was under way."""
         changes = (event.at for event in self.happened if (event.kind, event.how) == ("change", "channel"))
-        return any(start < at <= end for at in changes)
+        return any(start - 60 < at <= end for at in changes)
 
     def rows(self, query):
         """Return what the database says."""
