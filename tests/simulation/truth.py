@@ -5,6 +5,7 @@ clock that was set back shows some times twice.
 """
 
 import itertools
+from math import inf
 
 import msgspec
 from simulation.city import PULSE
@@ -49,7 +50,7 @@ def zones(city):
     """Return every zone of every subject, in order of time, by (check, subject)."""
     found = {}
     for name in city.place.services:
-        stretches = _answers(city.ways("service", name).stretches(city.at))
+        stretches = _answers(city.ways("service", name).stretches(city.at), city.running)
         stretches = _where_taken(stretches, city.ways("refused", name).stretches(city.at))
         found[name, f"service/{name}"] = _zones(
             city, name, f"service/{name}", stretches, city.terms[name], _needs_of_a_check
@@ -80,14 +81,24 @@ def _where_taken(stretches, refused):
     return _joined(found)
 
 
-def _answers(stretches):
-    """Return what a service shows; a look that hung is over some time after the service answers again."""
+def _answers(stretches, running):
+    """Return what a service shows; a look that hung is over some time after the service answers again, if the centre lives it."""
     found, over = [], 0.0
     for start, end, way in stretches:
         free = max(start, min(over, end))
         found += [(start, free, "any"), (free, end, SHOWS.get(way, way))]
-        over = end + HANGS if way == "hang" else over
+        over = _lived(running, end, HANGS) if way == "hang" else over
     return [part for part in found if part[0] < part[1]]
+
+
+def _lived(running, moment, seconds):
+    """Return when the centre has lived so many seconds after a moment."""
+    for low, high, _ in running:
+        begin = max(low, moment)
+        if high - begin >= seconds:
+            return begin + seconds
+        seconds -= max(high - begin, 0.0)
+    return inf
 
 
 def _needs_of_a_check(shows, interval, confirm, recover):
