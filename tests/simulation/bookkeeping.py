@@ -11,6 +11,7 @@ from simulation.truth import BLIND, DISK, SLACK, zones
 from server.calendar.intervals import common, merge, without
 
 VOUCHED = 300_000  # ms: how long the last look before a step of the clock may still be believed
+READING = 500  # ms: a look is dated when it begins, and may read what changed since
 REACH = 2.5  # intervals for which one look speaks
 FLIPS = "SELECT check_id, subject, from_status, to_status, at_ms, confirmed_ms, reason FROM flip ORDER BY id"
 RANK = {"unknown": 0, "up": 0, "degraded": 1, "down": 2}
@@ -94,7 +95,7 @@ def flips_are_the_scripts(city):
         for zone in stretches:
             if zone.shows in {"unknown", "every second"}:
                 continue
-            low, high = city.wall_at(zone.start), wall_until(city, zone.end)
+            low, high = city.wall_at(zone.start), wall_until(city, zone.end) - READING
             within = [(to, moment) for to, moment in mine if low < moment < high]
             late = [to for to, moment in within if moment > city.wall_at(zone.believed) and zone.end > zone.believed]
             if before is not None and before.whole == zone.whole and within:
