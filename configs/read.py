@@ -267,14 +267,14 @@ def _entry(at: Place) -> str:
     return f"[[{at[0]}]] #{int(at[1]) + 1 if len(at) > 1 else 1}"
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known_names: Collection[str]) -> str:
     """Return the end of an error about an unknown name: which known one was meant, "" when none is like it.
 
     What stands before a slash (``rule/``) is forgotten most easily.
     """
     from difflib import get_close_matches  # noqa: PLC0415 - of use only here, and heavy for an agent
 
-    close = [one for one in known if one.endswith(f"/{name}")] or get_close_matches(name, known, n=1)
+    close = [one for one in known_names if one.endswith(f"/{name}")] or get_close_matches(name, known_names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
